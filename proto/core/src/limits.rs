@@ -1,0 +1,116 @@
+//! Every bound of the system with its unit and its reason. A queue, buffer, wait or name that is not bounded here is a defect.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Bytes of one message text: enough for a log excerpt, small enough to be held in memory many times (S16).
+pub const TEXT_MAX: usize = 64 * KIB;
+/// Bytes of a frame before login: strangers get little memory (S6).
+pub const FRAME_MAX_STRANGER: usize = 4 * KIB;
+/// Bytes of a frame after login: a message text and its envelope.
+pub const FRAME_MAX: usize = TEXT_MAX + 8 * KIB;
+/// Bytes of output queued for a connection before login (S6).
+pub const OUTPUT_MAX_STRANGER: usize = 16 * KIB;
+/// Bytes of output queued for a session: beyond it the reader is slow and waits in the store (S21).
+pub const OUTPUT_MAX: usize = 256 * KIB;
+/// Bytes of one line on the control socket: 64 KiB of control characters is 384 KiB as JSON (S38).
+pub const CONTROL_LINE_MAX: usize = 512 * KIB;
+/// Bytes of one page of a list on the control socket: half a line, so that a page always fits (S38).
+pub const CONTROL_PAGE_BYTES: usize = 256 * KIB;
+/// Control connections at once per chatd: sixty-four terminals and scripts of one user (S38).
+pub const CONTROL_CONNECTIONS: usize = 64;
+/// A control connection that neither reads nor ends its line is dropped after this (S38).
+pub const CONTROL_STALL: Duration = Duration::from_secs(30);
+/// Events kept for a slow follower of the control socket; beyond it the follower re-reads the history.
+pub const CONTROL_EVENTS: usize = 1024;
+
+/// Characters of an account name: fits a terminal column (S19).
+pub const NAME_MAX: usize = 32;
+/// Bytes of a password: Argon2id takes any length, the wire does not (S10).
+pub const PASSWORD_MAX: usize = 1024;
+/// Bytes of a device's display name.
+pub const DEVICE_NAME_MAX: usize = 64;
+/// Bytes of a sender's own key for a message (`--id`).
+pub const KEY_MAX: usize = 128;
+/// Devices per account; one cursor each (contract rule 8).
+pub const DEVICES_MAX: usize = 8;
+/// Accounts that one account may block.
+pub const BLOCKS_MAX: usize = 1000;
+/// Profiles in one chatd.
+pub const PROFILES_MAX: usize = 16;
+
+/// Sends beyond the settled one that a client may have on the way (contract, SEND).
+pub const SEND_WINDOW: u64 = 64;
+/// Bytes of sends on the way.
+pub const SEND_WINDOW_BYTES: usize = MIB;
+/// Decisions that the server keeps per stream: as many as may be on the way (contract rule 2).
+pub const DECISIONS_KEPT: usize = SEND_WINDOW as usize;
+/// Deliveries given to a device and not acknowledged (contract, DELIVER).
+pub const DELIVER_WINDOW: usize = 256;
+/// Bytes of deliveries given and not acknowledged.
+pub const DELIVER_WINDOW_BYTES: usize = MIB;
+/// An acknowledgement waits at most this long for company (contract rule 12).
+pub const ACK_DELAY: Duration = Duration::from_millis(200);
+/// Streams of one device with open sends that a HELLO may name.
+pub const OPEN_STREAMS_MAX: usize = 64;
+/// Messages waiting in one outbox: days of an offline script (each is a row on disk and 64 bytes of memory).
+pub const OUTBOX_MAX: usize = 10_000;
+/// Receipts that a session may follow at once.
+pub const RECEIPTS_FOLLOWED: usize = 1024;
+
+/// A peer that was silent this long is asked whether it lives.
+pub const PING_AFTER: Duration = Duration::from_secs(30);
+/// The answer to a PING must come within this; two misses end the connection (dead within 75 s in all).
+pub const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// Unacknowledged bytes older than this end a TCP connection (TCP_USER_TIMEOUT).
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A TLS handshake must be done within this (S4).
+pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// A stranger must be logged in within this; a byte does not reset it (S4). Time for typing a password comes on a new connection.
+pub const AUTH_WITHIN: Duration = Duration::from_secs(20);
+/// A session whose output makes no progress for this long is ended, and resumes later (S21).
+pub const SLOW_READER: Duration = Duration::from_secs(30);
+/// TRYLATER asks for at most this wait.
+pub const TRY_LATER_MAX: Duration = Duration::from_secs(60);
+
+/// Connections that are not logged in, in all (S5).
+pub const STRANGERS_MAX: usize = 256;
+/// Connections that are not logged in, per /32 or /64 (S5).
+pub const STRANGERS_PER_SOURCE: usize = 16;
+/// Descriptors kept for sessions that are logged in (S5).
+pub const DESCRIPTOR_RESERVE: usize = 64;
+/// Listen backlog: a reconnect storm of a few thousand is not refused.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Password hashes at once: two cores, 19 MiB each (S11).
+pub const HASHES_AT_ONCE: usize = 2;
+/// Logins waiting for a hash; beyond it BUSY (S11).
+pub const HASH_QUEUE: usize = 64;
+/// Wrong passwords in a row before the lock (mission rule 3).
+pub const LOCKOUT_AFTER: u32 = 3;
+/// The longest lock of repeated ones (mission rule 3).
+pub const LOCKOUT_MAX: Duration = Duration::from_secs(15 * 60);
+/// Failure counters kept, for names that exist and names that do not (S12).
+pub const LOCKOUT_ENTRIES: usize = 65_536;
+
+/// Commands waiting for the store writer; beyond it sessions stop reading.
+pub const WRITER_QUEUE: usize = 8192;
+/// Commands in one commit: a batch stays under a few milliseconds of SQL.
+pub const WRITER_BATCH: usize = 1024;
+/// Sorted changes that the folder applies in one transaction (contract, "The hot path").
+pub const FOLD_CHANGES: usize = 256;
+/// Log rows that may wait for the folder: what a start replays into memory.
+pub const UNFOLDED_MAX: usize = 65_536;
+/// Names in one presence notice; above it only a count (mission rule 12).
+pub const PRESENCE_NAMES: usize = 32;
+/// One presence tick: notices of this long are sent together (mission rule 12).
+pub const PRESENCE_TICK: Duration = Duration::from_millis(100);
+/// Names in one page of whoelse.
+pub const PEOPLE_PAGE: usize = 1000;
+
+/// First wait before a reconnect; doubles with jitter up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
+/// Longest wait before a reconnect.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
