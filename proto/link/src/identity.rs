@@ -168,3 +168,69 @@ impl Key {
         signature.as_ref().try_into().map_err(|_| KeyError::Library)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chat_proto::id::hex;
+
+    /// PKCS #8 of the key whose seed is 32 bytes of `seed`.
+    fn pkcs8(seed: u8) -> Vec<u8> {
+        let mut out = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        out.extend([seed; 32]);
+        out
+    }
+
+    fn claim() -> DeviceClaim<'static> {
+        DeviceClaim {
+            exporter: [1; 32],
+            server: ServerId([2; 32]),
+            account: "alice",
+            device: DeviceId([3; 16]),
+            versions: Versions { min: 1, max: 2 },
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let fields = [&hex(b"chat-device-v1")[..], "00000020", &"01".repeat(32), "00000020", &"02".repeat(32), "00000005", &hex(b"alice")];
+        let rest = ["00000010", &"03".repeat(16), "00000004", "00000001", "00000004", "00000002"];
+        assert_eq!(hex(&claim().bytes()), fields.concat() + &rest.concat());
+        let server = [&hex(b"chat-server-v1")[..], "00000020", &"01".repeat(32), "00000004", "00000007"];
+        assert_eq!(hex(&server_bytes(&[1; 32], 7)), server.concat());
+    }
+
+    #[test]
+    fn golden_signature() {
+        let key = DeviceKey::from_pkcs8(&pkcs8(9)).unwrap();
+        assert_eq!(hex(&key.public()), "fd1724385aa0c75b64fb78cd602fa1d991fdebf76b13c58ed702eac835e9f618");
+        assert_eq!(hex(&key.sign(&claim()).unwrap()), "fcaf62572786b25989d79225b11b9f747b22a69ebd997acb6c8a4fa1f55aa3d4cb85581b3ca8438e4c5de2273615439aa004d42b90eb8b9f92a6053014e6780d");
+    }
+
+    #[test]
+    fn every_field_counts() {
+        let key = DeviceKey::generate().unwrap();
+        let proof = key.sign(&claim()).unwrap();
+        assert!(verify_device(&key.public(), &claim(), &proof));
+        let others = [
+            DeviceClaim { exporter: [9; 32], ..claim() },
+            DeviceClaim { server: ServerId([9; 32]), ..claim() },
+            DeviceClaim { account: "bob", ..claim() },
+            DeviceClaim { device: DeviceId([9; 16]), ..claim() },
+            DeviceClaim { versions: Versions { min: 1, max: 1 }, ..claim() },
+        ];
+        for other in others {
+            assert!(!verify_device(&key.public(), &other, &proof), "{other:?}");
+        }
+        assert!(!verify_device(&[], &claim(), &proof));
+        assert!(!verify_device(&key.public(), &claim(), &proof[..63]));
+    }
+
+    #[test]
+    fn keys_survive_storage() {
+        let key = ServerIdentity::generate().unwrap();
+        let again = ServerIdentity::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+        assert_eq!(key.id(), again.id());
+        assert_eq!(DeviceKey::from_pkcs8(b"nothing").map(|key| key.public()), Err(KeyError::Malformed));
+    }
+}
