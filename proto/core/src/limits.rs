@@ -75,6 +75,9 @@ pub const SLOW_READER: Duration = Duration::from_secs(30);
 /// TRYLATER asks for at most this wait.
 pub const TRY_LATER_MAX: Duration = Duration::from_secs(60);
 
+/// A link that is closed gets this long to take the last words and hang up (S1).
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// Connections that are not logged in, in all (S5).
 pub const STRANGERS_MAX: usize = 256;
 /// Connections that are not logged in, per /32 or /64 (S5).

@@ -415,7 +415,7 @@ pub struct TryLater {
 /// DLVR: an inbox entry. The first two fields differ per device, the rest is encoded once for all receivers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Deliver {
-    /// The position that this device was last given or passed over (contract rule 4).
+    /// The position that this device was last given (contract rule 4); own messages passed over do not count.
     #[prost(message, optional, tag = "1")]
     pub prev: Option<Position>,
     /// Acknowledge at once.

@@ -1,1 +1,520 @@
-//! outbox
+//! The client's sending side: what may be on the way, what was decided, what must be sent again (contract rules 1 to 3).
+//!
+//! Owned by a profile's owner in chatd. It holds no bodies: entries are places with a size and a hash; the shell reads a body
+//! from the store when [`Outbox::poll_transmit`] names its place. A place is given by the store in the outbox commit, then
+//! told here with [`Outbox::handle_queued`]. Times in milliseconds of a monotonic clock.
+
+use std::collections::VecDeque;
+
+use crate::fault::Code;
+use crate::id::{Incarnation, Position};
+use crate::limits::{SEND_WINDOW, SEND_WINDOW_BYTES};
+
+/// Something for the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Send the message at this place.
+    Send {
+        /// Stream.
+        incarnation: Incarnation,
+        /// Place.
+        cseq: u64,
+        /// Verdicts up to here are on this host's disk.
+        settled: u64,
+    },
+    /// Give this place up.
+    Void {
+        /// Stream.
+        incarnation: Incarnation,
+        /// Place.
+        cseq: u64,
+    },
+}
+
+/// What became of a place: to be committed, then told with [`Outbox::handle_settled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Stream.
+    pub incarnation: Incarnation,
+    /// Place.
+    pub cseq: u64,
+    /// [`Code::ACCEPTED`], or why not.
+    pub code: Code,
+    /// Accepted: where it stands on the server; absent when that is not known any more.
+    pub position: Option<Position>,
+    /// Known from what the server remembers, not from a fresh decision.
+    pub stored: bool,
+}
+
+/// What the server remembers of a stream (WELCOME): the newest decision stands at place `last`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Stream.
+    pub incarnation: Incarnation,
+    /// Last decided place.
+    pub last: u64,
+    /// Hash, code and position of the last decisions, oldest first.
+    pub decisions: Vec<(u64, Code, Option<Position>)>,
+}
+
+/// The server lost decisions that were on this host's disk (it was restored): offer these places again before anything new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reoffer {
+    /// Stream.
+    pub incarnation: Incarnation,
+    /// First lost place.
+    pub first: u64,
+    /// Last lost place.
+    pub last: u64,
+}
+
+/// One place that is not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Place.
+    pub cseq: u64,
+    /// Bytes of the body.
+    pub size: usize,
+    /// First 8 bytes of the content hash.
+    pub h8: u64,
+    /// Given up: VOID is sent in its place.
+    pub void: bool,
+}
+
+#[derive(Clone, Debug)]
+struct OutStream {
+    incarnation: Incarnation,
+    /// The highest place given in this stream.
+    top: u64,
+    /// Places without a verdict, ascending.
+    open: VecDeque<Entry>,
+    /// Places with a verdict that is not committed yet, ascending.
+    deciding: VecDeque<u64>,
+    /// Places up to here are on the way (or decided).
+    sent: u64,
+    /// Bytes on the way.
+    in_flight: usize,
+}
+
+impl OutStream {
+    fn is_done(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    fn rewind(&mut self) {
+        self.sent = self.open.front().map_or(self.sent, |e| e.cseq - 1);
+        self.in_flight = 0;
+    }
+
+    /// Verdicts are durable up to the place before the first one that is not.
+    fn settled(&self) -> u64 {
+        let open = self.open.front().map(|e| e.cseq - 1);
+        let deciding = self.deciding.front().map(|c| c - 1);
+        open.into_iter().chain(deciding).min().unwrap_or(self.top)
+    }
+}
+
+/// The sending side of one device.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// Streams in the order of their creation; the last one takes new messages.
+    streams: VecDeque<OutStream>,
+    connected: bool,
+    not_before: Option<u64>,
+}
+
+impl Outbox {
+    /// Adds a stream known from the disk, in order of creation: its settled mark and its open places, ascending.
+    pub fn restore(
+        &mut self,
+        incarnation: Incarnation,
+        settled: u64,
+        open: impl IntoIterator<Item = Entry>,
+    ) {
+        let open: VecDeque<Entry> = open.into_iter().collect();
+        let sent = open.front().map_or(settled, |e| e.cseq - 1);
+        let top = open.back().map_or(settled, |e| e.cseq);
+        self.streams.push_back(OutStream {
+            incarnation,
+            top,
+            open,
+            deciding: VecDeque::new(),
+            sent,
+            in_flight: 0,
+        });
+    }
+
+    /// The streams that HELLO names, oldest first, with their settled marks.
+    pub fn streams(&self) -> impl Iterator<Item = (Incarnation, u64)> {
+        self.streams.iter().map(|s| (s.incarnation, s.settled()))
+    }
+
+    /// How many places have no verdict.
+    pub fn open_count(&self) -> usize {
+        self.streams.iter().map(|s| s.open.len()).sum()
+    }
+
+    /// A message was committed to the outbox at this place; a new incarnation opens a new stream.
+    pub fn handle_queued(&mut self, incarnation: Incarnation, entry: Entry) {
+        if self
+            .streams
+            .back()
+            .is_none_or(|s| s.incarnation != incarnation)
+        {
+            self.restore(incarnation, entry.cseq - 1, []);
+        }
+        if let Some(stream) = self.streams.back_mut() {
+            stream.top = entry.cseq;
+            stream.open.push_back(entry);
+        }
+    }
+
+    /// The user cancels a place; answers whether it was still open. Its verdict tells which came first.
+    pub fn handle_cancel(&mut self, incarnation: Incarnation, cseq: u64) -> bool {
+        let Some(stream) = self.stream(incarnation) else {
+            return false;
+        };
+        let Some(entry) = stream.open.iter_mut().find(|e| e.cseq == cseq) else {
+            return false;
+        };
+        entry.void = true;
+        if cseq <= stream.sent {
+            stream.rewind();
+        }
+        true
+    }
+
+    /// The session is open. Settles what the server remembers, and says what it forgot.
+    pub fn handle_welcome(&mut self, remembered: &[Remembered]) -> (Vec<Settle>, Vec<Reoffer>) {
+        self.connected = true;
+        self.not_before = None;
+        let mut settles = Vec::new();
+        let mut forgotten = Vec::new();
+        for stream in &mut self.streams {
+            let known = remembered
+                .iter()
+                .find(|r| r.incarnation == stream.incarnation);
+            let last = known.map_or(0, |r| r.last);
+            if last < stream.settled() {
+                forgotten.push(Reoffer {
+                    incarnation: stream.incarnation,
+                    first: last + 1,
+                    last: stream.settled(),
+                });
+            }
+            if let Some(known) = known {
+                recall(stream, known, &mut settles);
+            }
+            stream.rewind();
+        }
+        (settles, forgotten)
+    }
+
+    /// The forgotten places of a stream, as the history has them: accepted direct messages again, everything else void.
+    pub fn handle_reoffer(&mut self, reoffer: Reoffer, entries: impl IntoIterator<Item = Entry>) {
+        let Some(stream) = self.stream(reoffer.incarnation) else {
+            return;
+        };
+        for entry in entries.into_iter().collect::<Vec<_>>().into_iter().rev() {
+            stream.open.push_front(entry);
+        }
+        stream.sent = reoffer.first - 1;
+        stream.in_flight = 0;
+    }
+
+    /// The link is gone: everything without a verdict will be sent again.
+    pub fn handle_disconnected(&mut self) {
+        self.connected = false;
+        self.streams.iter_mut().for_each(OutStream::rewind);
+    }
+
+    /// A verdict for one place came. Nothing when the place is not open: it was said before.
+    pub fn handle_verdict(
+        &mut self,
+        incarnation: Incarnation,
+        cseq: u64,
+        code: Code,
+        position: Option<Position>,
+        stored: bool,
+    ) -> Option<Settle> {
+        let stream = self.stream(incarnation)?;
+        let index = stream.open.iter().position(|e| e.cseq == cseq)?;
+        decide(stream, index);
+        Some(Settle {
+            incarnation,
+            cseq,
+            code,
+            position,
+            stored,
+        })
+    }
+
+    /// The server decided nothing behind `last`: send again from there.
+    pub fn handle_gap(&mut self, incarnation: Incarnation, last: u64) {
+        if let Some(stream) = self.stream(incarnation) {
+            stream.rewind();
+            stream.sent = stream
+                .sent
+                .min(last.max(stream.open.front().map_or(0, |e| e.cseq - 1)));
+        }
+    }
+
+    /// The server cannot decide now: wait, then send again from the last decided place.
+    pub fn handle_try_later(&mut self, now_ms: u64, after_ms: u64) {
+        self.not_before = Some(now_ms + after_ms);
+        self.streams.iter_mut().for_each(OutStream::rewind);
+    }
+
+    /// The verdict of this place is durable on this host.
+    pub fn handle_settled(&mut self, incarnation: Incarnation, cseq: u64) {
+        if let Some(stream) = self.stream(incarnation) {
+            stream.deciding.retain(|c| *c != cseq);
+        }
+        while self.streams.len() > 1
+            && self
+                .streams
+                .front()
+                .is_some_and(|s| s.is_done() && s.deciding.is_empty())
+        {
+            self.streams.pop_front();
+        }
+    }
+
+    /// The next thing to send, if anything may be sent now.
+    pub fn poll_transmit(&mut self, now_ms: u64) -> Option<Transmit> {
+        if !self.connected || self.not_before.is_some_and(|t| t > now_ms) {
+            return None;
+        }
+        self.not_before = None;
+        // Streams are finished in the order of their creation, or the order between them would be lost.
+        let stream = self.streams.iter_mut().find(|s| !s.is_done())?;
+        let settled = stream.settled();
+        let index = stream.open.partition_point(|e| e.cseq <= stream.sent);
+        let entry = *stream.open.get(index)?;
+        let fits = stream.in_flight == 0 || stream.in_flight + entry.size <= SEND_WINDOW_BYTES;
+        if entry.cseq > settled + SEND_WINDOW || !fits {
+            return None;
+        }
+        stream.sent = entry.cseq;
+        stream.in_flight += entry.size;
+        let (incarnation, cseq) = (stream.incarnation, entry.cseq);
+        Some(match entry.void {
+            true => Transmit::Void { incarnation, cseq },
+            false => Transmit::Send {
+                incarnation,
+                cseq,
+                settled,
+            },
+        })
+    }
+
+    /// When to call [`Outbox::poll_transmit`] again though nothing happens.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.not_before
+            .filter(|_| self.connected && self.open_count() > 0)
+    }
+
+    fn stream(&mut self, incarnation: Incarnation) -> Option<&mut OutStream> {
+        self.streams
+            .iter_mut()
+            .find(|s| s.incarnation == incarnation)
+    }
+}
+
+/// Moves an open place to those whose verdict waits for its commit.
+fn decide(stream: &mut OutStream, index: usize) {
+    if let Some(entry) = stream.open.remove(index) {
+        if entry.cseq <= stream.sent {
+            stream.in_flight = stream.in_flight.saturating_sub(entry.size);
+        }
+        let at = stream.deciding.partition_point(|c| *c < entry.cseq);
+        stream.deciding.insert(at, entry.cseq);
+    }
+}
+
+/// Settles the open places that the server has decided: from what it keeps, else the outcome is lost.
+fn recall(stream: &mut OutStream, known: &Remembered, settles: &mut Vec<Settle>) {
+    while let Some(entry) = stream
+        .open
+        .front()
+        .copied()
+        .filter(|e| e.cseq <= known.last)
+    {
+        let age = (known.last - entry.cseq) as usize;
+        let decision = known
+            .decisions
+            .len()
+            .checked_sub(age + 1)
+            .and_then(|i| known.decisions.get(i));
+        let (code, position) = match decision {
+            Some((h8, code, position)) if *h8 == entry.h8 || entry.void => (*code, *position),
+            Some(_) => (Code::CONFLICT, None),
+            None => (Code::OUTCOME_LOST, None),
+        };
+        decide(stream, 0);
+        settles.push(Settle {
+            incarnation: stream.incarnation,
+            cseq: entry.cseq,
+            code,
+            position,
+            stored: true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INC: Incarnation = Incarnation(7);
+
+    fn entry(cseq: u64) -> Entry {
+        Entry {
+            cseq,
+            size: 100,
+            h8: cseq,
+            void: false,
+        }
+    }
+
+    fn filled(n: u64) -> Outbox {
+        let mut outbox = Outbox::default();
+        (1..=n).for_each(|c| outbox.handle_queued(INC, entry(c)));
+        outbox
+    }
+
+    fn sends(outbox: &mut Outbox) -> Vec<u64> {
+        std::iter::from_fn(|| outbox.poll_transmit(0))
+            .map(|t| match t {
+                Transmit::Send { cseq, .. } | Transmit::Void { cseq, .. } => cseq,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_window_is_on_the_way_and_moves_only_when_settled() {
+        let mut outbox = filled(100);
+        assert!(sends(&mut outbox).is_empty(), "not connected");
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox).len() as u64, SEND_WINDOW);
+        assert!(
+            outbox
+                .handle_verdict(INC, 1, Code::ACCEPTED, None, false)
+                .is_some()
+        );
+        assert!(
+            outbox
+                .handle_verdict(INC, 1, Code::ACCEPTED, None, false)
+                .is_none()
+        );
+        assert!(sends(&mut outbox).is_empty(), "verdict is not committed");
+        outbox.handle_settled(INC, 1);
+        assert_eq!(sends(&mut outbox), [65]);
+        outbox.handle_disconnected();
+        outbox.handle_welcome(&[Remembered {
+            incarnation: INC,
+            last: 1,
+            decisions: vec![(1, Code::ACCEPTED, None)],
+        }]);
+        assert_eq!(sends(&mut outbox).first(), Some(&2));
+    }
+
+    #[test]
+    fn welcome_settles_what_the_server_remembers() {
+        let mut outbox = filled(3);
+        let known = Remembered {
+            incarnation: INC,
+            last: 2,
+            decisions: vec![(1, Code::ACCEPTED, None), (99, Code::ACCEPTED, None)],
+        };
+        let (settles, forgotten) = outbox.handle_welcome(&[known]);
+        assert_eq!(
+            settles.iter().map(|s| s.code).collect::<Vec<_>>(),
+            [Code::ACCEPTED, Code::CONFLICT]
+        );
+        assert!(forgotten.is_empty());
+        assert_eq!(sends(&mut outbox), [3]);
+    }
+
+    #[test]
+    fn a_restored_server_is_offered_again_what_it_lost() {
+        let mut outbox = Outbox::default();
+        outbox.restore(INC, 5, [entry(6)]);
+        let (_, forgotten) = outbox.handle_welcome(&[Remembered {
+            incarnation: INC,
+            last: 3,
+            decisions: vec![],
+        }]);
+        assert_eq!(
+            forgotten,
+            [Reoffer {
+                incarnation: INC,
+                first: 4,
+                last: 5
+            }]
+        );
+        outbox.handle_reoffer(
+            forgotten[0],
+            [
+                entry(4),
+                Entry {
+                    void: true,
+                    ..entry(5)
+                },
+            ],
+        );
+        assert_eq!(
+            outbox.poll_transmit(0),
+            Some(Transmit::Send {
+                incarnation: INC,
+                cseq: 4,
+                settled: 3
+            })
+        );
+        assert_eq!(
+            outbox.poll_transmit(0),
+            Some(Transmit::Void {
+                incarnation: INC,
+                cseq: 5
+            })
+        );
+        assert_eq!(sends(&mut outbox), [6]);
+    }
+
+    #[test]
+    fn try_later_waits_and_sends_again() {
+        let mut outbox = filled(2);
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox), [1, 2]);
+        outbox.handle_try_later(10, 50);
+        assert_eq!(outbox.poll_transmit(59), None);
+        assert_eq!(outbox.poll_timeout(), Some(60));
+        assert!(matches!(
+            outbox.poll_transmit(60),
+            Some(Transmit::Send { cseq: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn older_streams_are_finished_first() {
+        let mut outbox = Outbox::default();
+        outbox.restore(Incarnation(1), 0, [entry(1)]);
+        outbox.handle_queued(Incarnation(2), entry(1));
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox), [1]);
+        outbox.handle_verdict(Incarnation(1), 1, Code::ACCEPTED, None, false);
+        assert!(matches!(
+            outbox.poll_transmit(0),
+            Some(Transmit::Send {
+                incarnation: Incarnation(2),
+                cseq: 1,
+                ..
+            })
+        ));
+        outbox.handle_settled(Incarnation(1), 1);
+        assert_eq!(
+            outbox.streams().map(|s| s.0).collect::<Vec<_>>(),
+            [Incarnation(2)]
+        );
+    }
+}
