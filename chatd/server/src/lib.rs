@@ -1,1 +1,2 @@
-//! Placeholder.
+//! The chat server: accounts, inboxes, relaying.
+pub mod store;

@@ -1,0 +1,427 @@
+//! The store seam: what the server keeps, in our own words. Called by the gateway, by accounts and by admin verbs.
+//!
+//! A [`Store`] decides and commits in one place, in order: everything that must hold together (verdict, place in the
+//! stream, inbox entry; session and presence) is one [`Op`], applied in one transaction with whatever else arrived
+//! meanwhile. Nothing is answered, pushed or woken before that transaction is durable; then answers go to the waiting
+//! caller and effects to the [`Outlet`]. Reads that need no decision are [`Query`]s.
+
+pub mod contract;
+pub mod sqlite;
+mod world;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_proto::fault::{Code, Fault};
+use chat_proto::id::{AccountName, DeviceId, Incarnation, Position};
+use chat_proto::machine::hello::Epochs;
+use chat_proto::machine::presence::{Change, Reason};
+use chat_proto::wire;
+use tokio::sync::oneshot;
+
+/// An account's number; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AcctId(pub u32);
+
+/// A device's number; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DevId(pub u32);
+
+/// A connection of this server process; never given twice in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionNo(pub u64);
+
+/// An inbox entry as it is given to devices: encoded once, shared by all receivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the log.
+    pub n: u64,
+    /// The sending device, which is not given its own message.
+    pub device: DevId,
+    /// The fields of [`wire::Deliver`] that are equal for all receivers, encoded: the body of a DLVR frame is
+    /// [`wire::deliver_head`] and this.
+    pub tail: Bytes,
+}
+
+/// A device to be enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// Its name for its owner.
+    pub name: String,
+}
+
+/// Who is logged in on a connection, before its session is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The account.
+    pub acct: AcctId,
+    /// Its name as kept.
+    pub name: AccountName,
+    /// The device.
+    pub dev: DevId,
+}
+
+/// What happens to another device's session when an account logs in (contract, "Another device of the account").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Devices live beside each other.
+    #[default]
+    Many,
+    /// The new one ends the old ones.
+    Replace,
+    /// A live old one refuses the new one.
+    Refuse,
+}
+
+/// A session to be opened.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// Who.
+    pub login: Login,
+    /// The connection.
+    pub session: SessionNo,
+    /// HELLO's run.
+    pub run: u64,
+    /// HELLO's streams: incarnation and settled mark.
+    pub streams: Vec<(Incarnation, u64)>,
+    /// HELLO's cursor.
+    pub cursor: Option<Position>,
+    /// What to do about other devices.
+    pub policy: Policy,
+    /// Wall clock, milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// An open session.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The fence of this session: its writes carry it.
+    pub epoch: u64,
+    /// The answer for the client.
+    pub welcome: wire::Welcome,
+    /// The log place behind which deliveries go on.
+    pub cursor: u64,
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// On purpose: announced at once.
+    Left(Reason),
+    /// The link was lost: announced when nobody is back by this time of the server's monotonic clock, in milliseconds.
+    Lost {
+        /// That time.
+        grace_until: u64,
+    },
+}
+
+/// The session that an operation belongs to, with its fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The account.
+    pub acct: AcctId,
+    /// The device.
+    pub dev: DevId,
+    /// The connection.
+    pub session: SessionNo,
+    /// [`Opened::epoch`]; an operation with an old one is refused in the transaction.
+    pub epoch: u64,
+}
+
+/// A failure counter of logins (mission rule 3), kept over restarts. Keys are keyed hashes, so that names that do not exist
+/// take as much room as others and none can be read from the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Keyed hash of (name, source) or of the name.
+    pub key: [u8; 16],
+    /// Wrong passwords in a row.
+    pub count: u32,
+    /// Locks in a row: each doubles the next.
+    pub locks: u32,
+    /// Milliseconds of lock that are left when this is written.
+    pub left_ms: u64,
+}
+
+/// The receiver of one answer.
+pub type Answer<T> = oneshot::Sender<Result<T, Fault>>;
+
+/// Something to decide and commit.
+#[derive(Debug)]
+pub enum Op {
+    /// Make an account with its first device. NAME_TAKEN.
+    CreateAccount {
+        /// Its name.
+        name: AccountName,
+        /// Argon2id hash in PHC form.
+        phc: String,
+        /// Its first device.
+        device: NewDevice,
+        /// Answered when durable.
+        answer: Answer<Login>,
+    },
+    /// Enrol a device (or the same key again, which is a success). TOO_MANY_DEVICES.
+    Enrol {
+        /// The account, its password checked.
+        acct: AcctId,
+        /// The device.
+        device: NewDevice,
+        /// Answered when durable.
+        answer: Answer<Login>,
+    },
+    /// Replace the stored hash by one with today's parameters.
+    Rehash {
+        /// The account.
+        acct: AcctId,
+        /// The new hash.
+        phc: String,
+    },
+    /// Open a session: raises the device's session epoch, ends what the policy ends, computes WELCOME. ALREADY_LOGGED_IN,
+    /// DUPLICATE_DEVICE.
+    Open(Box<OpenSession>, Answer<Opened>),
+    /// End a session; a late one of a replaced session changes nothing. Stands behind the sends of its connection.
+    Close {
+        /// Which.
+        fence: Fence,
+        /// How.
+        how: Ending,
+        /// End the sessions of the account's other devices too.
+        all_devices: bool,
+        /// Wall clock.
+        now_ms: i64,
+        /// Answered when durable; dropped when nobody waits.
+        answer: Option<Answer<()>>,
+    },
+    /// Messages of one session in the order they came. Verdicts come by [`Outlet::verdict`].
+    Send {
+        /// Who sends.
+        fence: Fence,
+        /// What.
+        items: Vec<wire::Send>,
+        /// Wall clock.
+        now_ms: i64,
+    },
+    /// Places given up. Verdicts come by [`Outlet::verdict`].
+    Void {
+        /// Who.
+        fence: Fence,
+        /// Which.
+        item: wire::Void,
+    },
+    /// The device holds everything up to here. Not flushed on its own.
+    Ack {
+        /// Who.
+        fence: Fence,
+        /// [`chat_proto::machine::inbox::Feed::acked`].
+        acked: u64,
+        /// [`chat_proto::machine::inbox::Feed::cursor`].
+        cursor: u64,
+    },
+    /// Messages of `sender` were read up to a place.
+    Mark {
+        /// Who read.
+        fence: Fence,
+        /// Whose messages.
+        sender: AccountName,
+        /// Up to here.
+        n: u64,
+        /// Tell the sender.
+        share: bool,
+        /// Answered when durable. UNKNOWN_USER.
+        answer: Answer<()>,
+    },
+    /// How far these accounts got with this account's messages; from now on changes come by [`Outlet::receipt`].
+    Follow {
+        /// Who asks.
+        fence: Fence,
+        /// Whom.
+        accounts: Vec<AccountName>,
+        /// Answered at once.
+        answer: Answer<wire::Receipts>,
+    },
+    /// Block or unblock. UNKNOWN_USER, YOURSELF, NOT_BLOCKED, TOO_MANY_BLOCKS; answers whether it changed anything.
+    Block {
+        /// Who.
+        fence: Fence,
+        /// Whom.
+        who: AccountName,
+        /// On, or off.
+        on: bool,
+        /// Answered when durable.
+        answer: Answer<bool>,
+    },
+    /// Keep a failure counter, or forget it (`count` 0).
+    Failure(Failure),
+    /// Time passes: grace periods end, hours of running are counted, retention works. Sent about once a second.
+    Tick {
+        /// The server's monotonic clock in milliseconds.
+        mono_ms: u64,
+        /// Wall clock.
+        now_ms: i64,
+    },
+    /// Commit what came, fold, checkpoint, and end the writer. Later operations are refused.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Something to look up.
+#[derive(Debug)]
+pub enum Query {
+    /// An account's number and hash.
+    Credentials(AccountName, oneshot::Sender<Option<(AcctId, String)>>),
+    /// A device's login data: its account's id and name, and its key.
+    Device(AccountName, DeviceId, oneshot::Sender<Option<(Login, [u8; 32])>>),
+    /// Entries of an inbox behind a place, oldest first, up to a number and about a number of bytes (at least one entry).
+    Inbox {
+        /// Whose.
+        acct: AcctId,
+        /// Behind this place.
+        after: u64,
+        /// At most so many.
+        count: usize,
+        /// Stop behind so many bytes.
+        bytes: usize,
+        /// The entries; fewer than `count` and `bytes` say means: that was all.
+        answer: oneshot::Sender<Inboxed>,
+    },
+    /// Whom an account blocks, in the order of names.
+    Blocked(AcctId, oneshot::Sender<Vec<AccountName>>),
+    /// Everyone announced online as `caller` may see them, behind a name, in the order of names (mission rule 10).
+    Whoelse {
+        /// Who asks.
+        caller: AcctId,
+        /// Behind this name.
+        after: String,
+        /// At most so many; one more is looked for.
+        limit: usize,
+        /// The page.
+        answer: oneshot::Sender<wire::People>,
+    },
+    /// Everyone with a session that overlaps the time since `since_ms` (mission rule 11).
+    Whoelsesince {
+        /// Who asks.
+        caller: AcctId,
+        /// Inclusive bound, wall clock.
+        since_ms: i64,
+        /// Behind this name.
+        after: String,
+        /// At most so many.
+        limit: usize,
+        /// The page.
+        answer: oneshot::Sender<wire::People>,
+    },
+    /// All accounts, for the operator.
+    Users(oneshot::Sender<Vec<User>>),
+    /// All failure counters, at start.
+    Failures(oneshot::Sender<Vec<Failure>>),
+}
+
+/// A page of an inbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inboxed {
+    /// Oldest first.
+    pub entries: Vec<Entry>,
+    /// Nothing more was there behind the last one.
+    pub end: bool,
+}
+
+/// An account as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Name.
+    pub name: AccountName,
+    /// When it was made, wall clock.
+    pub since_ms: i64,
+    /// Enrolled devices.
+    pub devices: u32,
+    /// Entries that wait for it.
+    pub waiting: u64,
+    /// Announced online now.
+    pub online: bool,
+    /// When its last session ended, wall clock; 0: never had one, or online.
+    pub last_seen_ms: i64,
+}
+
+/// A verdict for one place of a session's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Decided (now or before).
+    Decided {
+        /// Stream.
+        incarnation: Incarnation,
+        /// Place.
+        cseq: u64,
+        /// Outcome.
+        code: Code,
+        /// Accepted: where it stands.
+        position: Option<Position>,
+        /// The recipient was announced online.
+        online: bool,
+        /// Broadcast: how many it went to.
+        audience: u32,
+        /// Broadcast: some online user was left out.
+        missed: bool,
+        /// LIMIT, INBOX_FULL: when to try again.
+        retry_after_ms: u64,
+        /// It had been decided before.
+        stored: bool,
+    },
+    /// Not the next place.
+    Gap {
+        /// Stream.
+        incarnation: Incarnation,
+        /// Last decided place.
+        last: u64,
+    },
+    /// Nothing can be decided now for this sender.
+    TryLater {
+        /// Why.
+        code: Code,
+        /// Wait this long.
+        after_ms: u64,
+    },
+}
+
+/// Where effects go once they are durable. Called on the writer's thread: it must not block.
+pub trait Outlet: Send + Sync + 'static {
+    /// Verdicts for a session, in order.
+    fn verdict(&self, session: SessionNo, verdicts: Vec<Verdict>);
+    /// A new entry for the sessions of an account, in order of places.
+    fn entry(&self, acct: AcctId, entry: &Arc<Entry>);
+    /// Accounts came or went; with names, and the accounts that must not be told (those whom each subject blocks).
+    fn presence(&self, changes: Vec<PresenceChange>);
+    /// `reader` got further with the messages of `sender`: tell the sender's sessions that follow it, and the reader's
+    /// own sessions when it was a MARK.
+    fn receipt(&self, sender: AcctId, receipt: wire::Receipt);
+    /// A read mark of the account's own, for its other sessions.
+    fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark);
+    /// End a session: replaced, fenced, duplicate.
+    fn end(&self, session: SessionNo, code: Code, may_reconnect: bool);
+}
+
+/// A presence change to be announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Who, whether, why.
+    pub change: Change<AcctId>,
+    /// The name.
+    pub name: AccountName,
+    /// When, wall clock.
+    pub at_ms: i64,
+    /// Accounts that are not told: the subject itself and those whom it blocks.
+    pub hidden_from: Vec<AcctId>,
+}
+
+/// The store.
+pub trait Store: Send + Sync + 'static {
+    /// Puts an operation into the writer's order; waits while its queue is full ([`chat_proto::limits::WRITER_QUEUE`]).
+    fn submit(&self, op: Op) -> impl Future<Output = ()> + Send;
+    /// Looks something up; the answer is dropped when the store is closing.
+    fn query(&self, query: Query);
+    /// The server's starts: full positions of places in the log.
+    fn epochs(&self) -> Arc<Epochs>;
+    /// Rises with every round of the writer; a watchdog reads it.
+    fn progress(&self) -> u64;
+}
