@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The order of birth of a daemon, for any daemon: this crate knows none of our others.
+//!
+//! ```text
+//! arguments -> config -> harden -> background (fork, readiness pipe) -> logging -> runtime -> ready -> shutdown
+//! ```
+//! Everything before logging happens in one thread, because a fork keeps only the thread that called it.
+
+#[cfg(unix)]
+pub mod background;
+pub mod config;
+pub mod exit;
+#[cfg(unix)]
+pub mod harden;
+pub mod logging;
+#[cfg(unix)]
+pub mod notify;
+pub mod runtime;
+pub mod shutdown;

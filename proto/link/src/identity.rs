@@ -111,7 +111,10 @@ impl DeviceClaim<'_> {
     /// The bytes that are signed.
     fn bytes(&self) -> Vec<u8> {
         let (min, max) = (self.versions.min.to_be_bytes(), self.versions.max.to_be_bytes());
-        signed_bytes(DEVICE_DOMAIN, &[&self.exporter, &self.server.0, self.account.as_bytes(), &self.device.0, &min, &max])
+        signed_bytes(
+            DEVICE_DOMAIN,
+            &[&self.exporter, &self.server.0, self.account.as_bytes(), &self.device.0, &min, &max],
+        )
     }
 }
 
@@ -193,7 +196,15 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let fields = [&hex(b"chat-device-v1")[..], "00000020", &"01".repeat(32), "00000020", &"02".repeat(32), "00000005", &hex(b"alice")];
+        let fields = [
+            &hex(b"chat-device-v1")[..],
+            "00000020",
+            &"01".repeat(32),
+            "00000020",
+            &"02".repeat(32),
+            "00000005",
+            &hex(b"alice"),
+        ];
         let rest = ["00000010", &"03".repeat(16), "00000004", "00000001", "00000004", "00000002"];
         assert_eq!(hex(&claim().bytes()), fields.concat() + &rest.concat());
         let server = [&hex(b"chat-server-v1")[..], "00000020", &"01".repeat(32), "00000004", "00000007"];
@@ -204,7 +215,10 @@ mod tests {
     fn golden_signature() {
         let key = DeviceKey::from_pkcs8(&pkcs8(9)).unwrap();
         assert_eq!(hex(&key.public()), "fd1724385aa0c75b64fb78cd602fa1d991fdebf76b13c58ed702eac835e9f618");
-        assert_eq!(hex(&key.sign(&claim()).unwrap()), "fcaf62572786b25989d79225b11b9f747b22a69ebd997acb6c8a4fa1f55aa3d4cb85581b3ca8438e4c5de2273615439aa004d42b90eb8b9f92a6053014e6780d");
+        assert_eq!(
+            hex(&key.sign(&claim()).unwrap()),
+            "fcaf62572786b25989d79225b11b9f747b22a69ebd997acb6c8a4fa1f55aa3d4cb85581b3ca8438e4c5de2273615439aa004d42b90eb8b9f92a6053014e6780d"
+        );
     }
 
     #[test]

@@ -206,7 +206,9 @@ impl Inner {
                 return written.map(Ok);
             }
             match ready!(self.poll_read(cx)) {
-                Ok(()) if self.end.is_some() => return Poll::Ready(Err(HandshakeError::Tls("the other side hung up".into()))),
+                Ok(()) if self.end.is_some() => {
+                    return Poll::Ready(Err(HandshakeError::Tls("the other side hung up".into())));
+                }
                 Ok(()) => {}
                 Err(error) => {
                     // The alert that says why; if it cannot leave at once, it does not matter.
@@ -372,7 +374,9 @@ fn blocking(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
 fn tls_error(error: rustls::Error) -> HandshakeError {
     use rustls::{AlertDescription, Error};
     match error {
-        Error::NoApplicationProtocol | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => HandshakeError::WrongProtocol,
+        Error::NoApplicationProtocol | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            HandshakeError::WrongProtocol
+        }
         other => HandshakeError::Tls(other.to_string()),
     }
 }

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 /// Sets the options. A system that refuses one only loses what that option gives, so it is noted and no error.
 pub(crate) fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    let alive = TcpKeepalive::new().with_time(limits::PING_AFTER + limits::PONG_WITHIN).with_interval(limits::PONG_WITHIN);
+    let alive =
+        TcpKeepalive::new().with_time(limits::PING_AFTER + limits::PONG_WITHIN).with_interval(limits::PONG_WITHIN);
     note("TCP_NODELAY", stream.set_nodelay(true));
     note("SO_KEEPALIVE", socket.set_tcp_keepalive(&alive));
     #[cfg(target_os = "linux")]

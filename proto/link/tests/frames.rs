@@ -60,7 +60,9 @@ async fn strangers_send_short_frames_only() {
     client.flush().await.unwrap();
     let claimed = limits::FRAME_MAX_STRANGER + 8;
     match server.recv().await {
-        Err(LinkError::Frame(error)) => assert_eq!(error, FrameError::TooLong { claimed, max: limits::FRAME_MAX_STRANGER }),
+        Err(LinkError::Frame(error)) => {
+            assert_eq!(error, FrameError::TooLong { claimed, max: limits::FRAME_MAX_STRANGER })
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -5,7 +5,10 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chat_link::{AcceptError, CertificateProblem, ConnectError, DeviceClaim, DeviceKey, Roots, ServerIdentity, verify_device, verify_server};
+use chat_link::{
+    AcceptError, CertificateProblem, ConnectError, DeviceClaim, DeviceKey, Roots, ServerIdentity, verify_device,
+    verify_server,
+};
 use chat_proto::id::DeviceId;
 use chat_proto::version::WIRE;
 use common::{SOON, Server, certificate};
@@ -50,7 +53,8 @@ async fn proofs_are_bound_to_their_channel() {
     let server = Server::new();
     let (one, other) = (server.pair().await, server.pair().await);
     let (device, id) = (DeviceKey::generate().unwrap(), ServerIdentity::generate().unwrap().id());
-    let claim = |exporter| DeviceClaim { exporter, server: id, account: "alice", device: DeviceId([3; 16]), versions: WIRE };
+    let claim =
+        |exporter| DeviceClaim { exporter, server: id, account: "alice", device: DeviceId([3; 16]), versions: WIRE };
     let proof = device.sign(&claim(one.1.exporter())).unwrap();
     assert!(verify_device(&device.public(), &claim(one.0.exporter()), &proof));
     assert!(!verify_device(&device.public(), &claim(other.0.exporter()), &proof));
@@ -128,7 +132,9 @@ async fn connecting_says_why_it_failed() {
 fn certificates_and_keys_that_cannot_be_served() {
     let (cert, key) = certificate("a.example", SystemTime::now());
     let (_, other_key) = certificate("a.example", SystemTime::now());
-    let serve = |cert: &str, key: &str| chat_link::server_config(cert.as_bytes(), key.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
+    let serve = |cert: &str, key: &str| {
+        chat_link::server_config(cert.as_bytes(), key.as_bytes()).map(|_| ()).map_err(|error| error.to_string())
+    };
     assert_eq!(serve(&cert, &key), Ok(()));
     assert!(serve(&cert, &other_key).unwrap_err().contains("cannot be used"));
     assert!(serve("", &key).unwrap_err().contains("no certificate"));

@@ -1,0 +1,317 @@
+//! Logging: where lines go, how many, and that one event is one line whatever is in it (S25).
+//!
+//! `main` starts it after the fork and keeps what it returns; a thread of its own writes, so no task waits for a disk.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
+
+/// All our crates' names begin so; other crates are logged from "warn" up, whatever the level.
+const OURS: &str = "chat";
+/// Lines that may wait for the writing thread; beyond it lines are dropped and counted.
+const LINES_WAITING: usize = 8192;
+
+/// What to log and where.
+pub struct Log {
+    /// The level of our own crates.
+    pub level: LevelFilter,
+    /// Where lines go.
+    pub target: Target,
+    /// The clock by which a day ends.
+    pub clock: fn() -> SystemTime,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error; with `journal` in the journal's form: its priorities, and no times because it has its own.
+    Stderr {
+        /// Whether JOURNAL_STREAM is set.
+        journal: bool,
+    },
+    /// Files `<name>.<date>.log` in `dir`, one a UTC day, with a link `<name>.log` to the latest.
+    File {
+        /// The directory; must be there.
+        dir: PathBuf,
+        /// The first part of the names.
+        name: String,
+        /// How many files are kept.
+        keep: usize,
+        /// Bytes a day; beyond it lines are dropped, and one line says so.
+        max_bytes: u64,
+    },
+}
+
+/// Logging could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file could not be opened.
+    #[error("cannot open the log file: {0}")]
+    File(#[from] InitError),
+    /// Something else logs already.
+    #[error("logging was started twice")]
+    Twice,
+}
+
+/// Keep it until the process ends: when dropped, the last lines are written.
+pub struct Logging {
+    _guard: WorkerGuard,
+    level: reload::Handle<Targets, tracing_subscriber::Registry>,
+}
+
+impl Logging {
+    /// Changes the level of our own crates.
+    pub fn set_level(&self, level: LevelFilter) {
+        // Fails only when nobody logs any more.
+        let _ = self.level.reload(targets(level));
+    }
+}
+
+/// Starts logging for the whole process.
+pub fn start(log: Log) -> Result<Logging, LogError> {
+    let journal = log.target == Target::Stderr { journal: true };
+    let (sink, guard) = open(log.target, log.clock)?;
+    let (filter, level) = reload::Layer::new(targets(log.level));
+    tracing::subscriber::set_global_default(subscriber(filter, sink, journal)).map_err(|_| LogError::Twice)?;
+    Ok(Logging { _guard: guard, level })
+}
+
+/// The thread that writes, and the way to it.
+fn open(target: Target, clock: fn() -> SystemTime) -> Result<(NonBlocking, WorkerGuard), LogError> {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).thread_name("log");
+    let Target::File { dir, name, keep, max_bytes } = target else { return Ok(builder.finish(io::stderr())) };
+    let link = format!("{name}.log");
+    let files = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix(name)
+        .filename_suffix("log")
+        .latest_symlink(&link)
+        .max_log_files(keep.max(1))
+        .build(&dir)?;
+    // Bytes of earlier runs of today count too, or a crash loop would have no limit.
+    let used = std::fs::metadata(dir.join(link)).map_or(0, |file| file.len());
+    Ok(builder.finish(Capped { inner: files, clock, day: day(clock()), used, max: max_bytes, told: false }))
+}
+
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level)
+}
+
+/// Everything but the sink, so that tests log into memory.
+fn subscriber<L, W>(filter: L, sink: W, journal: bool) -> Box<dyn Subscriber + Send + Sync>
+where
+    L: tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(OneLine { sink, journal });
+    let registry = tracing_subscriber::registry().with(filter);
+    if journal { Box::new(registry.with(lines.without_time())) } else { Box::new(registry.with(lines)) }
+}
+
+/// Makes every event one line.
+struct OneLine<W> {
+    sink: W,
+    journal: bool,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
+    type Writer = Escape<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Escape { inner: self.sink.make_writer(), priority: "" }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
+        let priority = if self.journal { priority(*meta.level()) } else { "" };
+        Escape { inner: self.sink.make_writer_for(meta), priority }
+    }
+}
+
+/// The prefix by which the journal knows a line's level (sd-daemon(3)).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        _ => "<7>",
+    }
+}
+
+/// Writes an event, which comes in one piece, with everything escaped that could look like another line or a command to
+/// a terminal.
+struct Escape<W> {
+    inner: W,
+    priority: &'static str,
+}
+
+impl<W: Write> Write for Escape<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let body = event.strip_suffix(b"\n").unwrap_or(event);
+        let mut line = String::with_capacity(self.priority.len() + event.len() + 1);
+        line.push_str(self.priority);
+        for character in String::from_utf8_lossy(body).chars() {
+            if harmless(character) { line.push(character) } else { line.extend(character.escape_default()) }
+        }
+        line.push('\n');
+        self.inner.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Whether a character shows as itself: no control, no line break, no change of direction.
+fn harmless(character: char) -> bool {
+    let deceives =
+        matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !character.is_control() && !deceives
+}
+
+/// Drops lines beyond so many bytes a day: the files rotate by time only, and a flood must not fill the disk.
+struct Capped<W> {
+    inner: W,
+    clock: fn() -> SystemTime,
+    day: u64,
+    used: u64,
+    max: u64,
+    told: bool,
+}
+
+impl<W: Write> Write for Capped<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let today = day((self.clock)());
+        if today != self.day {
+            (self.day, self.used, self.told) = (today, 0, false);
+        }
+        if self.used.saturating_add(line.len() as u64) <= self.max {
+            self.used += line.len() as u64;
+            self.inner.write_all(line)?;
+        } else if !self.told {
+            self.told = true;
+            writeln!(
+                self.inner,
+                "the log has reached {} bytes; nothing more is logged before tomorrow (UTC)",
+                self.max
+            )?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The UTC day of a time, counted from 1970.
+fn day(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Memory {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(journal: bool, level: LevelFilter, act: impl FnOnce()) -> String {
+        let memory = Memory::default();
+        let sink = memory.clone();
+        tracing::subscriber::with_default(subscriber(targets(level), move || sink.clone(), journal), act);
+        memory.text()
+    }
+
+    #[test]
+    fn one_event_is_one_line() {
+        let name = "eve\n2026-01-01T00:00:00Z INFO from 1.2.3.4\r\u{1b}[2J\u{202e}\u{85}\u{2028}x";
+        let text = logged(false, LevelFilter::INFO, || {
+            tracing::info!(%name, "one {name}");
+            tracing::info!(?name, name, "two");
+        });
+        assert_eq!(text.matches('\n').count(), 2, "{text}");
+        assert!(text.chars().all(|c| c == '\n' || harmless(c)), "{text}");
+        assert!(text.contains("eve\\n2026"), "{text}");
+    }
+
+    #[test]
+    fn the_journal_gets_priorities_and_no_times() {
+        let text = logged(true, LevelFilter::INFO, || tracing::warn!("hot"));
+        assert!(text.starts_with("<4> WARN ") && text.ends_with(": hot\n"), "{text}");
+    }
+
+    #[test]
+    fn levels_are_for_our_crates() {
+        let text = logged(false, LevelFilter::DEBUG, || {
+            tracing::debug!("ours");
+            tracing::debug!(target: "rustls", "theirs");
+            tracing::warn!(target: "rustls", "their warning");
+        });
+        assert!(text.contains("ours") && text.contains("their warning") && !text.contains("theirs"), "{text}");
+        assert_eq!(logged(false, LevelFilter::OFF, || tracing::error!("no")), "");
+    }
+
+    #[test]
+    fn a_flood_ends_with_one_line_a_day() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        fn clock() -> SystemTime {
+            SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(NOW.load(Ordering::Relaxed))
+        }
+        let memory = Memory::default();
+        let mut capped = Capped { inner: memory.clone(), clock, day: 0, used: 0, max: 10, told: false };
+        for _ in 0..5 {
+            capped.write_all(b"1234\n").unwrap();
+        }
+        assert_eq!(
+            memory.text(),
+            "1234\n1234\nthe log has reached 10 bytes; nothing more is logged before tomorrow (UTC)\n"
+        );
+        NOW.store(86_400, Ordering::Relaxed);
+        capped.write_all(b"new\n").unwrap();
+        assert!(memory.text().ends_with(")\nnew\n"));
+    }
+
+    #[test]
+    fn files_are_named_linked_and_counted() {
+        let dir = std::env::temp_dir().join(format!("chat-process-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let target = || Target::File { dir: dir.clone(), name: "chatd".into(), keep: 3, max_bytes: 8 };
+        for _ in 0..2 {
+            let (mut sink, guard) = open(target(), SystemTime::now).unwrap();
+            sink.write_all(b"1234\n").unwrap();
+            drop(guard);
+        }
+        let text = std::fs::read_to_string(dir.join("chatd.log")).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(text.starts_with("1234\nthe log has reached 8 bytes"), "{text}");
+    }
+}
