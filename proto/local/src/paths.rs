@@ -67,11 +67,7 @@ impl Surroundings {
     /// Reads the process's environment, user number and current directory.
     #[cfg(unix)]
     pub fn of_process(home_flag: Option<PathBuf>) -> Surroundings {
-        let var = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Surroundings {
             home_flag,
             chat_home: var("CHAT_HOME"),
@@ -108,9 +104,7 @@ impl Surroundings {
     fn base(&self, variable: Option<&PathBuf>, default: &str) -> Result<PathBuf, PathsError> {
         let base = match variable.filter(|path| path.is_absolute()) {
             Some(path) => path.clone(),
-            None => self
-                .absolute(self.home.as_ref().ok_or(PathsError::NoHome)?)?
-                .join(default),
+            None => self.absolute(self.home.as_ref().ok_or(PathsError::NoHome)?)?.join(default),
         };
         Ok(base.join("chat"))
     }
@@ -140,10 +134,7 @@ impl Layout {
     pub fn listen_path(&self, exists: impl Fn(&Path) -> bool) -> PathBuf {
         let mut places = self.sockets.iter();
         let last = self.sockets.last().cloned().unwrap_or_default();
-        places
-            .find(|place| place.parent().and_then(Path::parent).is_some_and(&exists))
-            .cloned()
-            .unwrap_or(last)
+        places.find(|place| place.parent().and_then(Path::parent).is_some_and(&exists)).cloned().unwrap_or(last)
     }
 
     /// The config file.
@@ -193,21 +184,12 @@ mod tests {
     #[test]
     fn base_directories_by_default() {
         let layout = alice().layout().expect("a home is known");
-        assert_eq!(
-            layout.config_file(),
-            Path::new("/home/alice/.config/chat/config.toml")
-        );
-        assert_eq!(
-            layout.history_file("work"),
-            Path::new("/home/alice/.local/share/chat/work/chat.db")
-        );
+        assert_eq!(layout.config_file(), Path::new("/home/alice/.config/chat/config.toml"));
+        assert_eq!(layout.history_file("work"), Path::new("/home/alice/.local/share/chat/work/chat.db"));
         assert_eq!(layout.state, Path::new("/home/alice/.local/state/chat"));
         assert_eq!(layout.sockets[0], Path::new("/run/user/1000/chat/sock"));
         assert_eq!(layout.listen_path(|_| true), layout.sockets[0]);
-        assert_eq!(
-            layout.listen_path(|_| false),
-            Path::new("/home/alice/.local/state/chat/run/sock")
-        );
+        assert_eq!(layout.listen_path(|_| false), Path::new("/home/alice/.local/state/chat/run/sock"));
     }
 
     #[test]
@@ -224,11 +206,8 @@ mod tests {
 
     #[test]
     fn chat_home_holds_everything_and_the_flag_wins() {
-        let surroundings = Surroundings {
-            home_flag: Some("./try".into()),
-            chat_home: Some("/elsewhere".into()),
-            ..alice()
-        };
+        let surroundings =
+            Surroundings { home_flag: Some("./try".into()), chat_home: Some("/elsewhere".into()), ..alice() };
         let layout = surroundings.layout().expect("a home is known");
         assert_eq!(layout.home.as_deref(), Some(Path::new("/tmp/try")));
         assert_eq!(layout.config, Path::new("/tmp/try/config"));
@@ -242,10 +221,7 @@ mod tests {
     fn nothing_known_is_a_clear_error() {
         let nothing = Surroundings::default();
         assert_eq!(nothing.layout(), Err(PathsError::NoHome));
-        let relative = Surroundings {
-            chat_home: Some("try".into()),
-            ..nothing
-        };
+        let relative = Surroundings { chat_home: Some("try".into()), ..nothing };
         assert_eq!(relative.layout(), Err(PathsError::NoCurrent));
     }
 }
