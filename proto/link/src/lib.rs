@@ -10,6 +10,7 @@ pub mod identity;
 mod link;
 mod socket;
 mod trust;
+mod validity;
 
 pub use accept::{AcceptError, handshake, listen};
 pub use cert::{CertError, install_provider, self_signed, server_config};
@@ -17,3 +18,4 @@ pub use connect::{ConnectError, Connected, Target, connect};
 pub use identity::{DeviceClaim, DeviceKey, ServerIdentity, verify_device, verify_server};
 pub use link::{Link, LinkError};
 pub use trust::{CertificateProblem, Roots};
+pub use validity::{Validity, validity};

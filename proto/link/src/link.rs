@@ -281,19 +281,27 @@ impl Inner {
         while !bytes.is_empty() && self.end.is_none() {
             self.tls.read_tls(&mut bytes).map_err(HandshakeError::Io)?;
             let state = self.tls.process_new_packets().map_err(tls_error)?;
-            self.input.reserve(state.plaintext_bytes_to_read());
-            let mut left = state.plaintext_bytes_to_read();
-            while left > 0 {
-                let mut reader = self.tls.reader();
-                let piece = reader.fill_buf().map_err(HandshakeError::Io)?;
-                let length = piece.len();
-                self.input.extend_from_slice(piece);
-                reader.consume(length);
-                left -= length;
-            }
+            // What is still encrypted will be about as long in the clear: one allocation for the whole read.
+            self.take_plaintext(state.plaintext_bytes_to_read(), bytes.len())?;
             if state.peer_has_closed() {
                 self.end = Some(End::Goodbye);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes `ready` decrypted bytes from TLS, with room for `more` that are about to come.
+    fn take_plaintext(&mut self, mut ready: usize, more: usize) -> Result<(), HandshakeError> {
+        if ready > 0 {
+            self.input.reserve(ready + more);
+        }
+        while ready > 0 {
+            let mut reader = self.tls.reader();
+            let piece = reader.fill_buf().map_err(HandshakeError::Io)?;
+            let length = piece.len();
+            self.input.extend_from_slice(piece);
+            reader.consume(length);
+            ready -= length;
         }
         Ok(())
     }
