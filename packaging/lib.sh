@@ -1,0 +1,50 @@
+# What quickstart, tests/run and .ci/run share: finding the toolchain, installing a compiler, saying what is run.
+# Sourced, with `root` set.
+
+fail() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+# Run a command and show it as typed, so that a newcomer can type it too.
+typed() {
+  local line='$' word
+  for word in "$@"; do
+    case $word in
+      '' | *[!A-Za-z0-9_./:=,@%+\$-]*) line+=" '${word//\'/\'\\\'\'}'" ;;
+      *) line+=" $word" ;;
+    esac
+  done
+  printf '%s\n' "$line"
+  [ "$1" = export ] || "$@"
+}
+
+target_dir() {
+  echo "${CARGO_TARGET_DIR:-$root/target}"
+}
+
+# Install Debian packages when we may; else say what to type.
+install_packages() {
+  local as=()
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null && as=(sudo -n) || fail "missing: $*; please type: sudo apt-get install $*"
+  fi
+  command -v apt-get >/dev/null || fail "missing: $*; please install them with your system's package manager"
+  "${as[@]}" apt-get update -qq || true
+  "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+    fail "could not install: $*"
+}
+
+# A Rust toolchain must be there; a C compiler (for SQLite and the TLS library) is installed.
+need_toolchain() {
+  [ -n "${HOME:-}" ] && [ -d "$HOME/.cargo/bin" ] && PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || fail "no Rust toolchain found; install one from https://rustup.rs and run this again"
+  local want have
+  want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+  have=$(rustc --version | cut -d' ' -f2)
+  [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -n 1)" = "$want" ] ||
+    fail "Rust $have is too old, $want or newer is needed; please type: rustup update stable"
+  if ! command -v cc >/dev/null || ! echo 'int main(void){return 0;}' | cc -xc - -o /dev/null 2>/dev/null; then
+    install_packages gcc libc6-dev
+  fi
+}

@@ -1,0 +1,262 @@
+//! The daemon: starts by itself, lives once, survives kills, refuses unsafe places (S33-S36), is found without an environment.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+
+use chat_tests::process::{alive, command, listener_pid, until};
+use chat_tests::{Output, World};
+
+/// Races of two daemons started at once with real processes; a thousand more are run in chat-local's own tests.
+const RACES: u32 = 50;
+/// A uid that owns nothing.
+const STRANGER: u32 = 65_534;
+
+#[test]
+fn chatctl_starts_the_daemon() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    home.run(&["status"]).exits(3);
+    home.json(&["status"]).exits(3);
+    let (server, file) = (world.server.address().to_string(), world.password_file());
+    let args = [
+        "register",
+        "alice",
+        "--server",
+        &server,
+        "--trust",
+        world.server.fingerprint(),
+        "--password-file",
+        &file,
+        "--no-input",
+    ];
+    home.finish(home.autostarting(&args), &args).ok();
+    let pid = home.daemon_pid().expect("a daemon serves the home");
+    // it is detached: it outlived chatctl, and a second command finds it
+    home.run(&["daemon", "status"]).ok();
+    assert_eq!(home.daemon_pid(), Some(pid));
+    home.run(&["daemon", "restart"]).ok();
+    let next = home.daemon_pid().expect("a daemon serves the home");
+    assert_ne!(next, pid);
+    home.online();
+    home.run(&["daemon", "stop"]).ok();
+    until("the daemon is gone", || (!alive(next)).then_some(()));
+    home.run(&["daemon", "status"]).exits(3);
+    // after kill -9 the next command starts another
+    home.finish(home.autostarting(&["status"]), &["status"]).ok();
+    home.kill();
+    home.finish(home.autostarting(&["status"]), &["status"]).ok();
+    home.online();
+}
+
+#[test]
+fn a_daemon_says_how_it_is() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let status = home.json(&["daemon", "status"]).ok().json();
+    assert_eq!(status["type"], "daemon");
+    assert_eq!(status["pid"].as_u64(), home.daemon_pid().map(u64::from));
+    home.run(&["daemon", "logs"]).ok();
+    let paths = home.run(&["config", "path"]).ok();
+    assert!(paths.stdout.contains(&home.dir().display().to_string()), "{paths}");
+    home.run(&["config", "check"]).ok();
+    let config = home.dir().join("config/config.toml");
+    let text = fs::read_to_string(&config).unwrap_or_default();
+    fs::write(&config, format!("{text}\nhistroy = 3\n")).expect("the configuration can be written");
+    home.run(&["config", "check"]).exits(14).says("histroy");
+}
+
+#[test]
+fn two_daemons_started_at_once_one_lives() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    for race in 0..RACES {
+        let mut pair: Vec<_> = (0..2)
+            .map(|_| {
+                let mut run = command("chatd");
+                run.arg("--foreground").arg("--home").arg(home.dir()).stdout(Stdio::null()).stderr(Stdio::piped());
+                run.spawn().expect("chatd can be started")
+            })
+            .collect();
+        let loser = until("one of two daemons gives up", || {
+            pair.iter_mut().position(|child| child.try_wait().ok().flatten().is_some())
+        });
+        let mut winner = pair.swap_remove(1 - loser);
+        until("the other one serves", || (home.daemon_pid() == Some(winner.id())).then_some(()));
+        assert!(alive(winner.id()), "race {race}: nobody lives");
+        let gone = pair.remove(0).wait_with_output().expect("it ended");
+        assert_ne!(gone.status.code(), Some(0), "race {race}: the loser says why it does not serve");
+        // kill -9 leaves a stale socket for the next round (S36)
+        winner.kill().expect("our child");
+        winner.wait().expect("our child");
+        assert!(home.socket().exists(), "race {race}: no stale socket was left to test with");
+    }
+}
+
+#[test]
+fn many_commands_at_once_start_one_daemon() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let all: Vec<_> = (0..8)
+        .map(|_| {
+            home.autostarting(&["profile", "list"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("chatctl")
+        })
+        .collect();
+    for child in all {
+        let output = child.wait_with_output().expect("chatctl ends");
+        Output::new("chatctl profile list".into(), &output).ok();
+    }
+    let pid = home.daemon_pid().expect("a daemon serves the home");
+    home.kill();
+    assert!(!alive(pid));
+    assert_eq!(home.daemon_pid(), None);
+}
+
+#[test]
+fn s33_the_socket_is_for_its_user_alone() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&home.dir().join("run")), 0o700);
+    assert_eq!(mode(&home.socket()), 0o600);
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // another user, with every directory opened to him by mistake: refused by his uid, and no byte is answered
+    for dir in [home.dir().parent().expect("the world's directory"), home.dir(), &home.dir().join("run")] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("our directory");
+    }
+    fs::set_permissions(home.socket(), fs::Permissions::from_mode(0o666)).expect("our socket");
+    let mut stranger = home.command(&["--timeout", "3s", "status"]);
+    let socket = home.socket();
+    let output = stranger.arg("--socket").arg(&socket).uid(STRANGER).output();
+    if let Ok(output) = output {
+        let output = Output::new("chatctl status as another user".into(), &output);
+        assert_ne!(output.code, 0, "{output}");
+        output.never_says("alice@");
+    }
+    home.run(&["status"]).ok();
+}
+
+#[test]
+fn s34_unsafe_directories_are_refused() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let run = home.dir().join("run");
+    let start = || {
+        let output =
+            command("chatd").arg("--foreground").arg("--home").arg(home.dir()).output().expect("chatd can be run");
+        Output::new("chatd --foreground".into(), &output)
+    };
+    // group or others may enter
+    fs::create_dir(&run).expect("a fresh directory");
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o770)).expect("our directory");
+    let refused = start();
+    assert_eq!(refused.code, 77, "{refused}");
+    refused.says("run");
+    // a symlink
+    fs::remove_dir(&run).expect("our directory");
+    let elsewhere = world.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a fresh directory");
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).expect("our directory");
+    symlink(&elsewhere, &run).expect("a link");
+    let refused = start();
+    assert_eq!(refused.code, 77, "{refused}");
+    fs::remove_file(&run).expect("our link");
+    if rustix::process::geteuid().is_root() {
+        // a foreign owner
+        fs::create_dir(&run).expect("a fresh directory");
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).expect("our directory");
+        std::os::unix::fs::chown(&run, Some(STRANGER), None).expect("root may give away");
+        let refused = start();
+        assert_eq!(refused.code, 77, "{refused}");
+        fs::remove_dir(&run).expect("our directory");
+    }
+    home.up();
+    home.run(&["profile", "list"]).ok();
+}
+
+#[test]
+fn s35_a_squatted_socket_gets_no_byte() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let run = world.path("squat");
+    fs::create_dir(&run).expect("a fresh directory");
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).expect("our directory");
+    fs::set_permissions(run.parent().expect("the world's directory"), fs::Permissions::from_mode(0o755)).expect("ours");
+    let socket = run.join("sock");
+    // the squatter listens under another uid, on a thread of his own: the kernel notes who called listen
+    let path = socket.clone();
+    let listener = std::thread::spawn(move || {
+        let uid = rustix::process::Uid::from_raw(STRANGER);
+        rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may become anyone");
+        UnixListener::bind(path).expect("the squatter binds")
+    })
+    .join()
+    .expect("the squatter listens");
+    let socket_arg = socket.display().to_string();
+    let refused = home.run(&["--socket", &socket_arg, "--timeout", "3s", "status"]);
+    assert_eq!(refused.code, 3, "{refused}");
+    refused.says(&STRANGER.to_string());
+    listener.set_nonblocking(true).expect("our listener");
+    if let Ok((mut stream, _)) = listener.accept() {
+        let mut got = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut stream, &mut got);
+        assert!(got.is_empty(), "chatctl sent {} bytes to a squatter", got.len());
+    }
+}
+
+#[test]
+fn s36_a_stale_socket_is_replaced_and_a_living_one_is_not() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    home.kill();
+    assert!(home.socket().exists());
+    home.up();
+    home.online();
+    let pid = home.daemon_pid();
+    let second = command("chatd").arg("--foreground").arg("--home").arg(home.dir()).output().expect("chatd can be run");
+    assert_ne!(second.status.code(), Some(0));
+    assert_eq!(listener_pid(&home.socket()), pid, "the second one took the socket away");
+    home.run(&["status"]).ok();
+    // plain chatd, which detaches, says so too
+    let second = command("chatd").arg("--home").arg(home.dir()).output().expect("chatd can be run");
+    let second = Output::new("chatd".into(), &second);
+    assert_ne!(second.code, 0, "{second}");
+    assert_eq!(home.daemon_pid(), pid);
+}
+
+#[test]
+fn the_daemon_is_found_with_an_empty_environment() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let mut bare = home.command(&["--home", &home.dir().display().to_string(), "status"]);
+    bare.env_clear();
+    home.finish(bare, &["status"]).ok().says("alice");
+}
+
+#[test]
+fn a_hung_client_does_not_stop_the_others() {
+    let mut world = World::start();
+    let (alice, bob) = (world.user("alice"), world.user("bob"));
+    let hung: Vec<_> = (0..8)
+        .map(|_| {
+            use std::io::Write;
+            let mut stream = std::os::unix::net::UnixStream::connect(alice.socket()).expect("our socket");
+            stream.write_all(b"{\"jsonrpc\":").expect("half a line");
+            stream
+        })
+        .collect();
+    alice.sends("bob", "through");
+    bob.gets(&["through"]);
+    drop(hung);
+}

@@ -1,0 +1,10 @@
+//! Black-box tests over the real binaries, one module per noun; run by `tests/run`.
+
+mod account;
+mod daemon;
+mod events;
+mod exit_codes;
+mod kill;
+mod message;
+mod people;
+mod text;

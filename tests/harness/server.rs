@@ -1,0 +1,182 @@
+//! The server of a world: its directory, its settings, its process; started, killed and started again on the same port.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use rustix::process::Signal;
+
+use crate::Output;
+use crate::process::{self, command, kill_child, until};
+
+/// A chat-server with everything under one directory.
+pub struct Server {
+    dir: PathBuf,
+    port: u16,
+    fingerprint: String,
+    child: Option<Child>,
+}
+
+/// Settings of every world: no rate limits and no disk reserve, so that a test meets only the rule it is about.
+const SETTINGS: &[(&str, &str, &str)] = &[
+    ("limits", "messages_per_second", "0"),
+    ("limits", "message_burst", "0"),
+    ("limits", "broadcasts_per_minute", "0"),
+    ("limits", "password_logins_per_minute_per_source", "0"),
+    ("limits", "new_accounts_per_hour_per_source", "0"),
+    ("limits", "unknown_recipients_per_hour", "0"),
+    ("storage", "reserve", "\"0\""),
+];
+
+impl Server {
+    /// Initialise under `dir` and start, with these settings (table, key, value in TOML) besides the usual ones.
+    pub fn start(dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
+        let mut server = Server { dir, port: free_port(), fingerprint: String::new(), child: None };
+        server.ctl(&["init", "--self-signed"]).ok();
+        server.fingerprint = server.ctl(&["cert", "fingerprint"]).ok().stdout.trim().to_owned();
+        assert!(server.fingerprint.starts_with("sha256:"), "fingerprint: {}", server.fingerprint);
+        server.set(SETTINGS);
+        server.set(settings);
+        server.up();
+        server
+    }
+
+    /// Write settings into the configuration; they count from the next start.
+    pub fn set(&self, settings: &[(&str, &str, &str)]) {
+        let path = self.dir.join("chat-server.toml");
+        let mut text = fs::read_to_string(&path).expect("init wrote the configuration");
+        for (table, key, value) in settings {
+            text = set_key(&text, table, key, value);
+        }
+        fs::write(&path, text).expect("the configuration can be written");
+    }
+
+    /// Run a subcommand of chat-server on this directory.
+    pub fn ctl(&self, args: &[&str]) -> Output {
+        let mut run = self.command(args);
+        let output = run.output().expect("chat-server can be run");
+        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut run = command("chat-server");
+        run.arg("--dir").arg(&self.dir).args(args);
+        run
+    }
+
+    /// Start the process and wait until it listens.
+    pub fn up(&mut self) {
+        let listen = self.dir.join("run/listen");
+        let _ = fs::remove_file(&listen);
+        let address = self.address().to_string();
+        let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
+        let mut child = self
+            .command(&["run", "--listen", &address])
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("chat-server can be started");
+        until("the server listens", || {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("chat-server ended at start: {status}\n{}", process::tail(&self.log(), 40));
+            }
+            fs::read_to_string(&listen).ok().filter(|text| text.contains(&address))
+        });
+        self.child = Some(child);
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            kill_child(&mut child);
+        }
+    }
+
+    /// SIGTERM, and wait for the end; its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take()?;
+        process::signal(child.id(), Signal::TERM);
+        let status = until("the server drains and ends", || child.try_wait().ok().flatten());
+        status.code()
+    }
+
+    /// Process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// What `--trust` wants.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> PathBuf {
+        self.dir.with_extension("log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody uses now.
+fn free_port() -> u16 {
+    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    probe.local_addr().expect("a bound socket has an address").port()
+}
+
+/// The configuration with `key` of `[table]` set: replaced where it stands, else added below the table's head.
+fn set_key(text: &str, table: &str, key: &str, value: &str) -> String {
+    let head = format!("[{table}]");
+    let line = format!("{key} = {value}");
+    let mut out: Vec<String> = Vec::new();
+    let (mut inside, mut found, mut done) = (false, false, false);
+    for old in text.lines() {
+        let bare = old.trim();
+        if bare.starts_with('[') {
+            inside = bare.starts_with(&head);
+        }
+        let names_it = bare.split('=').next().is_some_and(|name| name.trim() == key);
+        if inside && names_it && bare.contains('=') {
+            out.push(line.clone());
+            done = true;
+        } else {
+            out.push(old.to_owned());
+        }
+        found |= inside;
+    }
+    if !done && found {
+        let at = out.iter().position(|l| l.trim().starts_with(&head)).map_or(out.len(), |index| index + 1);
+        out.insert(at, line);
+    } else if !done {
+        out.push(format!("\n{head}\n{line}"));
+    }
+    out.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::set_key;
+
+    #[test]
+    fn keys_are_replaced_added_and_put_into_new_tables() {
+        let text = "a = 1\n[auth] # who\nx = 2\n[b]\nx = 3\n";
+        assert_eq!(set_key(text, "auth", "x", "9"), "a = 1\n[auth] # who\nx = 9\n[b]\nx = 3\n");
+        assert_eq!(set_key(text, "auth", "y", "9"), "a = 1\n[auth] # who\ny = 9\nx = 2\n[b]\nx = 3\n");
+        assert!(set_key(text, "new", "y", "9").ends_with("\n[new]\ny = 9\n"));
+    }
+}

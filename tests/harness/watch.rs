@@ -1,0 +1,86 @@
+//! A running `chatctl watch --json`: its lines as they come, waited for by content.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Home;
+use crate::process::{PATIENCE, kill_child};
+
+/// A follower of one home's events.
+pub struct Watch {
+    child: Child,
+    lines: Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Watch {
+    /// Start it and wait until it follows: its first heartbeat comes only then.
+    pub fn start(home: &Home, args: &[&str]) -> Watch {
+        let mut all = vec!["--json", "watch", "--heartbeat", "100ms"];
+        all.extend_from_slice(args);
+        let mut child = home.command(&all).stdout(Stdio::piped()).spawn().expect("chatctl can be started");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(value).is_err() {
+                    break;
+                }
+            }
+        });
+        Watch { child, lines, seen: Vec::new() }
+    }
+
+    /// The next event for which `wanted` holds; what comes before it is kept in [`Watch::seen`].
+    #[track_caller]
+    pub fn expect(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        match self.next_within(PATIENCE, wanted) {
+            Some(value) => value,
+            None => panic!("watch showed no {what}; it showed {:#?}", self.seen),
+        }
+    }
+
+    /// As [`Watch::expect`], with nothing when it does not come in time.
+    pub fn next_within(&mut self, time: Duration, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        let end = Instant::now() + time;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(value) => {
+                    if value["type"] != "heartbeat" {
+                        self.seen.push(value.clone());
+                    }
+                    if wanted(&value) {
+                        return Some(value);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Everything it showed up to the last event that was waited for.
+    pub fn seen(&self) -> &[Value] {
+        &self.seen
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Wait for its own end; its exit code.
+    pub fn end(mut self) -> i32 {
+        self.child.wait().ok().and_then(|status| status.code()).unwrap_or(-1)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        kill_child(&mut self.child);
+    }
+}
