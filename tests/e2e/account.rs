@@ -216,3 +216,36 @@ fn a_password_comes_by_stdin_too() {
     let second = world.home("alice", "second");
     enter(&world, &second, &["--json"]).exits(12);
 }
+
+/// Every file below a directory, with its content.
+fn files(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&path)),
+            Ok(kind) if kind.is_file() => found.push((path.clone(), std::fs::read(&path).unwrap_or_default())),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn secrets_and_texts_stay_where_they_belong() {
+    const TEXT: &str = "the cat sat on the mat at noon";
+    let mut world = World::start();
+    let (alice, bob) = (world.user("alice"), world.user("bob"));
+    alice.run(&["message", "bob", TEXT, "--wait", "delivered"]).ok();
+    alice.run(&["message", "nobody", TEXT]).exits(6);
+    world.server.stop();
+    alice.run(&["daemon", "stop"]).ok();
+    let holds = |content: &[u8], text: &str| content.windows(text.len()).any(|part| part == text.as_bytes());
+    for (path, content) in files(world.path("").as_path()) {
+        let password_file = path.ends_with("password");
+        assert!(password_file || !holds(&content, chat_tests::world::PASSWORD), "{} holds a password", path.display());
+        let log = path.extension().is_some_and(|extension| extension == "log");
+        assert!(!(log && holds(&content, TEXT)), "{} holds a message text", path.display());
+    }
+    drop(bob);
+}
