@@ -6,17 +6,20 @@ fail() {
   exit 1
 }
 
+# A word as it can be typed.
+quoted() {
+  case $1 in
+    '' | *[!A-Za-z0-9_./:=,@%+\$-]*) printf "'%s'" "${1//\'/\'\\\'\'}" ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
 # Run a command and show it as typed, so that a newcomer can type it too.
 typed() {
   local line='$' word
-  for word in "$@"; do
-    case $word in
-      '' | *[!A-Za-z0-9_./:=,@%+\$-]*) line+=" '${word//\'/\'\\\'\'}'" ;;
-      *) line+=" $word" ;;
-    esac
-  done
+  for word in "$@"; do line+=" $(quoted "$word")"; done
   printf '%s\n' "$line"
-  [ "$1" = export ] || "$@"
+  "$@"
 }
 
 target_dir() {
