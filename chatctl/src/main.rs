@@ -1,2 +1,175 @@
-//! Placeholder.
-fn main() {}
+//! chatctl: parses what was typed, talks to chatd, prints, exits. This file alone ends the process.
+
+mod args;
+mod commands;
+mod daemon;
+mod exit;
+mod json;
+mod key;
+mod output;
+mod paths;
+mod prompt;
+mod spawn;
+mod text;
+mod time;
+mod words;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
+
+use args::{Cli, Global, When};
+use commands::Underway;
+use exit::Exit;
+use output::{End, Form, Output, Trouble};
+use time::Clock;
+use words::troubles;
+
+fn main() {
+    std::panic::set_hook(Box::new(|panic| {
+        // stderr may be closed; the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "{}", troubles::bug(&panic.to_string()));
+        std::process::exit(Exit::Bug.number().into());
+    }));
+    let exit = match parse(std::env::args_os().collect()) {
+        Ok((cli, matches)) => run(cli, &matches),
+        Err(exit) => exit,
+    };
+    // Not a return: a thread may still wait for the terminal or for stdin.
+    std::process::exit(exit.number().into());
+}
+
+/// The command line as meant; help, version and wrong usage are answered here.
+fn parse(typed: Vec<OsString>) -> Result<(Cli, ArgMatches), Exit> {
+    let json = typed.iter().any(|arg| arg == "--json" || arg.to_string_lossy().starts_with("--json="));
+    let parsed = args::command().try_get_matches_from(typed);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    parsed.map_err(|error| {
+        if json && error.use_stderr() {
+            let words = error.to_string();
+            let what = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            output(&Global::silent_json(), "chatctl".into())
+                .trouble(&Trouble::new("usage", Exit::Usage, what).next("help"));
+        } else {
+            // A closed pipe behind help is no trouble.
+            let _ = error.print();
+        }
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+            _ => Exit::Usage,
+        }
+    })
+}
+
+fn run(cli: Cli, matches: &ArgMatches) -> Exit {
+    let out = output(&cli.global, spelled(&cli.global, matches));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.trouble(&troubles::no_runtime(&error));
+            return Exit::BadState;
+        }
+    };
+    let underway = Underway::default();
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = commands::run(cli, out.clone(), underway.clone()) => ended,
+            _ = tokio::signal::ctrl_c() => Err(interrupted(&underway)),
+        }
+    });
+    // Not dropped: that would wait for a thread that reads stdin or the terminal.
+    std::mem::forget(runtime);
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(End::Quiet(exit)) => exit,
+        Err(End::Said(trouble)) => {
+            out.trouble(&trouble);
+            trouble.exit
+        }
+    }
+}
+
+fn interrupted(underway: &Underway) -> End {
+    match underway.borrow().as_deref() {
+        Some(key) => troubles::interrupted(Some(key)).into(),
+        None => End::Quiet(Exit::Interrupted),
+    }
+}
+
+/// The output that the flags, the terminal and the environment ask for.
+fn output(global: &Global, chatctl: String) -> Output {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let form = match (global.json, global.plain) {
+        (Some(_), _) => Form::Json,
+        (None, true) => Form::Plain,
+        (None, false) => Form::Human,
+    };
+    let color = match global.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => std::io::stdout().is_terminal() && variable("NO_COLOR").is_empty() && variable("TERM") != "dumb",
+    };
+    let locale = ["LC_ALL", "LC_TIME", "LANG"].map(variable).into_iter().find(|value| !value.is_empty());
+    let clock = Clock {
+        now: jiff::Timestamp::now(),
+        zone: if global.utc { jiff::tz::TimeZone::UTC } else { jiff::tz::TimeZone::system() },
+        twelve: locale.is_some_and(|locale| time::is_twelve_hour(&locale)),
+        style: global.time.clone(),
+    };
+    Output { form, quiet: global.quiet, verbose: global.verbose, color, clock, chatctl }
+}
+
+/// How the next command is spelled for the same home and profile: with the flags that were typed; variables hold anyway.
+fn spelled(global: &Global, matches: &ArgMatches) -> String {
+    let flags = [
+        ("home", global.home.as_ref().map(|path| path.to_string_lossy().into_owned())),
+        ("socket", global.socket.as_ref().map(|path| path.to_string_lossy().into_owned())),
+        ("profile", global.profile.clone()),
+    ];
+    let mut text = "chatctl".to_owned();
+    for (name, value) in flags {
+        if let (Some(ValueSource::CommandLine), Some(value)) = (typed(matches, name), value) {
+            text += &format!(" --{name} {}", quoted(&value));
+        }
+    }
+    text
+}
+
+/// Where a global flag's value is from; it may stand behind the verb.
+fn typed(matches: &ArgMatches, name: &str) -> Option<ValueSource> {
+    let here = matches.value_source(name);
+    match matches.subcommand() {
+        Some((_, inner)) => typed(inner, name).filter(|source| *source == ValueSource::CommandLine).or(here),
+        None => here,
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@=".contains(c);
+    let shown = output::Shown::line(word).to_string();
+    if !shown.is_empty() && shown.chars().all(plain) {
+        return shown;
+    }
+    format!("'{}'", shown.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_carry_the_flags_that_were_typed() {
+        let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
+        let spelled = |line: &str| parsed(line).map(|(cli, matches)| spelled(&cli.global, &matches));
+        assert_eq!(
+            spelled("chatctl status --profile bob --home /tmp/a&b").as_deref(),
+            Ok("chatctl --home '/tmp/a&b' --profile bob")
+        );
+        assert_eq!(spelled("chatctl --profile bob status").as_deref(), Ok("chatctl --profile bob"));
+    }
+}

@@ -1,0 +1,274 @@
+//! register, login, logout, status.
+
+use std::path::Path;
+
+use chat_proto::control::account::{self as control, Account, LinkState, Trust};
+use chat_proto::control::{Call, ErrorData};
+use chat_proto::fault::Code;
+use chat_proto::id::Fingerprint;
+use zeroize::Zeroize;
+
+use super::Context;
+use crate::args;
+use crate::daemon::CallError;
+use crate::exit::Exit;
+use crate::output::{End, Form, Trouble};
+use crate::prompt::{Secret, secret_file, secret_stdin};
+use crate::words::{self, ask, troubles};
+use crate::{json, text};
+
+/// `register`: a new account.
+pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End> {
+    let user = user_name(ctx, args.user).await?;
+    let invite = invitation(args.invite_file.as_deref(), args.password.password_stdin)?;
+    let password = match given_password(&args.password)? {
+        Some(password) => password,
+        None => ctx.prompt.new_password().await?,
+    };
+    let trust = trust(&args.trust)?;
+    let profile = ctx.profile().await?;
+    ctx.restart_clock();
+    let mut request = control::Register {
+        profile,
+        user,
+        server: args.server,
+        password: password.to_string(),
+        invite: invite.map(|invite| invite.to_string()),
+        device: args.device,
+        trust,
+        timeout_ms: ctx.timeout_ms(),
+    };
+    let outcome = trusting(ctx, &mut request).await;
+    request.password.zeroize();
+    let mut account = outcome?.map_err(|error| register_refused(ctx, error, &request))?;
+    account.unread = 0;
+    report(ctx, &account, &words::registered(&account))
+}
+
+/// A taken name may be one's own: then login is what was meant.
+fn register_refused(ctx: &Context, error: CallError, request: &control::Register) -> End {
+    let taken = matches!(&error, CallError::Refused(data) if data.code == Code::NAME_TAKEN);
+    match ctx.refused(error) {
+        End::Said(trouble) if taken => {
+            let (user, server) = (&request.user, &request.server);
+            trouble.next(format!("login {user} --server {server}")).into()
+        }
+        end => end,
+    }
+}
+
+/// `login`: by password when one is given, else by the device's key, else by a password that is asked for.
+pub async fn login(ctx: &mut Context, args: args::Login) -> Result<(), End> {
+    let password = given_password(&args.password)?;
+    let mut request = control::Login {
+        profile: ctx.profile().await?,
+        user: args.user,
+        server: args.server,
+        password: password.map(|password| password.to_string()),
+        device: args.device,
+        take_over: args.take_over,
+        trust: trust(&args.trust)?,
+        timeout_ms: ctx.timeout_ms(),
+    };
+    let mut outcome = trusting(ctx, &mut request).await?;
+    if request.password.is_none() && is_refusal(&outcome, Code::WRONG_CREDENTIALS) {
+        request.password = Some(ctx.prompt.password().await?.to_string());
+        ctx.restart_clock();
+        request.timeout_ms = ctx.timeout_ms();
+        outcome = trusting(ctx, &mut request).await?;
+    }
+    request.password.zeroize();
+    let account = outcome.map_err(|error| login_refused(ctx, error))?;
+    let inbox = format!("{} inbox", ctx.out.chatctl);
+    report(ctx, &account, &words::logged_in(&account, &inbox))
+}
+
+/// An unknown profile is one that was never logged in: what is missing is the name of the server.
+fn login_refused(ctx: &Context, error: CallError) -> End {
+    match &error {
+        CallError::Refused(data) if data.code == Code::UNKNOWN_PROFILE => troubles::first_login().into(),
+        _ => ctx.refused(error),
+    }
+}
+
+fn report(ctx: &Context, account: &Account, words: &str) -> Result<(), End> {
+    match ctx.out.form {
+        Form::Json => ctx.out.object("account", json::account(account)),
+        Form::Plain => ctx.out.row(&[&account.user, &account.server, &account.device, &account.state]),
+        Form::Human => ctx.out.success(words),
+    }
+}
+
+/// `logout`.
+pub async fn logout(ctx: &mut Context, args: args::Logout) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    if args.wipe && !ctx.prompt.confirm(&ask::wipe(&profile), "--yes").await? {
+        return Err(troubles::declined().into());
+    }
+    ctx.restart_clock();
+    let timeout_ms = ctx.timeout_ms();
+    let reply = ctx
+        .call(&control::Logout {
+            profile,
+            all_devices: args.all_devices,
+            wipe: args.wipe,
+            force: args.force,
+            timeout_ms,
+        })
+        .await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("account", json::logged_out(&reply)),
+        Form::Plain => ctx.out.row(&[&reply.user, &reply.state, &reply.unsent.to_string()]),
+        Form::Human => ctx.out.success(&words::logged_out(&reply)),
+    }
+}
+
+/// `status`: chatd's local answer.
+pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    let wait_online_ms = args.wait.is_some().then(|| ctx.timeout_ms());
+    let reply = match ctx.try_call(&control::Status { profile: profile.clone(), wait_online_ms }).await? {
+        Ok(reply) => reply,
+        Err(CallError::Refused(data)) if no_account(ctx, &data) => nobody(profile),
+        Err(error) => return Err(ctx.refused(error)),
+    };
+    let hello = ctx.daemon().await?.hello.clone();
+    match ctx.out.form {
+        Form::Json => ctx.out.object("status", json::status(&reply, &hello))?,
+        Form::Plain => ctx.out.row(&[
+            &reply.user,
+            &reply.server,
+            json::link(reply.link).as_str().unwrap_or_default(),
+            &reply.unread.to_string(),
+            &reply.queued.to_string(),
+            &reply.failed.to_string(),
+        ])?,
+        Form::Human => ctx.out.line(&words::status(&reply, &hello.build, &ctx.out.clock))?,
+    }
+    advise(ctx, &reply);
+    judged(&args, reply.link)
+}
+
+/// What needs the user, on stderr: the reason of a lost login or link, and each problem.
+fn advise(ctx: &Context, reply: &control::StatusReply) {
+    for problem in reply.cause.iter().chain(&reply.problems) {
+        let data = ErrorData { subject: problem.subject.clone(), ..ErrorData::from(problem.code) };
+        ctx.out.advice(&words::refusals::refusal(&data, &ctx.out.clock));
+    }
+    if let (LinkState::LoggedOut, Some(ended)) = (reply.link, &reply.ended) {
+        let data = ErrorData { ended: Some(ended.clone()), ..ErrorData::from(Code::NOT_LOGGED_IN) };
+        ctx.out.advice(&words::refusals::refusal(&data, &ctx.out.clock));
+    } else if reply.user.is_empty() {
+        ctx.out.advice(&troubles::no_account());
+    }
+}
+
+fn judged(args: &args::Status, link: LinkState) -> Result<(), End> {
+    match link {
+        LinkState::Online => Ok(()),
+        LinkState::LoggedOut if args.check || args.wait.is_some() => Err(End::Quiet(Exit::NotLoggedIn)),
+        _ if args.wait.is_some() => Err(troubles::not_online().into()),
+        _ if args.check => Err(End::Quiet(Exit::Unreachable)),
+        _ => Ok(()),
+    }
+}
+
+fn no_account(ctx: &Context, data: &ErrorData) -> bool {
+    ctx.named_profile().is_none() && matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN)
+}
+
+/// The status of a profile without an account.
+fn nobody(profile: String) -> control::StatusReply {
+    control::StatusReply {
+        profile,
+        user: String::new(),
+        server: String::new(),
+        device: String::new(),
+        link: LinkState::LoggedOut,
+        since_ms: 0,
+        rtt_ms: None,
+        cause: None,
+        retry_after_ms: None,
+        ended: None,
+        unread: 0,
+        queued: 0,
+        failed: 0,
+        requests: 0,
+        server_version: None,
+        problems: Vec::new(),
+    }
+}
+
+async fn user_name(ctx: &Context, given: Option<String>) -> Result<String, End> {
+    match given {
+        Some(name) => Ok(name),
+        None => ctx.prompt.line(ask::NAME, "a name", "an argument: register NAME").await,
+    }
+}
+
+fn given_password(args: &args::PasswordArgs) -> Result<Option<Secret>, Trouble> {
+    match &args.password_file {
+        Some(file) if file == Path::new("-") => secret_stdin().map(Some),
+        Some(file) => secret_file(file).map(Some),
+        None if args.password_stdin => secret_stdin().map(Some),
+        None => Ok(None),
+    }
+}
+
+fn invitation(file: Option<&Path>, stdin_taken: bool) -> Result<Option<Secret>, Trouble> {
+    match file {
+        None => Ok(None),
+        Some(file) if file == Path::new("-") && stdin_taken => {
+            Err(troubles::usage("stdin cannot be both the password and the invitation.", "help register"))
+        }
+        Some(file) if file == Path::new("-") => secret_stdin().map(Some),
+        Some(file) => secret_file(file).map(Some),
+    }
+}
+
+fn trust(args: &args::TrustArgs) -> Result<Trust, Trouble> {
+    let ca = args.ca.as_deref().map(text::from_file).transpose()?;
+    Ok(Trust { trust: args.trust, ca })
+}
+
+/// A call that connects to a server, whose key may have to be trusted first.
+trait Trusting: Call<Reply = Account> {
+    fn trust_key(&mut self, key: Fingerprint, timeout_ms: u64);
+}
+
+impl Trusting for control::Register {
+    fn trust_key(&mut self, key: Fingerprint, timeout_ms: u64) {
+        self.trust.trust = Some(key);
+        self.timeout_ms = timeout_ms;
+    }
+}
+
+impl Trusting for control::Login {
+    fn trust_key(&mut self, key: Fingerprint, timeout_ms: u64) {
+        self.trust.trust = Some(key);
+        self.timeout_ms = timeout_ms;
+    }
+}
+
+/// Calls; when the server's key is unknown, asks the person once and calls again with exactly the key that was shown.
+async fn trusting<C: Trusting>(ctx: &mut Context, request: &mut C) -> Result<Result<Account, CallError>, End> {
+    let outcome = ctx.try_call(request).await?;
+    let Err(CallError::Refused(data)) = &outcome else {
+        return Ok(outcome);
+    };
+    let (Code::TRUST_UNKNOWN, Some(question)) = (data.code, &data.trust) else {
+        return Ok(outcome);
+    };
+    let words = words::trust_question(&question.server, &question.fingerprint.to_string());
+    if !ctx.prompt.trust(&words).await? {
+        return Ok(outcome);
+    }
+    let key = question.fingerprint;
+    ctx.restart_clock();
+    request.trust_key(key, ctx.timeout_ms());
+    ctx.try_call(request).await
+}
+
+fn is_refusal<T>(outcome: &Result<T, CallError>, code: Code) -> bool {
+    matches!(outcome, Err(CallError::Refused(data)) if data.code == code)
+}

@@ -1,0 +1,185 @@
+//! profile, trust, config.
+
+use std::process::Stdio;
+
+use chat_proto::control::config::{self as control, Profile, Trusted};
+use serde_json::json;
+
+use super::Context;
+use crate::args;
+use crate::json;
+use crate::output::{End, Form, Shown};
+use crate::spawn::chatd;
+use crate::time::iso;
+use crate::words::{self, ask, troubles};
+
+/// `profile`.
+pub async fn profile(ctx: &mut Context, args: args::Profile) -> Result<(), End> {
+    match args {
+        args::Profile::List => profile_list(ctx).await,
+        args::Profile::Add { name } => {
+            let profile = ctx.call(&control::ProfileAdd { name }).await?;
+            profile_changed(ctx, &profile, &words::profile_added(&profile.name))
+        }
+        args::Profile::Default { name } => {
+            let profile = ctx.call(&control::ProfileDefault { name }).await?;
+            profile_changed(ctx, &profile, &words::profile_default(&profile.name))
+        }
+        args::Profile::Remove { name, force } => profile_remove(ctx, name, force).await,
+    }
+}
+
+async fn profile_list(ctx: &mut Context) -> Result<(), End> {
+    let profiles = ctx.call(&control::ProfileList {}).await?.items;
+    match ctx.out.form {
+        Form::Json => {
+            let items: Vec<_> = profiles.iter().map(json::profile).collect();
+            ctx.out.object("profiles", json!({ "items": items }))?;
+        }
+        Form::Plain => profiles.iter().try_for_each(|profile| profile_row(ctx, profile))?,
+        Form::Human => profiles.iter().try_for_each(|profile| ctx.out.line(&words::profile(profile)))?,
+    }
+    ctx.listed(profiles.is_empty())
+}
+
+fn profile_row(ctx: &Context, profile: &Profile) -> Result<(), End> {
+    let default = if profile.default { "yes" } else { "no" };
+    let link = json::link(profile.link);
+    ctx.out.row(&[&profile.name, &profile.user, &profile.server, link.as_str().unwrap_or_default(), default])
+}
+
+fn profile_changed(ctx: &Context, profile: &Profile, words: &str) -> Result<(), End> {
+    match ctx.out.form {
+        Form::Json => ctx.out.object("profile", json::profile(profile)),
+        Form::Plain => profile_row(ctx, profile),
+        Form::Human => ctx.out.success(words),
+    }
+}
+
+async fn profile_remove(ctx: &mut Context, name: String, force: bool) -> Result<(), End> {
+    if !ctx.prompt.confirm(&ask::wipe(&name), "--yes").await? {
+        return Err(troubles::declined().into());
+    }
+    ctx.restart_clock();
+    ctx.call(&control::ProfileRemove { name: name.clone(), force }).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("profile", json!({ "name": name, "removed": true })),
+        Form::Plain => ctx.out.row(&[&name, "removed"]),
+        Form::Human => ctx.out.success(&words::profile_removed(&name)),
+    }
+}
+
+/// `trust`.
+pub async fn trust(ctx: &mut Context, args: args::Trust) -> Result<(), End> {
+    match args {
+        args::Trust::List => {
+            let keys = ctx.call(&control::TrustList {}).await?.items;
+            trust_list(ctx, &keys)?;
+            ctx.listed(keys.is_empty())
+        }
+        args::Trust::Show { name } => {
+            let mut keys = ctx.call(&control::TrustList {}).await?.items;
+            keys.retain(|key| is_meant(&key.name, &name));
+            if keys.is_empty() {
+                return Err(troubles::unknown_trust(&name).into());
+            }
+            trust_list(ctx, &keys)
+        }
+        args::Trust::Accept { fingerprint } => {
+            let key = ctx.call(&control::TrustAccept { fingerprint }).await?;
+            match ctx.out.form {
+                Form::Human => ctx.out.success(&words::trust_accepted(&key)),
+                _ => trust_list(ctx, &[key]),
+            }
+        }
+        args::Trust::Remove { name } => {
+            ctx.call(&control::TrustRemove { name: name.clone() }).await?;
+            match ctx.out.form {
+                Form::Json => ctx.out.object("trust", json!({ "name": name, "removed": true })),
+                Form::Plain => ctx.out.row(&[&name, "removed"]),
+                Form::Human => ctx.out.success(&words::trust_removed(&name)),
+            }
+        }
+    }
+}
+
+/// `HOST` means every port of it.
+fn is_meant(known: &str, typed: &str) -> bool {
+    let host = known.rsplit_once(':').map_or(known, |(host, _)| host);
+    known.eq_ignore_ascii_case(typed) || host.eq_ignore_ascii_case(typed)
+}
+
+fn trust_list(ctx: &Context, keys: &[Trusted]) -> Result<(), End> {
+    match ctx.out.form {
+        Form::Json => {
+            let items: Vec<_> = keys.iter().map(json::trusted).collect();
+            ctx.out.object("trust", json!({ "items": items }))
+        }
+        Form::Plain => keys.iter().try_for_each(|key| {
+            ctx.out.row(&[&key.kind, &key.name, &key.fingerprint.to_string(), &iso(key.since_ms), &key.by])
+        }),
+        Form::Human => keys.iter().try_for_each(|key| ctx.out.line(&words::trusted(key, &ctx.out.clock))),
+    }
+}
+
+/// `config`: answered here, without chatd running.
+pub async fn config(ctx: &mut Context, args: args::Config) -> Result<(), End> {
+    match args {
+        args::Config::Path => config_path(ctx),
+        args::Config::Check => config_check(ctx),
+    }
+}
+
+fn config_path(ctx: &Context) -> Result<(), End> {
+    let places = ctx.places()?;
+    let socket = places.sockets().into_iter().next().unwrap_or_default();
+    let paths = [
+        ("config", places.layout.config_file()),
+        ("data", places.layout.data.clone()),
+        ("state", places.layout.state.clone()),
+        ("log", places.layout.log_file()),
+        ("socket", socket),
+    ];
+    match ctx.out.form {
+        Form::Json => {
+            let members = paths.iter().map(|(name, path)| ((*name).to_owned(), json!(path.to_string_lossy())));
+            ctx.out.object("config", members.collect::<serde_json::Map<_, _>>().into())
+        }
+        Form::Plain => paths.iter().try_for_each(|(name, path)| ctx.out.row(&[name, &path.to_string_lossy()])),
+        Form::Human => paths
+            .iter()
+            .try_for_each(|(name, path)| ctx.out.line(&format!("{name:<7} {}", Shown::line(&path.to_string_lossy())))),
+    }
+}
+
+/// chatd knows what its configuration means, so it is asked: `chatd --check` reads and judges, and starts nothing.
+fn config_check(ctx: &Context) -> Result<(), End> {
+    let places = ctx.places()?;
+    let program = places.chatd().ok_or_else(troubles::no_program)?;
+    let outcome = chatd(&program, &places).arg("--check").stdin(Stdio::null()).output();
+    let outcome = outcome.map_err(|error| troubles::not_started(&error.to_string()))?;
+    let words = String::from_utf8_lossy(&outcome.stderr);
+    if !outcome.status.success() {
+        let words = words.lines().map(|line| line.strip_prefix("chatd: ").unwrap_or(line));
+        return Err(troubles::bad_config(&words.collect::<Vec<_>>().join(" ")).into());
+    }
+    let file = places.layout.config_file();
+    match ctx.out.form {
+        Form::Json => ctx.out.object("config", json!({ "ok": true, "config": file.to_string_lossy() })),
+        Form::Plain => ctx.out.row(&["ok", &file.to_string_lossy()]),
+        Form::Human => ctx.out.success(&words::config_ok(&file, file.exists())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_means_all_its_ports() {
+        assert!(is_meant("chat.lan:7443", "chat.lan"));
+        assert!(is_meant("chat.lan:7443", "CHAT.lan:7443"));
+        assert!(is_meant("[::1]:7443", "[::1]"));
+        assert!(!is_meant("chat.lan:7443", "lan"));
+    }
+}

@@ -1,0 +1,215 @@
+//! daemon status, start, stop, restart, logs.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chat_proto::control::daemon::{DaemonInfo, DaemonStatus, DaemonStop};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::Context;
+use crate::args;
+use crate::daemon::{CallError, Daemon};
+use crate::json;
+use crate::output::{End, Form, Shown};
+use crate::words::{self, troubles};
+
+/// How often a log is looked at for more, and a lock for its end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Bytes read from the end of a log: far more than the lines that are asked for.
+const TAIL_BYTES: u64 = 4 * 1024 * 1024;
+
+/// `daemon`.
+pub async fn run(ctx: &mut Context, args: args::Daemon) -> Result<(), End> {
+    match args {
+        args::Daemon::Status => status(ctx).await,
+        args::Daemon::Start => start(ctx).await,
+        args::Daemon::Stop => stop(ctx).await,
+        args::Daemon::Restart => restart(ctx).await,
+        args::Daemon::Logs { follow, n } => logs(ctx, follow, n).await,
+    }
+}
+
+async fn status(ctx: &mut Context) -> Result<(), End> {
+    match ctx.dial().await? {
+        Some(mut daemon) => {
+            let info = ask(ctx, &mut daemon).await?;
+            report(ctx, &info, &words::daemon(&info, &ctx.out.clock), true)
+        }
+        None => {
+            if ctx.out.form == Form::Json {
+                ctx.out.object("daemon", json!({ "state": "stopped" }))?;
+            }
+            Err(troubles::not_running().into())
+        }
+    }
+}
+
+async fn ask(ctx: &Context, daemon: &mut Daemon) -> Result<DaemonInfo, End> {
+    let info = daemon.call(&DaemonStatus {}, ctx.deadline()).await;
+    info.map_err(|error| ctx.refused(error))
+}
+
+fn report(ctx: &Context, info: &DaemonInfo, words: &str, is_result: bool) -> Result<(), End> {
+    match ctx.out.form {
+        Form::Json => ctx.out.object("daemon", json::daemon(info)),
+        Form::Plain => ctx.out.row(&["running", &info.version, &info.pid.to_string(), &info.socket]),
+        Form::Human if is_result => ctx.out.line(words),
+        Form::Human => ctx.out.success(words),
+    }
+}
+
+async fn start(ctx: &mut Context) -> Result<(), End> {
+    let running = ctx.dial().await?;
+    let before = running.is_some();
+    let mut daemon = match running {
+        Some(daemon) => daemon,
+        None => spawn(ctx).await?,
+    };
+    let info = ask(ctx, &mut daemon).await?;
+    report(ctx, &info, &words::daemon_started(&info.version, before), false)
+}
+
+async fn spawn(ctx: &mut Context) -> Result<Daemon, End> {
+    let daemon = crate::spawn::start(&ctx.places()?, &ctx.out.clock).await?;
+    ctx.restart_clock();
+    Ok(daemon)
+}
+
+async fn stop(ctx: &mut Context) -> Result<(), End> {
+    let stopped = halt(ctx).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("daemon", json!({ "state": "stopped", "changed": stopped.is_some() })),
+        Form::Plain => ctx.out.row(&["stopped"]),
+        Form::Human => ctx.out.success(words::daemon_stopped(stopped.is_some())),
+    }
+}
+
+async fn restart(ctx: &mut Context) -> Result<(), End> {
+    let old = halt(ctx).await?;
+    let mut daemon = spawn(ctx).await?;
+    let info = ask(ctx, &mut daemon).await?;
+    report(ctx, &info, &words::daemon_restarted(old.as_deref(), &info.version), false)
+}
+
+/// Stops chatd and waits until it is gone; its version, if it was there.
+async fn halt(ctx: &mut Context) -> Result<Option<String>, End> {
+    let Some(mut daemon) = ctx.dial().await? else {
+        return Ok(None);
+    };
+    match daemon.call(&DaemonStop {}, ctx.deadline()).await {
+        // One that hangs up in place of an answer does what was asked.
+        Ok(_) | Err(CallError::Broken(_)) => {}
+        Err(error) => return Err(ctx.refused(error)),
+    }
+    let gone = daemon.closed(ctx.deadline()).await && is_unlocked(ctx).await?;
+    if gone { Ok(Some(daemon.hello.build)) } else { Err(troubles::not_stopped().into()) }
+}
+
+/// Waits for the end of the lock that a living chatd holds.
+async fn is_unlocked(ctx: &Context) -> Result<bool, End> {
+    let path = ctx.places()?.layout.lock_file();
+    let Ok(file) = File::open(&path) else {
+        return Ok(true);
+    };
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if Instant::now() < ctx.deadline() => sleep(LOOK_EVERY / 10).await,
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(troubles::state_file(&path, &error).into()),
+        }
+    }
+}
+
+async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
+    let path = log_path(ctx).await?;
+    let Ok(mut file) = File::open(&path) else {
+        return Err(troubles::no_log(&path).into());
+    };
+    let unreadable = |error: io::Error| End::from(troubles::state_file(&path, &error));
+    for line in tail(&mut file, n).map_err(unreadable)? {
+        ctx.out.line(&Shown::line(&line).to_string())?;
+    }
+    while follow {
+        sleep(LOOK_EVERY).await;
+        more(ctx, &path, &mut file).map_err(unreadable)??;
+    }
+    Ok(())
+}
+
+async fn log_path(ctx: &mut Context) -> Result<PathBuf, End> {
+    let usual = ctx.places()?.layout.log_file();
+    let Some(mut daemon) = ctx.dial().await? else {
+        return Ok(usual);
+    };
+    Ok(ask(ctx, &mut daemon).await?.log.map_or(usual, PathBuf::from))
+}
+
+/// The last `n` lines; the file stands at its end afterwards.
+fn tail(file: &mut File, n: usize) -> io::Result<Vec<String>> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    // The first one may have been cut.
+    let surplus = lines.len().saturating_sub(n).max(usize::from(start > 0));
+    lines.drain(..surplus.min(lines.len()));
+    Ok(lines)
+}
+
+/// Prints what was added; a log that was begun anew (another file, or shorter) is read from its start.
+fn more(ctx: &Context, path: &Path, file: &mut File) -> io::Result<Result<(), End>> {
+    let at = file.stream_position()?;
+    if let Ok(named) = File::open(path)
+        && (is_other(&named, file)? || named.metadata()?.len() < at)
+    {
+        *file = named;
+    }
+    let mut reader = BufReader::new(&mut *file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        let shown = Shown::line(String::from_utf8_lossy(&line).trim_end()).to_string();
+        if let Err(end) = ctx.out.line(&shown) {
+            return Ok(Err(end));
+        }
+        line.clear();
+    }
+    // Half a line is read again when it is whole.
+    drop(reader);
+    file.seek_relative(-i64::try_from(line.len()).unwrap_or_default())?;
+    Ok(Ok(()))
+}
+
+#[cfg(unix)]
+fn is_other(one: &File, two: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (one, two) = (one.metadata()?, two.metadata()?);
+    Ok((one.dev(), one.ino()) != (two.dev(), two.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_other(_one: &File, _two: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_whole_lines() {
+        let dir = tempfile::tempdir().expect("a directory to play in");
+        let path = dir.path().join("log");
+        std::fs::write(&path, "one\ntwo\nthree\n").expect("written");
+        let lines = |n| tail(&mut File::open(&path).expect("there"), n).expect("read");
+        assert_eq!(lines(2), ["two", "three"]);
+        assert_eq!(lines(9), ["one", "two", "three"]);
+        assert!(lines(0).is_empty());
+    }
+}

@@ -1,0 +1,151 @@
+//! message, broadcast, show, outbox: own messages and how far they got.
+
+use chat_proto::control::Call;
+use chat_proto::control::message::{self as control, Message, Sent, State};
+use serde_json::json;
+
+use super::Context;
+use crate::args;
+use crate::daemon::CallError;
+use crate::exit::Exit;
+use crate::output::{End, Form, Shown};
+use crate::text::Source;
+use crate::time::iso;
+use crate::words::{self, refusals, troubles};
+use crate::{json, key};
+
+/// Columns of a preview in lists.
+const PREVIEW: usize = 60;
+
+/// `message`.
+pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> {
+    let key = key::given_or_fresh(args.id.as_deref())?;
+    let source = Source { words: &args.text.text, file: args.file.as_deref(), edit: args.edit, to: &args.user };
+    let text = source.gather(ctx.prompt).await?;
+    ctx.restart_clock();
+    let profile = ctx.profile().await?;
+    let request = control::SendMessage {
+        profile,
+        to: args.user,
+        text,
+        key: key.clone(),
+        wait: args.wait,
+        timeout_ms: ctx.timeout_ms(),
+        no_queue: args.no_queue,
+        reply: args.reply,
+        urgent: args.urgent,
+    };
+    let retry = format!("message {} --id {key} ...", Shown::line(&request.to));
+    let sent = send(ctx, &request, &key, &retry).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("message", json::sent(&sent))?,
+        Form::Plain => ctx.out.row(&[&sent.id.0, sent.to.as_deref().unwrap_or_default(), sent.state.word()])?,
+        Form::Human => ctx.out.success(&words::sent(&sent))?,
+    }
+    settled(&sent)
+}
+
+/// `broadcast`.
+pub async fn broadcast(ctx: &mut Context, args: args::Broadcast) -> Result<(), End> {
+    let key = key::given_or_fresh(args.id.as_deref())?;
+    let source = Source { words: &args.text.text, file: None, edit: false, to: "everyone online" };
+    let text = source.gather(ctx.prompt).await?;
+    ctx.restart_clock();
+    let profile = ctx.profile().await?;
+    let request = control::Broadcast { profile, text, key: key.clone(), wait: args.wait, timeout_ms: ctx.timeout_ms() };
+    let sent = send(ctx, &request, &key, &format!("broadcast --id {key} ...")).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("broadcast", json::broadcast(&sent))?,
+        Form::Plain => ctx.out.row(&[&sent.id.0, &sent.audience.to_string(), sent.state.word()])?,
+        Form::Human => ctx.out.success(&words::broadcast(&sent))?,
+    }
+    settled(&sent)?;
+    if sent.missed { Err(End::Quiet(Exit::Partly)) } else { Ok(()) }
+}
+
+/// Hands a message to chatd. When the connection breaks meanwhile, only a retry with the same key is safe, and that is said.
+async fn send<C: Call<Reply = Sent>>(ctx: &mut Context, request: &C, key: &str, retry: &str) -> Result<Sent, End> {
+    ctx.daemon().await?;
+    ctx.underway.replace(Some(key.to_owned()));
+    let outcome = ctx.try_call(request).await?;
+    ctx.underway.replace(None);
+    outcome.map_err(|error| match error {
+        CallError::Broken(_) | CallError::Silent => troubles::outcome_unknown(retry, key).into(),
+        error => ctx.refused(error),
+    })
+}
+
+/// The exit of a message that was handed over: a wait that ended early is a trouble, though the message is kept.
+fn settled(sent: &Sent) -> Result<(), End> {
+    match sent.pending {
+        None => Ok(()),
+        Some(pending) => Err(refusals::kept(sent, pending).into()),
+    }
+}
+
+/// `show`: one message, at once or when it got as far as asked.
+pub async fn show(ctx: &mut Context, args: args::Show) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    if args.wait.is_some() {
+        ctx.underway.replace(Some(args.id.clone()));
+    }
+    let timeout_ms = ctx.timeout_ms();
+    let message = ctx.call(&control::Show { profile, id: args.id, wait: args.wait, timeout_ms }).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("message", json::message(&message))?,
+        Form::Plain => row(ctx, &message)?,
+        Form::Human => {
+            ctx.out.line(&words::progress(&message, &ctx.out.clock))?;
+            ctx.out.line(&format!("{}{}", crate::output::GUTTER, Shown::message(&message.text)))?;
+        }
+    }
+    reached(&message, args.wait)
+}
+
+/// With `--wait`, a message that will never get there ends with the exit of its reason.
+fn reached(message: &Message, goal: Option<State>) -> Result<(), End> {
+    let gone = matches!(message.state, State::Failed | State::Expired);
+    match (goal, message.code) {
+        (Some(_), Some(code)) if gone => Err(End::Quiet(Exit::of(code))),
+        (Some(_), None) if gone => Err(End::Quiet(Exit::Refused)),
+        (Some(goal), _) if message.state < goal => Err(End::Quiet(Exit::TimedOut)),
+        _ => Ok(()),
+    }
+}
+
+/// A message as columns: id, from, to, kind, state, time, text.
+pub fn row(ctx: &Context, message: &Message) -> Result<(), End> {
+    let kind = serde_json::to_value(message.kind).unwrap_or_default();
+    ctx.out.row(&[
+        &message.id.0,
+        &message.from,
+        message.to.as_deref().unwrap_or_default(),
+        kind.as_str().unwrap_or_default(),
+        message.state.word(),
+        &iso(message.at_ms),
+        &message.text,
+    ])
+}
+
+/// `outbox`: what waits, and what failed.
+pub async fn outbox(ctx: &mut Context) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    let messages = ctx.call(&control::Outbox { profile }).await?.items;
+    match ctx.out.form {
+        Form::Json => {
+            let items: Vec<_> = messages.iter().map(json::message).collect();
+            ctx.out.object("messages", json!({ "items": items, "next": null }))?;
+        }
+        Form::Plain => messages.iter().try_for_each(|message| row(ctx, message))?,
+        Form::Human => {
+            for message in &messages {
+                let text = Shown::preview(&message.text, PREVIEW);
+                ctx.out.line(&format!("{}  {text}", words::progress(message, &ctx.out.clock)))?;
+            }
+            if messages.is_empty() {
+                ctx.out.note(words::NOTHING_WAITS);
+            }
+        }
+    }
+    ctx.listed(messages.is_empty())
+}

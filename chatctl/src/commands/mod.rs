@@ -1,0 +1,197 @@
+//! The commands, one file per noun, and what all of them share: the flags, the output, the way to chatd and the deadline.
+
+pub mod account;
+pub mod config;
+pub mod daemon;
+pub mod events;
+pub mod message;
+pub mod people;
+pub mod read;
+
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chat_proto::control::Call;
+use chat_proto::control::config::ProfileList;
+use chat_proto::fault::Code;
+use tokio::time::Instant;
+
+use crate::args::{Cli, Global, Status, Verb};
+use crate::daemon::{CallError, Daemon, NoDaemon, is_older};
+use crate::exit::Exit;
+use crate::output::{End, Output};
+use crate::paths::Places;
+use crate::prompt::Prompt;
+use crate::words::{self, troubles};
+
+/// The profile that register and login make when none is named.
+const FIRST_PROFILE: &str = "default";
+
+/// The key of the message that is on its way, for the words after Ctrl-C.
+pub type Underway = Rc<RefCell<Option<String>>>;
+
+/// Everything that a command has to work with.
+pub struct Context {
+    /// The global flags.
+    pub global: Global,
+    /// Where results go.
+    pub out: Output,
+    /// Whom to ask.
+    pub prompt: Prompt,
+    /// See [`Underway`].
+    pub underway: Underway,
+    deadline: Instant,
+    daemon: Option<Daemon>,
+}
+
+/// Runs what was typed.
+pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
+    let prompt = Prompt::of_process(cli.global.no_input, cli.global.yes);
+    let deadline = Instant::now() + cli.global.timeout;
+    let mut context = Context { global: cli.global, out, prompt, underway, deadline, daemon: None };
+    let ctx = &mut context;
+    match cli.verb {
+        None => everyday(ctx).await,
+        Some(Verb::Register(args)) => account::register(ctx, args).await,
+        Some(Verb::Login(args)) => account::login(ctx, args).await,
+        Some(Verb::Logout(args)) => account::logout(ctx, args).await,
+        Some(Verb::Status(args)) => account::status(ctx, args).await,
+        Some(Verb::Profile(args)) => config::profile(ctx, args).await,
+        Some(Verb::Trust(args)) => config::trust(ctx, args).await,
+        Some(Verb::Message(args)) => message::message(ctx, args).await,
+        Some(Verb::Broadcast(args)) => message::broadcast(ctx, args).await,
+        Some(Verb::Show(args)) => message::show(ctx, args).await,
+        Some(Verb::Outbox) => message::outbox(ctx).await,
+        Some(Verb::Inbox(args)) => read::inbox(ctx, args).await,
+        Some(Verb::Read(args)) => read::read(ctx, args).await,
+        Some(Verb::Unread(args)) => read::unread(ctx, args).await,
+        Some(Verb::Watch(args)) => events::watch(ctx, args).await,
+        Some(Verb::Whoelse(args)) => people::whoelse(ctx, args).await,
+        Some(Verb::Whoelsesince(args)) => people::whoelsesince(ctx, args).await,
+        Some(Verb::Block(args)) => people::block(ctx, args).await,
+        Some(Verb::Unblock(args)) => people::unblock(ctx, args).await,
+        Some(Verb::Blocked) => people::blocked(ctx).await,
+        Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
+        Some(Verb::Config(args)) => config::config(ctx, args).await,
+    }
+}
+
+async fn everyday(ctx: &mut Context) -> Result<(), End> {
+    account::status(ctx, Status::default()).await?;
+    ctx.out.note(words::EVERYDAY);
+    Ok(())
+}
+
+impl Context {
+    /// Where chatd and its files are.
+    pub fn places(&self) -> Result<Places, End> {
+        Ok(Places::find(&self.global)?)
+    }
+
+    /// The deadline of the call that comes next.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Starts the deadline again: the time that a person takes to answer does not count.
+    pub fn restart_clock(&mut self) {
+        self.deadline = Instant::now() + self.global.timeout;
+    }
+
+    /// Time left, as requests carry it.
+    pub fn timeout_ms(&self) -> u64 {
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The conversation with chatd, which is started when it is not there.
+    pub async fn daemon(&mut self) -> Result<&mut Daemon, End> {
+        let daemon = match self.daemon.take() {
+            Some(daemon) => daemon,
+            None => self.connect().await?,
+        };
+        Ok(self.daemon.insert(daemon))
+    }
+
+    async fn connect(&mut self) -> Result<Daemon, End> {
+        let places = self.places()?;
+        let daemon = match Daemon::connect(&places.sockets(), self.deadline, &self.out.clock).await {
+            Ok(daemon) => daemon,
+            Err(NoDaemon::Unusable(trouble)) => return Err(trouble.into()),
+            Err(NoDaemon::Absent) if self.global.no_autostart => return Err(troubles::not_running().into()),
+            Err(NoDaemon::Absent) => {
+                let daemon = crate::spawn::start(&places, &self.out.clock).await?;
+                self.restart_clock();
+                daemon
+            }
+        };
+        self.note_age(&daemon);
+        Ok(daemon)
+    }
+
+    /// Gives the conversation away, to a command that goes on with it alone.
+    pub fn take_daemon(&mut self) -> Option<Daemon> {
+        self.daemon.take()
+    }
+
+    /// Dials once, starts nothing; nothing when chatd is not there.
+    pub async fn dial(&mut self) -> Result<Option<Daemon>, End> {
+        let places = self.places()?;
+        match Daemon::connect(&places.sockets(), self.deadline, &self.out.clock).await {
+            Ok(daemon) => Ok(Some(daemon)),
+            Err(NoDaemon::Absent) => Ok(None),
+            Err(NoDaemon::Unusable(trouble)) => Err(trouble.into()),
+        }
+    }
+
+    fn note_age(&self, daemon: &Daemon) {
+        let build = &daemon.hello.build;
+        if is_older(build, env!("CARGO_PKG_VERSION")) && std::io::stderr().is_terminal() {
+            self.out.note(&words::older_daemon(build));
+        }
+    }
+
+    /// Calls chatd; a refusal ends the command.
+    pub async fn call<C: Call>(&mut self, params: &C) -> Result<C::Reply, End> {
+        let outcome = self.try_call(params).await?;
+        outcome.map_err(|error| self.refused(error))
+    }
+
+    /// Calls chatd; the command decides what a refusal means.
+    pub async fn try_call<C: Call>(&mut self, params: &C) -> Result<Result<C::Reply, CallError>, End> {
+        let deadline = self.deadline;
+        Ok(self.daemon().await?.call(params, deadline).await)
+    }
+
+    /// The end that a refused call is. Where no profile was named, an unknown one means that there is no account yet.
+    pub fn refused(&self, error: CallError) -> End {
+        match error {
+            CallError::Refused(data) if data.code == Code::UNKNOWN_PROFILE && self.named_profile().is_none() => {
+                troubles::no_account().into()
+            }
+            error => error.trouble(&self.out.clock).into(),
+        }
+    }
+
+    /// `--profile`, where it was given.
+    pub fn named_profile(&self) -> Option<&str> {
+        self.global.profile.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The profile to act for: the one named, else the one marked as default, else the first one's name.
+    pub async fn profile(&mut self) -> Result<String, End> {
+        if let Some(name) = self.named_profile() {
+            return Ok(name.to_owned());
+        }
+        let profiles = self.call(&ProfileList {}).await?.items;
+        let default = profiles.into_iter().find(|profile| profile.default);
+        Ok(default.map_or_else(|| FIRST_PROFILE.to_owned(), |profile| profile.name))
+    }
+
+    /// The end of a list: with `--exit-code` an empty one is a no.
+    pub fn listed(&self, empty: bool) -> Result<(), End> {
+        if empty && self.global.exit_code { Err(End::Quiet(Exit::No)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,134 @@
+//! Exit codes: what each number means, and which refusal ends with which. Frozen at 1.0; `main` is the one who ends the process.
+
+use chat_proto::fault::Code;
+
+/// How chatctl ends. Small numbers, as sysexits has no word for "not logged in", "declined" or "partial".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The answer is no where a flag asked for that, or undone for a stated reason.
+    No = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// chatd cannot be reached.
+    NoDaemon = 3,
+    /// Not logged in.
+    NotLoggedIn = 4,
+    /// Server or peer not reachable; the message is kept unless `--no-queue`.
+    Unreachable = 5,
+    /// No such user, id, session.
+    Unknown = 6,
+    /// Refused: blocked, declined, not allowed.
+    Refused = 7,
+    /// Partly done.
+    Partly = 8,
+    /// Ran out of time.
+    TimedOut = 9,
+    /// Versions do not fit.
+    Versions = 10,
+    /// Unknown or changed key.
+    Trust = 11,
+    /// Would need a prompt.
+    Prompt = 12,
+    /// Slow down, or locked out.
+    SlowDown = 13,
+    /// Bad config or state.
+    BadState = 14,
+    /// Bad or too large input.
+    BadInput = 15,
+    /// A defect of this program.
+    Bug = 70,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The exit of a refusal. A code from a newer build is a refusal like any other.
+    pub fn of(code: Code) -> Exit {
+        match code {
+            Code::ACCEPTED => Exit::Done,
+            Code::UNSENT | Code::VOID | Code::CANCELLED | Code::OUTCOME_LOST => Exit::No,
+            Code::YOURSELF | Code::BAD_PARAMS => Exit::Usage,
+            Code::DAEMON_STOPPING => Exit::NoDaemon,
+            Code::NOT_LOGGED_IN | Code::IDLE | Code::KICKED | Code::REPLACED => Exit::NotLoggedIn,
+            Code::SERVER_UNREACHABLE | Code::SHUTTING_DOWN | Code::SLOW_READER | Code::STORAGE => Exit::Unreachable,
+            Code::UNKNOWN_USER | Code::UNKNOWN_ID | Code::UNKNOWN_PROFILE | Code::UNKNOWN_TRUST | Code::NOT_BLOCKED => {
+                Exit::Unknown
+            }
+            Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
+            Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
+            Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,
+            Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
+            Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE => Exit::BadState,
+            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::CONFLICT => Exit::BadInput,
+            Code::INTERNAL | Code::PROTOCOL => Exit::Bug,
+            _ => Exit::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table, so that a change of one line is seen. Codes that are not named here are refusals (7).
+    const TABLE: &[(Exit, &[Code])] = &[
+        (Exit::Done, &[Code::ACCEPTED]),
+        (
+            Exit::Refused,
+            &[
+                Code::WRONG_CREDENTIALS,
+                Code::NAME_TAKEN,
+                Code::REGISTRATION_CLOSED,
+                Code::BAD_INVITE,
+                Code::ALREADY_LOGGED_IN,
+                Code::RECIPIENT_BLOCKED,
+                Code::INBOX_FULL,
+                Code::FORBIDDEN,
+                Code::TOO_MANY_DEVICES,
+                Code::TOO_MANY_BLOCKS,
+                Code::ACCOUNT_GONE,
+                Code::PROFILE_EXISTS,
+            ],
+        ),
+        (Exit::SlowDown, &[Code::LOCKED_OUT, Code::SLOW_DOWN]),
+        (Exit::BadInput, &[Code::BAD_NAME, Code::TOO_LARGE]),
+        (Exit::Unreachable, &[Code::SERVER_UNREACHABLE]),
+        (Exit::TimedOut, &[Code::TIMED_OUT]),
+        (Exit::Unknown, &[Code::UNKNOWN_USER, Code::NOT_BLOCKED]),
+        (Exit::Usage, &[Code::YOURSELF]),
+        (Exit::No, &[Code::UNSENT]),
+    ];
+
+    #[test]
+    fn the_table_of_the_manual_holds() {
+        for (exit, codes) in TABLE {
+            for code in *codes {
+                assert_eq!(Exit::of(*code), *exit, "{}", code.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_but_accepted_is_no_success() {
+        for code in Code::ALL {
+            assert_eq!(Exit::of(*code) == Exit::Done, *code == Code::ACCEPTED, "{}", code.name());
+        }
+        let refused: Vec<_> = Code::ALL.iter().filter(|c| Exit::of(**c) == Exit::Refused).collect();
+        assert_eq!(refused.len(), TABLE[1].1.len(), "a new code needs its line in the table: {refused:?}");
+        assert_eq!(Exit::of(Code(u32::MAX)), Exit::Refused);
+    }
+
+    #[test]
+    fn numbers_are_frozen() {
+        let numbers = [Exit::Done, Exit::NoDaemon, Exit::Partly, Exit::BadInput, Exit::Bug, Exit::Interrupted];
+        assert_eq!(numbers.map(Exit::number), [0, 3, 8, 15, 70, 130]);
+    }
+}

@@ -1,0 +1,268 @@
+//! The objects of format 1: what a reply of chatd is in `--json`. Fields are only ever added; the samples of the manual are the tests.
+//!
+//! Each function gives the members; `v` and `type` are put in front by `output.rs`.
+
+use chat_proto::control::account::{Account, LinkState, LoggedOut, Problem, StatusReply};
+use chat_proto::control::config::{Profile, Trusted};
+use chat_proto::control::daemon::{DaemonInfo, HelloReply};
+use chat_proto::control::events::Event;
+use chat_proto::control::message::{Conversation, Kind, Message, Sent, UnreadReply};
+use chat_proto::control::people::{BlockReply, Person};
+use serde_json::{Value, json};
+
+use crate::time::iso;
+use crate::words::refusals;
+
+/// `account` after register and login.
+pub fn account(reply: &Account) -> Value {
+    json!({
+        "user": reply.user,
+        "server": reply.server,
+        "device": reply.device,
+        "state": reply.state,
+        "unread": reply.unread,
+        "unread_people": reply.unread_people,
+    })
+}
+
+/// `account` after logout.
+pub fn logged_out(reply: &LoggedOut) -> Value {
+    json!({
+        "user": reply.user,
+        "state": reply.state,
+        "ended": reply.ended,
+        "unsent": reply.unsent,
+        "confirmed": reply.confirmed,
+    })
+}
+
+/// `status`.
+pub fn status(reply: &StatusReply, hello: &HelloReply) -> Value {
+    let account =
+        (!reply.user.is_empty()).then(|| json!({"user": reply.user, "server": reply.server, "device": reply.device}));
+    json!({
+        "profile": reply.profile,
+        "account": account,
+        "link": {
+            "state": link(reply.link),
+            "since": iso(reply.since_ms),
+            "rtt_ms": reply.rtt_ms,
+            "cause": reply.cause.as_ref().map(problem),
+            "retry_after_ms": reply.retry_after_ms,
+        },
+        "ended": reply.ended.as_ref().map(|ended| json!({"code": ended.code, "at": iso(ended.at_ms)})),
+        "unread": reply.unread,
+        "queued": reply.queued,
+        "failed": reply.failed,
+        "requests": reply.requests,
+        "daemon": {"version": hello.build, "pid": hello.pid, "proto": hello.version},
+        "server": {"version": reply.server_version},
+        "problems": reply.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
+
+fn problem(problem: &Problem) -> Value {
+    let hint = refusals::next(problem.code).map(|next| format!("chatctl {next}"));
+    json!({"code": problem.code, "subject": problem.subject, "hint": hint})
+}
+
+/// The word for a link's state.
+pub fn link(state: LinkState) -> Value {
+    serde_json::to_value(state).unwrap_or(Value::Null)
+}
+
+fn kind(kind: Kind) -> Value {
+    serde_json::to_value(kind).unwrap_or(Value::Null)
+}
+
+/// `message` as the answer to sending one.
+pub fn sent(sent: &Sent) -> Value {
+    json!({
+        "id": sent.id,
+        "to": sent.to,
+        "kind": kind(if sent.to.is_some() { Kind::Direct } else { Kind::Broadcast }),
+        "state": sent.state.word(),
+        "at": iso(sent.at_ms),
+        "recipient_online": sent.recipient_online,
+        "duplicate": sent.duplicate,
+        "key": sent.key,
+    })
+}
+
+/// `broadcast`: how many, never who.
+pub fn broadcast(sent: &Sent) -> Value {
+    json!({
+        "id": sent.id,
+        "sent": sent.audience,
+        "complete": !sent.missed,
+        "state": sent.state.word(),
+        "at": iso(sent.at_ms),
+        "duplicate": sent.duplicate,
+        "key": sent.key,
+    })
+}
+
+/// A message of the history: in lists, and as the event `message`.
+pub fn message(message: &Message) -> Value {
+    let mut members = json!({
+        "id": message.id,
+        "from": message.from,
+        "to": message.to,
+        "kind": kind(message.kind),
+        "text": message.text,
+        "at": iso(message.at_ms),
+        "state": message.state.word(),
+        "reply_to": message.reply_to,
+        "own": message.own,
+        "content_type": message.content_type,
+    });
+    if let Some(key) = &message.key {
+        members["key"] = json!(key);
+    }
+    if let Some(code) = message.code {
+        members["code"] = json!(code);
+    }
+    members
+}
+
+/// One conversation of `conversations`.
+pub fn conversation(conversation: &Conversation) -> Value {
+    json!({"user": conversation.user, "unread": conversation.unread, "last": message(&conversation.last)})
+}
+
+/// `unread`.
+pub fn unread(reply: &UnreadReply) -> Value {
+    let people: Vec<_> =
+        reply.people.iter().map(|person| json!({"user": person.user, "count": person.count})).collect();
+    json!({"total": reply.total, "people": people, "requests": reply.requests})
+}
+
+/// One person of `people`.
+pub fn person(person: &Person) -> Value {
+    json!({
+        "user": person.user,
+        "online": person.online,
+        "since": iso(person.since_ms),
+        "last_seen": person.last_seen_ms.map(iso),
+        "away": person.away,
+    })
+}
+
+/// `block`.
+pub fn block(reply: &BlockReply) -> Value {
+    json!({
+        "user": reply.user,
+        "blocked": reply.blocked,
+        "changed": reply.changed,
+        "private_session": reply.private_session,
+    })
+}
+
+/// One profile of `profiles`.
+pub fn profile(profile: &Profile) -> Value {
+    json!({
+        "name": profile.name,
+        "user": profile.user,
+        "server": profile.server,
+        "default": profile.default,
+        "state": link(profile.link),
+    })
+}
+
+/// One key of `trust`.
+pub fn trusted(trusted: &Trusted) -> Value {
+    json!({
+        "kind": trusted.kind,
+        "name": trusted.name,
+        "fingerprint": trusted.fingerprint,
+        "since": iso(trusted.since_ms),
+        "by": trusted.by,
+    })
+}
+
+/// `daemon`.
+pub fn daemon(info: &DaemonInfo) -> Value {
+    json!({
+        "state": "running",
+        "version": info.version,
+        "pid": info.pid,
+        "proto": {"min": info.proto.min, "max": info.proto.max},
+        "since": iso(info.since_ms),
+        "socket": info.socket,
+        "log": info.log,
+        "profiles": info.profiles,
+        "connections": info.connections,
+    })
+}
+
+/// An event: its type and members.
+pub fn event(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::Message(inner) => ("message", message(inner)),
+        Event::Presence { user, state, reason, at_ms } => {
+            ("presence", json!({"user": user, "state": state, "reason": reason, "at": iso(*at_ms)}))
+        }
+        Event::PresenceMany { count, at_ms } => ("presence_many", json!({"count": count, "at": iso(*at_ms)})),
+        Event::Receipt { id, key, to, state, code, at_ms } => {
+            ("receipt", json!({"id": id, "key": key, "to": to, "state": state.word(), "code": code, "at": iso(*at_ms)}))
+        }
+        Event::Link { state, cause, at_ms } => {
+            ("link", json!({"state": link(*state), "cause": cause.as_ref().map(problem), "at": iso(*at_ms)}))
+        }
+        Event::Gap { count, at_ms } => ("gap", json!({"count": count, "at": iso(*at_ms)})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::object;
+    use chat_proto::control::message::State;
+    use chat_proto::id::MessageId;
+
+    /// Does `object` begin with the members of the manual's `sample`, in its order and with its values?
+    fn begins_with(object: &str, sample: &str) {
+        let open = sample.strip_suffix('}').expect("a sample is an object");
+        assert!(object.starts_with(open), "{object}\nshould begin with\n{open}");
+    }
+
+    #[test]
+    fn a_sent_message_is_the_sample_of_the_manual() {
+        let reply = Sent {
+            id: MessageId("01K9ZT4M7K2".into()),
+            key: "k".into(),
+            to: Some("bob".into()),
+            state: State::Accepted,
+            at_ms: 1_795_356_131_120,
+            recipient_online: false,
+            duplicate: false,
+            audience: 0,
+            missed: false,
+            pending: None,
+            retry_after_ms: None,
+            cause: None,
+        };
+        begins_with(
+            &object("message", sent(&reply)),
+            r#"{"v":1,"type":"message","id":"01K9ZT4M7K2","to":"bob","kind":"direct","state":"accepted","at":"2026-11-22T14:02:11.120Z","recipient_online":false,"duplicate":false}"#,
+        );
+        begins_with(
+            &object("broadcast", broadcast(&Sent { audience: 11, missed: true, to: None, ..reply })),
+            r#"{"v":1,"type":"broadcast","id":"01K9ZT4M7K2","sent":11,"complete":false}"#,
+        );
+    }
+
+    #[test]
+    fn presence_is_the_sample_of_the_manual() {
+        let (name, members) = event(&Event::Presence {
+            user: "yoda".into(),
+            state: "offline".into(),
+            reason: "logout".into(),
+            at_ms: 1_795_356_570_777,
+        });
+        begins_with(
+            &object(name, members),
+            r#"{"v":1,"type":"presence","user":"yoda","state":"offline","reason":"logout","at":"2026-11-22T14:09:30.777Z"}"#,
+        );
+    }
+}

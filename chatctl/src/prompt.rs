@@ -1,0 +1,156 @@
+//! Questions to the person at the terminal: passwords, names, yes or no, keys. Refused (exit 12) where nobody can answer.
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
+
+use chat_proto::limits::PASSWORD_MAX;
+use zeroize::Zeroizing;
+
+use crate::output::{End, Trouble};
+use crate::words::{ask, troubles};
+
+/// A password or an invitation; erased when dropped.
+pub type Secret = Zeroizing<String>;
+
+/// Whether and whom to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt {
+    /// Somebody can be asked: a terminal, no `--no-input`, not under CI.
+    pub possible: bool,
+    /// `--yes`.
+    pub yes: bool,
+}
+
+impl Prompt {
+    /// Reads the circumstances: `CI` in the environment and the terminal.
+    pub fn of_process(no_input: bool, yes: bool) -> Prompt {
+        let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
+        let possible = !no_input && !ci && io::stderr().is_terminal() && tty().is_ok();
+        Prompt { possible, yes }
+    }
+
+    /// A password, without echo.
+    pub async fn password(self) -> Result<Secret, End> {
+        self.require("a password", "--password-file F or --password-stdin")?;
+        secret(ask::PASSWORD).await
+    }
+
+    /// A new password, twice.
+    pub async fn new_password(self) -> Result<Secret, End> {
+        let first = self.password().await?;
+        if *first != *secret(ask::AGAIN).await? {
+            return Err(troubles::passwords_differ().into());
+        }
+        Ok(first)
+    }
+
+    /// One line, e.g. a name.
+    pub async fn line(self, question: &str, what: &str, how: &str) -> Result<String, End> {
+        self.require(what, how)?;
+        answer(question.to_owned()).await
+    }
+
+    /// Yes or no; `--yes` answers. `how` names the flag for where nobody can be asked.
+    pub async fn confirm(self, question: &str, how: &str) -> Result<bool, End> {
+        if self.yes {
+            return Ok(true);
+        }
+        self.require("a yes or no", how)?;
+        Ok(is_yes(&answer(question.to_owned()).await?))
+    }
+
+    /// A question about a key: `--yes` does not answer it; nothing when nobody can be asked.
+    pub async fn trust(self, question: &str) -> Result<bool, End> {
+        Ok(self.possible && is_yes(&answer(question.to_owned()).await?))
+    }
+
+    fn require(self, what: &str, how: &str) -> Result<(), End> {
+        if self.possible { Ok(()) } else { Err(troubles::no_prompt(what, how).into()) }
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+fn tty() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/tty")
+}
+
+/// Asks on the terminal itself, so that stdin stays free.
+async fn answer(question: String) -> Result<String, End> {
+    blocking(move || {
+        let mut tty = tty()?;
+        tty.write_all(question.as_bytes())?;
+        let mut line = String::new();
+        io::BufReader::new(tty).take(4096).read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    })
+    .await
+}
+
+async fn secret(question: &'static str) -> Result<Secret, End> {
+    seal();
+    blocking(move || rpassword::prompt_password(question).map(Zeroizing::new)).await
+}
+
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, End> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Err(troubles::interrupted(None).into()),
+        Ok(Err(error)) => Err(troubles::unreadable("the terminal", &error).into()),
+        Err(_) => Err(troubles::interrupted(None).into()),
+    }
+}
+
+/// A secret is in memory from here on: no core dump, no other process of the user reads it (S37). Not done at the start, as it
+/// also closes /dev/stdin and the shell's `<(...)`.
+pub fn seal() {
+    #[cfg(target_os = "linux")]
+    {
+        // An old kernel may refuse; the secret is no worse off than without.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+}
+
+/// A secret from a file; one newline at its end is not part of it.
+pub fn secret_file(path: &Path) -> Result<Secret, Trouble> {
+    let file = File::open(path).map_err(|error| troubles::unreadable(&path.to_string_lossy(), &error))?;
+    secret_from(file, &path.to_string_lossy())
+}
+
+/// A secret from stdin.
+pub fn secret_stdin() -> Result<Secret, Trouble> {
+    secret_from(io::stdin().lock(), "stdin")
+}
+
+fn secret_from(from: impl Read, name: &str) -> Result<Secret, Trouble> {
+    // Room for all of it at once: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX + 3));
+    from.take(PASSWORD_MAX as u64 + 3).read_to_end(&mut bytes).map_err(|error| troubles::unreadable(name, &error))?;
+    seal();
+    let text = std::str::from_utf8(&bytes).map_err(|error| troubles::not_utf8("secret", error.valid_up_to()))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_is_no_part_of_a_secret() {
+        let secret = |bytes: &'static [u8]| secret_from(bytes, "test").map(|secret| secret.to_string());
+        assert_eq!(secret(b"wise@!man\n").as_deref(), Ok("wise@!man"));
+        assert_eq!(secret(b" two words \r\n").as_deref(), Ok(" two words "));
+        assert_eq!(secret(b"a\n\n").as_deref(), Ok("a\n"));
+        assert!(secret(b"\xff").is_err());
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert!(is_yes("Y\n") && is_yes("yes"));
+        assert!(!is_yes("") && !is_yes("n") && !is_yes("ye"));
+    }
+}

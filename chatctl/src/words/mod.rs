@@ -1,0 +1,442 @@
+//! Every sentence that chatctl says, and nothing else: results here, refusals of the daemon and the server in [`refusals`], troubles
+//! of chatctl's own in [`troubles`]. Commands hand in data that is safe to print ([`Shown`]) and get text back.
+//!
+//! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
+
+pub mod refusals;
+pub mod troubles;
+
+use std::path::Path;
+
+use chat_proto::control::account::{Account, LinkState, LoggedOut, Problem, StatusReply};
+use chat_proto::control::config::{Profile, Trusted};
+use chat_proto::control::daemon::DaemonInfo;
+use chat_proto::control::message::{Message, Sent, State};
+use chat_proto::control::people::Person;
+use chat_proto::fault::Code;
+use chat_proto::id::MessageId;
+
+use crate::output::Shown;
+use crate::time::Clock;
+
+/// What bare `chatctl` prints below the status.
+pub const EVERYDAY: &str = "
+Everyday commands:
+  chatctl message USER TEXT   send a message
+  chatctl read                read what is new
+  chatctl inbox               list conversations
+  chatctl whoelse             who else is online
+  chatctl watch               follow what happens
+  chatctl help                all commands";
+
+/// A list of messages that is empty.
+pub const NO_MESSAGES: &str = "no messages";
+/// An empty outbox.
+pub const NOTHING_WAITS: &str = "nothing waits to be sent";
+/// A heartbeat of `watch`.
+pub const ALIVE: &str = "alive";
+/// `watch` lost chatd.
+pub const WAITING_FOR_DAEMON: &str = "chatctl: chatd went away; waiting for it";
+
+/// `3 unread from 2 people`.
+fn unread_from(unread: u64, people: u64) -> String {
+    format!("{unread} unread from {people} {}", if people == 1 { "person" } else { "people" })
+}
+
+/// After `register`.
+pub fn registered(account: &Account) -> String {
+    let (user, server) = (Shown::name(&account.user), Shown::line(&account.server));
+    let device = Shown::line(&account.device);
+    format!("Registered {user} on {server}; logged in (device {device}).")
+}
+
+/// After `login`; `inbox` is the command that shows what waits.
+pub fn logged_in(account: &Account, inbox: &str) -> String {
+    let (user, server) = (Shown::name(&account.user), Shown::line(&account.server));
+    let device = Shown::line(&account.device);
+    let mut text = format!("Logged in as {user} on {server} (device {device}).");
+    if account.unread > 0 {
+        text += &format!(" {}: {inbox}", unread_from(account.unread, account.unread_people));
+    }
+    text
+}
+
+/// After `logout`.
+pub fn logged_out(reply: &LoggedOut) -> String {
+    let mut text = format!("Logged out {}.", Shown::name(&reply.user));
+    for peer in &reply.ended {
+        text += &format!(" Private session with {} ended.", Shown::name(peer));
+    }
+    if reply.unsent > 0 {
+        text += &format!(" {} unsent {} kept for the next login.", reply.unsent, messages(reply.unsent));
+    }
+    if !reply.confirmed {
+        text += " The server was not reachable and will notice by the silence.";
+    }
+    text
+}
+
+fn messages(count: u64) -> &'static str {
+    if count == 1 { "message" } else { "messages" }
+}
+
+/// The link's state in words.
+pub fn link(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Online => "online",
+        LinkState::Connecting => "connecting",
+        LinkState::Waiting => "offline",
+        LinkState::LoggedOut => "logged out",
+    }
+}
+
+/// The line of `status`. `daemon` is chatd's version.
+pub fn status(reply: &StatusReply, daemon: &str, clock: &Clock) -> String {
+    let daemon = Shown::line(daemon);
+    if reply.user.is_empty() {
+        return format!("not logged in; chatd {daemon}");
+    }
+    let (user, server) = (Shown::name(&reply.user), Shown::line(&reply.server));
+    let mut text = format!("{user}@{server} {} {}", link(reply.link), clock.since(reply.since_ms));
+    if !reply.device.is_empty() {
+        text += &format!(" ({})", Shown::line(&reply.device));
+    }
+    if let (true, Some(wait)) = (reply.link != LinkState::Online, reply.retry_after_ms) {
+        text += &format!(", next try in {}", in_time(wait));
+    }
+    text += &format!("; {} unread, {} queued", reply.unread, reply.queued);
+    if reply.failed > 0 {
+        text += &format!(", {} failed: chatctl outbox", reply.failed);
+    }
+    if reply.requests > 0 {
+        let plural = if reply.requests == 1 { "request" } else { "requests" };
+        text += &format!("; {} private {plural}: chatctl requests", reply.requests);
+    }
+    text += &format!("; chatd {daemon}");
+    if let Some(version) = &reply.server_version {
+        text += &format!(", server {}", Shown::line(version));
+    }
+    text
+}
+
+/// A wait in words, rounded up so that nobody comes too early.
+pub fn in_time(ms: u64) -> String {
+    crate::time::length(std::time::Duration::from_secs(ms.div_ceil(1000)))
+}
+
+/// After `message`, when it got as far as was asked or is at least kept.
+pub fn sent(sent: &Sent) -> String {
+    let id = Shown::line(sent.id.short());
+    let to = Shown::name(sent.to.as_deref().unwrap_or("everyone online"));
+    let again = if sent.duplicate { "; sent before, not doubled" } else { "" };
+    match sent.state {
+        State::Queued => format!("Queued for {to} ({id}{again})."),
+        State::Accepted if !sent.recipient_online => {
+            format!("Sent to {to} ({id}, accepted; {to} is offline, will get it at next login{again}).")
+        }
+        state => format!("Sent to {to} ({id}, {}{again}).", state.word()),
+    }
+}
+
+/// After `broadcast`.
+pub fn broadcast(sent: &Sent) -> String {
+    if sent.state == State::Queued {
+        return format!("Queued for everyone online ({}).", Shown::line(sent.id.short()));
+    }
+    let people = if sent.audience == 1 { "person" } else { "people" };
+    let mut text = format!("Sent to {} {people} online.", sent.audience);
+    if sent.missed {
+        text += " Your message could not be delivered to some recipients.";
+    }
+    text
+}
+
+/// One line of `show` about an own message, e.g. `m7k2 to bob: delivered 14:05`.
+pub fn progress(message: &Message, clock: &Clock) -> String {
+    let id = Shown::line(message.id.short());
+    let at = clock.show(message.at_ms);
+    let mut text = match (message.own, &message.to) {
+        (true, Some(to)) => format!("{id} to {}: {} {at}", Shown::name(to), message.state.word()),
+        (true, None) => format!("{id} to all: {} {at}", message.state.word()),
+        (false, _) => format!("{id} from {}: {} {at}", Shown::name(&message.from), message.state.word()),
+    };
+    if let Some(code) = message.code {
+        text += &format!(" ({})", refusals::reason(code));
+    }
+    text
+}
+
+/// Who wrote it to whom, as it stands before the colon.
+pub fn speaker(message: &Message) -> String {
+    use chat_proto::control::message::Kind;
+    let from = Shown::name(&message.from);
+    match (&message.to, message.kind) {
+        (_, Kind::Private) => format!("{from}(private)"),
+        (_, Kind::Broadcast) | (None, _) => format!("{from} to all"),
+        (Some(to), _) if message.own => format!("{from} to {}", Shown::name(to)),
+        _ => from.to_string(),
+    }
+}
+
+/// What is added behind a message that is not simply delivered.
+pub fn state_note(message: &Message) -> Option<String> {
+    match (message.own, message.state, message.code) {
+        (true, State::Failed | State::Expired, Some(code)) => {
+            Some(format!("{}: {}", message.state.word(), refusals::reason(code)))
+        }
+        (true, State::Queued | State::Failed | State::Expired, _) => Some(message.state.word().to_owned()),
+        _ => None,
+    }
+}
+
+/// A presence notice.
+pub fn presence(user: &str, state: &str, reason: &str) -> String {
+    let user = Shown::name(user);
+    match (state, reason) {
+        ("online", _) => format!("{user} logged in"),
+        ("offline", "logout" | "") => format!("{user} logged out"),
+        ("offline", "idle") => format!("{user} logged out (no activity)"),
+        ("offline", "link") => format!("{user} logged out (connection lost)"),
+        ("offline", "kicked") => format!("{user} logged out (by an operator)"),
+        (state, reason) => format!("{user} is {} ({})", Shown::line(state), Shown::line(reason)),
+    }
+}
+
+/// A presence notice without names.
+pub fn presence_many(count: u32) -> String {
+    format!("{count} people came or went: chatctl whoelse")
+}
+
+/// Entries that are gone for good.
+pub fn gap(count: u64) -> String {
+    format!("{count} older {} no longer on the server", messages(count))
+}
+
+/// After `block` and `unblock`.
+pub fn blocked(user: &str, blocked: bool, changed: bool, session: bool) -> String {
+    let user = Shown::name(user);
+    let mut text = match (blocked, changed) {
+        (true, true) => format!("{user} is blocked and is not told now; a message from {user} will be refused."),
+        (true, false) => format!("{user} was blocked already."),
+        (false, true) => format!("{user} is no longer blocked."),
+        (false, false) => format!("{user} was not blocked."),
+    };
+    if blocked && session {
+        text += &format!(" Your private session with {user} stays open: chatctl stopprivate {user}");
+    }
+    text
+}
+
+/// The question about an unknown server key.
+pub fn trust_question(server: &str, fingerprint: &str) -> String {
+    format!(
+        "{} is not known yet. Key {fingerprint} (same as \"chat-server cert fingerprint\"?) Trust it? [y/N] ",
+        Shown::line(server)
+    )
+}
+
+/// Two daemons' builds differ: said once to a terminal.
+pub fn older_daemon(daemon: &str) -> String {
+    format!(
+        "chatctl: note: chatd {} is older than chatctl {}.  next: chatctl daemon restart",
+        Shown::line(daemon),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// An own message got further.
+pub fn receipt(id: &MessageId, to: Option<&str>, state: State, code: Option<Code>) -> String {
+    let to = to.map_or_else(|| "all".to_owned(), |to| Shown::name(to).to_string());
+    let text = format!("{} to {to}: {}", Shown::line(id.short()), state.word());
+    match code {
+        Some(code) => format!("{text} ({})", refusals::reason(code)),
+        None => text,
+    }
+}
+
+/// The link changed.
+pub fn link_changed(state: LinkState, cause: Option<&Problem>) -> String {
+    match cause {
+        Some(cause) => format!("{} ({})", link(state), refusals::reason(cause.code)),
+        None => link(state).to_owned(),
+    }
+}
+
+/// The column of unread messages in `inbox`.
+pub fn unread_column(count: u64) -> String {
+    if count == 0 { "-".to_owned() } else { format!("{count} unread") }
+}
+
+/// A person with `-v`.
+pub fn person(user: &Shown, person: &Person, clock: &Clock) -> String {
+    let since = clock.show(person.since_ms);
+    match (person.online, person.last_seen_ms) {
+        (true, _) if person.away => format!("{user}  online since {since}, away"),
+        (true, _) => format!("{user}  online since {since}"),
+        (false, Some(seen)) => format!("{user}  offline, last seen {}", clock.show(seen)),
+        (false, None) => format!("{user}  offline"),
+    }
+}
+
+/// A line of `profile list`.
+pub fn profile(profile: &Profile) -> String {
+    let mark = if profile.default { "*" } else { " " };
+    let name = Shown::line(&profile.name);
+    if profile.user.is_empty() {
+        return format!("{mark} {name}  (no account yet)");
+    }
+    let (user, server) = (Shown::name(&profile.user), Shown::line(&profile.server));
+    format!("{mark} {name}  {user}@{server}  {}", link(profile.link))
+}
+
+/// After `profile add`.
+pub fn profile_added(name: &str) -> String {
+    format!("Profile {} is there; it has no account yet.", Shown::line(name))
+}
+
+/// After `profile default`.
+pub fn profile_default(name: &str) -> String {
+    format!("Profile {} is used when none is named.", Shown::line(name))
+}
+
+/// After `profile remove`.
+pub fn profile_removed(name: &str) -> String {
+    format!("Profile {} is erased.", Shown::line(name))
+}
+
+/// A line of `trust list`.
+pub fn trusted(key: &Trusted, clock: &Clock) -> String {
+    let by = match key.by.as_str() {
+        "ca" => "by certificate".to_owned(),
+        "pin" => "by fingerprint".to_owned(),
+        other => Shown::line(other).to_string(),
+    };
+    format!("{}  {}  {by}, since {}", Shown::name(&key.name), key.fingerprint, clock.show(key.since_ms))
+}
+
+/// After `trust accept`.
+pub fn trust_accepted(key: &Trusted) -> String {
+    format!("{} is trusted with the key {}.", Shown::name(&key.name), key.fingerprint)
+}
+
+/// After `trust remove`.
+pub fn trust_removed(name: &str) -> String {
+    format!("The key of {} is forgotten.", Shown::line(name))
+}
+
+/// After `config check`.
+pub fn config_ok(file: &Path, exists: bool) -> String {
+    let name = Shown::line(&file.to_string_lossy()).to_string();
+    if exists { format!("{name} is right.") } else { format!("{name} is not there; the defaults hold.") }
+}
+
+/// The line of `daemon status`.
+pub fn daemon(info: &DaemonInfo, clock: &Clock) -> String {
+    let profiles = match info.profiles.len() {
+        1 => "1 profile".to_owned(),
+        count => format!("{count} profiles"),
+    };
+    format!(
+        "chatd {} running {} (pid {}); {profiles}, {} connections; socket {}",
+        Shown::line(&info.version),
+        clock.since(info.since_ms),
+        info.pid,
+        info.connections,
+        Shown::line(&info.socket)
+    )
+}
+
+/// After `daemon start`.
+pub fn daemon_started(version: &str, before: bool) -> String {
+    let version = Shown::line(version);
+    if before { format!("chatd {version} was running already.") } else { format!("chatd {version} started.") }
+}
+
+/// After `daemon stop`.
+pub fn daemon_stopped(changed: bool) -> &'static str {
+    if changed { "chatd stopped; what waits to be sent is kept." } else { "chatd was not running." }
+}
+
+/// After `daemon restart`.
+pub fn daemon_restarted(old: Option<&str>, new: &str) -> String {
+    let new = Shown::line(new);
+    match old {
+        Some(old) => format!("chatd restarted ({} to {new}); queue kept.", Shown::line(old)),
+        None => format!("chatd {new} started."),
+    }
+}
+
+/// Questions and prompts.
+pub mod ask {
+    use crate::output::Shown;
+
+    /// For the account name.
+    pub const NAME: &str = "Name: ";
+    /// For a password.
+    pub const PASSWORD: &str = "Password: ";
+    /// For a new password once more.
+    pub const AGAIN: &str = "Again: ";
+
+    /// For a text.
+    pub fn text(to: &str) -> String {
+        format!("Message to {}: ", Shown::name(to))
+    }
+
+    /// Before everything of a profile is erased.
+    pub fn wipe(profile: &str) -> String {
+        format!("Erase history, outbox and device key of profile {}? [y/N] ", Shown::line(profile))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(state: State) -> Sent {
+        Sent {
+            id: MessageId("01k9zt4m7k200000".into()),
+            key: "k".into(),
+            to: Some("bob".into()),
+            state,
+            at_ms: 0,
+            recipient_online: true,
+            duplicate: false,
+            audience: 11,
+            missed: false,
+            pending: None,
+            retry_after_ms: None,
+            cause: None,
+        }
+    }
+
+    #[test]
+    fn sent_says_how_far() {
+        let mut sent_to = sample(State::Accepted);
+        sent_to.id = MessageId("000000000000m7k2".into());
+        assert_eq!(sent(&sent_to), "Sent to bob (m7k2, accepted).");
+        sent_to.recipient_online = false;
+        assert_eq!(sent(&sent_to), "Sent to bob (m7k2, accepted; bob is offline, will get it at next login).");
+        sent_to.state = State::Delivered;
+        assert_eq!(sent(&sent_to), "Sent to bob (m7k2, delivered).");
+        sent_to.state = State::Queued;
+        assert_eq!(sent(&sent_to), "Queued for bob (m7k2).");
+        sent_to.duplicate = true;
+        assert_eq!(sent(&sent_to), "Queued for bob (m7k2; sent before, not doubled).");
+    }
+
+    #[test]
+    fn broadcast_counts_and_never_names() {
+        let mut all = sample(State::Accepted);
+        assert_eq!(broadcast(&all), "Sent to 11 people online.");
+        all.missed = true;
+        all.audience = 1;
+        assert_eq!(broadcast(&all), "Sent to 1 person online. Your message could not be delivered to some recipients.");
+    }
+
+    #[test]
+    fn presence_in_the_exercise_words() {
+        assert_eq!(presence("yoda", "online", "login"), "yoda logged in");
+        assert_eq!(presence("yoda", "offline", "logout"), "yoda logged out");
+        assert_eq!(presence("y\x1bda", "offline", "logout"), r"y\x1bda logged out");
+    }
+}

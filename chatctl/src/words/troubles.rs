@@ -1,0 +1,233 @@
+//! Troubles of chatctl's own making or finding: no daemon, no terminal to ask on, input that cannot be used.
+
+use std::path::Path;
+
+use chat_proto::control::config::TrustQuestion;
+use chat_proto::limits;
+
+use crate::exit::Exit;
+use crate::output::{Shown, Trouble};
+use crate::time::Clock;
+
+fn path(path: &Path) -> Shown {
+    Shown::line(&path.to_string_lossy())
+}
+
+/// chatd is not there and must not be started.
+pub fn not_running() -> Trouble {
+    Trouble::new("daemon_unreachable", Exit::NoDaemon, "chatd is not running.").next("daemon start")
+}
+
+/// chatd is not there and would not start; `reason` is its last words.
+pub fn not_started(reason: &str) -> Trouble {
+    let what = match reason.trim() {
+        "" => "chatd is not running and could not be started.".to_owned(),
+        reason => {
+            format!("chatd is not running and could not be started ({}).", Shown::line(reason.trim_end_matches('.')))
+        }
+    };
+    Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("config check")
+}
+
+/// The program chatd is nowhere.
+pub fn no_program() -> Trouble {
+    let what = "chatd is not running, and no program chatd lies beside chatctl or in PATH.";
+    Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("daemon status")
+}
+
+/// The control socket cannot be used.
+pub fn socket(reason: &str) -> Trouble {
+    let what = format!("cannot talk to chatd: {}.", Shown::line(reason.trim_end_matches('.')));
+    Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("config path")
+}
+
+/// The code of [`silent`].
+pub const SILENT: &str = "daemon_timed_out";
+
+/// chatd did not answer.
+pub fn silent() -> Trouble {
+    Trouble::new(SILENT, Exit::TimedOut, "chatd did not answer in time.").next("daemon status")
+}
+
+/// The connection ended before an answer; nothing was changed by the request, or it does not matter.
+pub fn broken(reason: &str) -> Trouble {
+    let what = format!("the connection to chatd ended before its answer ({}).", Shown::line(reason));
+    Trouble::new("daemon_gone", Exit::NoDaemon, what).next("daemon status")
+}
+
+/// The connection ended with a message on the way: only the key makes a retry safe.
+pub fn outcome_unknown(retry: &str, key: &str) -> Trouble {
+    let what = "the connection to chatd ended before its answer; whether the message was kept is not known.";
+    let mut trouble = Trouble::new("outcome_unknown", Exit::NoDaemon, what).next(retry);
+    trouble.add("key", key.to_owned());
+    trouble
+}
+
+/// chatd answered in a form that this build does not know.
+pub fn versions(detail: &str) -> Trouble {
+    let what =
+        format!("chatctl {} and the running chatd do not fit ({}).", env!("CARGO_PKG_VERSION"), Shown::line(detail));
+    Trouble::new("version_mismatch", Exit::Versions, what).next("daemon restart")
+}
+
+/// There is no account yet.
+pub fn no_account() -> Trouble {
+    Trouble::new("not_logged_in", Exit::NotLoggedIn, "not logged in: there is no account here yet.")
+        .next("help register")
+}
+
+/// The first login names a server.
+pub fn first_login() -> Trouble {
+    let what = "this profile has never been logged in; say who and where: chatctl login NAME --server HOST.";
+    Trouble::new("not_logged_in", Exit::NotLoggedIn, what).next("help login")
+}
+
+/// `trust show` of a host that is not known.
+pub fn unknown_trust(name: &str) -> Trouble {
+    let what = format!("no key is known for {}.", Shown::line(name));
+    Trouble::new("unknown_trust", Exit::Unknown, what).next("trust list")
+}
+
+/// A prompt would be needed. `how` says what to give instead.
+pub fn no_prompt(what: &str, how: &str) -> Trouble {
+    let what = format!("{what} is needed, and asking is not possible here; give it by {how}.");
+    Trouble::new("prompt_needed", Exit::Prompt, what)
+}
+
+/// The two passwords differ.
+pub fn passwords_differ() -> Trouble {
+    Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("register")
+}
+
+/// The user said no.
+pub fn declined() -> Trouble {
+    Trouble::new("declined", Exit::No, "nothing was done.")
+}
+
+/// A file or stdin cannot be read.
+pub fn unreadable(name: &str, error: &std::io::Error) -> Trouble {
+    let what = format!("cannot read {}: {error}.", Shown::line(name));
+    Trouble::new("bad_input", Exit::BadInput, what)
+}
+
+/// The text is not UTF-8; the offset is where it goes wrong.
+pub fn not_utf8(what: &str, at: usize) -> Trouble {
+    Trouble::new("bad_input", Exit::BadInput, format!("the {what} is not UTF-8 (byte {at})."))
+}
+
+/// There is no text.
+pub fn empty_text() -> Trouble {
+    Trouble::new("bad_input", Exit::BadInput, "the text is empty; nothing was sent.").next("help message")
+}
+
+/// The text is over the limit.
+pub fn too_large(bytes: Option<usize>) -> Trouble {
+    let limit = limits::TEXT_MAX / 1024;
+    let what = match bytes {
+        Some(bytes) => format!("the text has {bytes} bytes; a message holds {limit} KiB. Nothing was sent."),
+        None => format!("the text is larger than the {limit} KiB that a message holds. Nothing was sent."),
+    };
+    Trouble::new("too_large", Exit::BadInput, what).next("help message")
+}
+
+/// `--id` breaks its rule.
+pub fn bad_key() -> Trouble {
+    let what = format!("an --id has 1 to {} bytes and no control characters.", limits::KEY_MAX);
+    Trouble::new("bad_input", Exit::BadInput, what).next("help message")
+}
+
+/// An argument makes no sense.
+pub fn usage(what: impl Into<String>, help: &str) -> Trouble {
+    Trouble::new("usage", Exit::Usage, what).next(help)
+}
+
+/// The editor failed.
+pub fn editor(name: &str, reason: &str) -> Trouble {
+    let what = format!("the editor {} failed ({}); nothing was sent.", Shown::line(name), Shown::line(reason));
+    Trouble::new("editor", Exit::No, what).next("help message")
+}
+
+/// No directory for the user's files.
+pub fn no_paths(reason: &str) -> Trouble {
+    let what = format!("cannot tell where your files are: {reason}. Set HOME, or CHAT_HOME to a directory for chat.");
+    Trouble::new("bad_config", Exit::BadState, what).next("help")
+}
+
+/// A file of state cannot be used.
+pub fn state_file(file: &Path, error: &std::io::Error) -> Trouble {
+    let what = format!("cannot use {}: {error}.", path(file));
+    Trouble::new("bad_config", Exit::BadState, what).next("config path")
+}
+
+/// chatd's check found something.
+pub fn bad_config(reason: &str) -> Trouble {
+    let what = format!("the configuration is wrong: {}.", Shown::line(reason.trim().trim_end_matches('.')));
+    Trouble::new("bad_config", Exit::BadState, what).next("config path")
+}
+
+/// chatd keeps no log in a file.
+pub fn no_log(file: &Path) -> Trouble {
+    let what = format!("there is no log at {}; chatd may log to the journal.", path(file));
+    Trouble::new("no_log", Exit::Unknown, what).next("daemon status")
+}
+
+/// chatd said that it stops, and did not.
+pub fn not_stopped() -> Trouble {
+    Trouble::new("timed_out", Exit::TimedOut, "chatd did not stop in time.").next("daemon logs")
+}
+
+/// `watch --for` ended with fewer events than `--count`.
+pub fn too_few(got: u64, wanted: u64) -> Trouble {
+    Trouble::new("timed_out", Exit::TimedOut, format!("only {got} of {wanted} events came in time."))
+}
+
+/// `status --wait online` ended without it.
+pub fn not_online() -> Trouble {
+    Trouble::new("timed_out", Exit::TimedOut, "not online in time.").next("status")
+}
+
+/// Ctrl-C while a message was waited for.
+pub fn interrupted(key: Option<&str>) -> Trouble {
+    match key {
+        None => Trouble::new("interrupted", Exit::Interrupted, ""),
+        Some(key) => {
+            let what = format!("interrupted; the message with id {} stays as it is.", Shown::line(key));
+            let mut trouble = Trouble::new("interrupted", Exit::Interrupted, what).next(format!("show {key}"));
+            trouble.add("key", key.to_owned());
+            trouble
+        }
+    }
+}
+
+/// The system gives this program nothing to run on.
+pub fn no_runtime(error: &std::io::Error) -> Trouble {
+    Trouble::new("internal", Exit::BadState, format!("the system refuses what chatctl needs to run: {error}."))
+}
+
+/// A defect: how to report it.
+pub fn bug(detail: &str) -> String {
+    format!(
+        "chatctl: this is a bug in chatctl {} ({}): {}\n  please report it with this line and the command you typed (without secrets)",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        Shown::line(detail)
+    )
+}
+
+/// What a server showed when it was not trusted, and what to run.
+pub fn trust(question: &TrustQuestion, clock: &Clock) -> (String, Option<String>) {
+    let server = Shown::line(&question.server);
+    let (key, cause) = (question.fingerprint, Shown::line(&question.certificate));
+    let Some(known) = question.known else {
+        let what = format!(
+            "{server} is not known yet: its certificate alone does not verify ({cause}).\n  Its key is {key}. If \"chat-server cert fingerprint\" on the server says the same, add: --trust {key}"
+        );
+        return (what, None);
+    };
+    let since =
+        question.known_since_ms.map_or_else(|| " than before".to_owned(), |at| format!(" than on {}", clock.show(at)));
+    let what = format!(
+        "{server} shows a different key{since}. Someone may be in between, or the key was renewed.\n  was {known}\n  now {key}\n  Ask the admin to run \"chat-server cert fingerprint\" and compare first."
+    );
+    (what, Some(format!("trust accept {key}")))
+}
