@@ -1,2 +1,3 @@
 //! The chat server: accounts, inboxes, relaying.
+pub mod message;
 pub mod store;

@@ -5,7 +5,8 @@
 //! meanwhile. Nothing is answered, pushed or woken before that transaction is durable; then answers go to the waiting
 //! caller and effects to the [`Outlet`]. Reads that need no decision are [`Query`]s.
 
-pub mod contract;
+#[cfg(test)]
+mod contract;
 pub mod sqlite;
 mod world;
 
@@ -412,6 +413,72 @@ pub struct PresenceChange {
     pub at_ms: i64,
     /// Accounts that are not told: the subject itself and those whom it blocks.
     pub hidden_from: Vec<AcctId>,
+}
+
+/// Why the store cannot be opened, or cannot go on: the process must end, its next start looks at what is on the disk (E2).
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused; no commit of the present round may be believed or disbelieved.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A file beside the database failed.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// How.
+        error: std::io::Error,
+    },
+    /// Another process holds the store.
+    #[error("another chat-server uses {0}")]
+    Locked(std::path::PathBuf),
+    /// The first checkpoint did not finish.
+    #[error("the write-ahead log is held by another process")]
+    CheckpointBusy,
+    /// The database is damaged.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// A newer chat-server wrote this database.
+    #[error("the database has schema {found}, this chat-server knows {known}: use the newer chat-server")]
+    Newer {
+        /// In the file.
+        found: i64,
+        /// In this build.
+        known: i64,
+    },
+}
+
+/// What the operator decides about keeping; see the keys of the same names in the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `storage.reserve`: admission stops when less than this, or 5 %, is free; 0 = never. Bytes.
+    pub reserve: u64,
+    /// `messages.max_size`, in bytes.
+    pub text_max: u64,
+    /// `messages.offline_keep`, in hours of running.
+    pub offline_keep_hours: u64,
+    /// `messages.offline_max_per_user`.
+    pub offline_max_per_user: u32,
+    /// `sessions.devices_per_user`.
+    pub devices_per_user: usize,
+    /// `presence.seen_keep`, in milliseconds.
+    pub seen_keep_ms: i64,
+    /// Classic profile: a sender learns that some online user was missed by a broadcast.
+    pub tell_missed: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            reserve: 256 << 20,
+            text_max: chat_proto::limits::TEXT_MAX as u64,
+            offline_keep_hours: 90 * 24,
+            offline_max_per_user: 10_000,
+            devices_per_user: chat_proto::limits::DEVICES_MAX,
+            seen_keep_ms: 30 * 24 * 3_600_000,
+            tell_missed: false,
+        }
+    }
 }
 
 /// The store.

@@ -1,0 +1,391 @@
+//! Messages: what SEND, VOID and ACKN do to the log, the streams and the cursors, inside the writer's transaction.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_proto::fault::Code;
+use chat_proto::id::{AccountName, Incarnation, Position};
+use chat_proto::limits::OPEN_STREAMS_MAX;
+use chat_proto::machine::stream::{Decision, Offer};
+use chat_proto::wire::{self, kind};
+use prost::Message;
+use rusqlite::params;
+
+use super::start::{self, Begun};
+use super::writer::{Effect, Writer};
+use crate::message::{self, Accepted, Facts};
+use crate::store::{AcctId, Entry, Fence, StoreError, Verdict};
+
+/// TRYLATER for a full disk asks for this wait, in milliseconds.
+const DISK_FULL_WAIT_MS: u64 = 5_000;
+
+impl Writer {
+    /// Decides messages of one session in their order.
+    pub fn send(&mut self, fence: Fence, items: Vec<wire::Send>, now_ms: i64) -> Result<(), StoreError> {
+        if !self.owns(fence) {
+            return Ok(());
+        }
+        let mut verdicts = Vec::with_capacity(items.len());
+        let mut gap: Option<u64> = None;
+        for item in items {
+            if gap == Some(item.incarnation) {
+                continue;
+            }
+            let Some(verdict) = self.offer(fence, &item, now_ms)? else {
+                self.effects.push(Effect::End(fence.session, Code::PROTOCOL, false));
+                break;
+            };
+            let stop = matches!(verdict, Verdict::TryLater { .. });
+            if let Verdict::Gap { incarnation, .. } = verdict {
+                gap = Some(incarnation.0);
+            }
+            verdicts.push(verdict);
+            if stop {
+                break;
+            }
+        }
+        self.effects.push(Effect::Verdicts(fence.session, verdicts));
+        Ok(())
+    }
+
+    /// One offered place; `None` when the session breaks the protocol.
+    fn offer(&mut self, fence: Fence, item: &wire::Send, now_ms: i64) -> Result<Option<Verdict>, StoreError> {
+        let incarnation = Incarnation(item.incarnation);
+        let Some(h8) = wire::h8(&item.h) else { return Ok(None) };
+        let held = start::stream(&self.begun.conn, &mut self.begun.world, fence.dev, incarnation)?;
+        match held.stream.offer(item.cseq, h8) {
+            Offer::Decide if held.stream.last() == 0 && !self.begin_stream(fence, incarnation) => Ok(None),
+            Offer::Decide => self.decide(fence, item, h8, now_ms).map(Some),
+            other => Ok(Some(self.settled(incarnation, item.cseq, other))),
+        }
+    }
+
+    /// Counts a new stream of the session's device; false when there are too many.
+    fn begin_stream(&mut self, fence: Fence, incarnation: Incarnation) -> bool {
+        let Some(device) = self.begun.world.devices.get_mut(&fence.dev) else { return false };
+        device.streams_begun += 1;
+        device.newest = Some(incarnation);
+        device.dirty = true;
+        self.dirty.insert(fence.dev);
+        device.streams_begun <= OPEN_STREAMS_MAX
+    }
+
+    /// What was settled before, or cannot be settled yet.
+    fn settled(&self, incarnation: Incarnation, cseq: u64, offer: Offer) -> Verdict {
+        let decided = |code, n: u64| Verdict::Decided {
+            incarnation,
+            cseq,
+            code,
+            position: (n > 0).then(|| self.begun.epochs.position(n)),
+            online: false,
+            audience: 0,
+            missed: false,
+            retry_after_ms: 0,
+            stored: true,
+        };
+        match offer {
+            Offer::Stored(decision) => decided(Code(decision.code), decision.n),
+            Offer::Conflict(decision) if decision.code == Code::VOID.0 => decided(Code::VOID, 0),
+            Offer::Conflict(_) => decided(Code::CONFLICT, 0),
+            Offer::Lost => decided(Code::OUTCOME_LOST, 0),
+            Offer::Gap { last } => Verdict::Gap { incarnation, last },
+            Offer::Decide => Verdict::Gap { incarnation, last: cseq.saturating_sub(1) },
+        }
+    }
+
+    /// Decides the next place of a stream and writes the decision.
+    fn decide(&mut self, fence: Fence, item: &wire::Send, h8: u64, now_ms: i64) -> Result<Verdict, StoreError> {
+        if !self.begun.space.admits(self.mono_ms) {
+            return Ok(Verdict::TryLater { code: Code::STORAGE, after_ms: DISK_FULL_WAIT_MS });
+        }
+        let mut facts = Now { begun: &mut self.begun, quota: self.settings.offline_max_per_user };
+        let decided = message::decide(&mut facts, fence.acct, item, self.settings.text_max)?;
+        let incarnation = Incarnation(item.incarnation);
+        let row = Row { fence, incarnation, cseq: item.cseq, h8 };
+        let (code, position, online, audience, missed) = match decided {
+            Err(code) => {
+                self.log(&row, code, None, None, None)?;
+                (code, None, false, 0, false)
+            }
+            Ok(accepted) => {
+                let (online, audience, missed) = self.outcome(&accepted);
+                let position = self.accept(&row, &accepted, item, now_ms)?;
+                (Code::ACCEPTED, Some(position), online, audience, missed)
+            }
+        };
+        Ok(Verdict::Decided {
+            incarnation,
+            cseq: item.cseq,
+            code,
+            position,
+            online,
+            audience,
+            missed: missed && self.settings.tell_missed,
+            retry_after_ms: if code == Code::INBOX_FULL { 60_000 } else { 0 },
+            stored: false,
+        })
+    }
+
+    fn outcome(&self, accepted: &Accepted) -> (bool, u32, bool) {
+        match accepted {
+            Accepted::Direct(to) => (self.begun.world.presence.is_online(*to), 0, false),
+            Accepted::Broadcast { audience, missed } => (false, audience.len() as u32, *missed),
+        }
+    }
+
+    /// Writes an accepted message: verdict, place and inbox entry in one row.
+    fn accept(
+        &mut self,
+        row: &Row,
+        accepted: &Accepted,
+        item: &wire::Send,
+        now_ms: i64,
+    ) -> Result<Position, StoreError> {
+        let position = self.begun.epochs.position(self.begun.next);
+        let to = match accepted {
+            Accepted::Direct(to) => self.name(*to)?,
+            Accepted::Broadcast { .. } => String::new(),
+        };
+        let device = self.begun.world.devices.get(&row.fence.dev).map(|d| d.id.0.to_vec()).unwrap_or_default();
+        let tail = Bytes::from(
+            wire::Deliver {
+                position: Some(position.into()),
+                kind: item.kind,
+                from: self.name(row.fence.acct)?,
+                device,
+                incarnation: item.incarnation,
+                cseq: item.cseq,
+                at_ms: now_ms,
+                content_type: item.content_type.clone(),
+                body: item.body.clone(),
+                to,
+                ..wire::Deliver::default()
+            }
+            .encode_to_vec(),
+        );
+        let (acct, audience) = match accepted {
+            Accepted::Direct(to) => (Some(*to), None),
+            Accepted::Broadcast { audience, .. } => (None, Some(start::encode_audience(audience))),
+        };
+        let n = self.log(row, Code::ACCEPTED, acct, audience.as_deref(), Some(&tail))?;
+        let from = Some(row.fence.acct);
+        let parties = start::parties(&self.begun.conn, &mut self.begun.world, acct, from, audience.as_deref())?;
+        self.deliver(parties, Entry { n, device: row.fence.dev, tail });
+        Ok(position)
+    }
+
+    fn deliver(&mut self, parties: Vec<AcctId>, entry: Entry) {
+        for party in &parties {
+            if let Some(account) = self.begun.world.accounts.get_mut(party) {
+                account.waiting_bound = account.waiting_bound.saturating_add(1);
+            }
+        }
+        self.effects.push(Effect::Entry(parties, Arc::new(entry)));
+    }
+
+    /// An entry of the server's own in an account's inbox: in no stream, from nobody.
+    pub fn notice(
+        &mut self,
+        acct: AcctId,
+        except: crate::store::DevId,
+        kind: u32,
+        body: Vec<u8>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let n = self.begun.next;
+        let position = self.begun.epochs.position(n);
+        let tail = Bytes::from(
+            wire::Deliver {
+                position: Some(position.into()),
+                kind,
+                device: vec![0; 16],
+                incarnation: position.nonce,
+                cseq: n,
+                at_ms: now_ms,
+                body: body.into(),
+                to: self.name(acct)?,
+                ..wire::Deliver::default()
+            }
+            .encode_to_vec(),
+        );
+        self.write()?;
+        self.begun.next += 1;
+        self.begun
+            .conn
+            .prepare_cached(
+                "INSERT INTO log(g, code, acct, dev, inc, cseq, h8, hour, tail) VALUES(?, 0, ?, ?, 0, 0, 0, ?, ?)",
+            )?
+            .execute(params![n as i64, acct.0, except.0, self.begun.hour as i64, tail.as_ref()])?;
+        self.deliver(vec![acct], Entry { n, device: except, tail });
+        Ok(())
+    }
+
+    /// Appends a decision to the log and to its stream; answers its place.
+    fn log(
+        &mut self,
+        row: &Row,
+        code: Code,
+        acct: Option<AcctId>,
+        audience: Option<&[u8]>,
+        tail: Option<&[u8]>,
+    ) -> Result<u64, StoreError> {
+        self.write()?;
+        let n = self.begun.next;
+        self.begun.next += 1;
+        self.begun
+            .conn
+            .prepare_cached(
+                "INSERT INTO log(g, code, acct, frm, dev, inc, cseq, h8, hour, audience, tail)
+                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                n as i64,
+                code.0,
+                acct.map(|a| a.0),
+                row.fence.acct.0,
+                row.fence.dev.0,
+                row.incarnation.0 as i64,
+                row.cseq as i64,
+                row.h8 as i64,
+                self.begun.hour as i64,
+                audience,
+                tail,
+            ])?;
+        let held = start::stream(&self.begun.conn, &mut self.begun.world, row.fence.dev, row.incarnation)?;
+        held.dirty = true;
+        held.stream.record(Decision { h8: row.h8, code: code.0, n: if code == Code::ACCEPTED { n } else { 0 } });
+        Ok(n)
+    }
+
+    fn name(&mut self, acct: AcctId) -> Result<String, StoreError> {
+        let account = start::account(&self.begun.conn, &mut self.begun.world, acct)?;
+        account.map(|a| a.name.to_string()).ok_or_else(|| StoreError::Damaged(format!("account {} is missing", acct.0)))
+    }
+
+    /// Gives places up: each gets its stored verdict, or is recorded as void.
+    pub fn void(&mut self, fence: Fence, item: wire::Void) -> Result<(), StoreError> {
+        if !self.owns(fence) {
+            return Ok(());
+        }
+        let incarnation = Incarnation(item.incarnation);
+        let mut verdicts = Vec::new();
+        let last = item.last.min(item.first.saturating_add(chat_proto::limits::SEND_WINDOW));
+        for cseq in item.first..=last {
+            let held = start::stream(&self.begun.conn, &mut self.begun.world, fence.dev, incarnation)?;
+            let offer = held.stream.offer_void(cseq);
+            if offer == Offer::Decide {
+                if held.stream.last() == 0 && !self.begin_stream(fence, incarnation) {
+                    self.effects.push(Effect::End(fence.session, Code::PROTOCOL, false));
+                    break;
+                }
+                self.log(&Row { fence, incarnation, cseq, h8: 0 }, Code::VOID, None, None, None)?;
+                let decision = Decision { h8: 0, code: Code::VOID.0, n: 0 };
+                verdicts.push(self.settled(incarnation, cseq, Offer::Stored(decision)));
+            } else {
+                verdicts.push(self.settled(incarnation, cseq, offer));
+                if matches!(offer, Offer::Gap { .. }) {
+                    break;
+                }
+            }
+        }
+        self.effects.push(Effect::Verdicts(fence.session, verdicts));
+        Ok(())
+    }
+
+    /// Moves a device's cursors. Needs no flush: what a crash forgets is in the next HELLO.
+    pub fn ack(&mut self, fence: Fence, acked: u64, cursor: u64) -> Result<(), StoreError> {
+        if !self.owns(fence) {
+            return Ok(());
+        }
+        let top = self.begun.next - 1;
+        let Some(device) = self.begun.world.devices.get_mut(&fence.dev) else { return Ok(()) };
+        device.acked = device.acked.max(acked.min(top));
+        device.cursor = device.cursor.max(cursor.min(top));
+        device.dirty = true;
+        let acked = device.acked;
+        self.dirty.insert(fence.dev);
+        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, fence.acct)? else { return Ok(()) };
+        if acked > account.seen_max {
+            account.seen_max = acked;
+            self.tell_followers(fence.acct, acked, 0);
+        }
+        Ok(())
+    }
+
+    /// Tells the followers of `reader` how far it got; none whom it blocks, and none that left.
+    pub fn tell_followers(&mut self, reader: AcctId, delivered: u64, read: u64) {
+        let world = &mut self.begun.world;
+        let Some(account) = world.accounts.get_mut(&reader) else { return };
+        let presence = &world.presence;
+        account.followers.retain(|follower| presence.is_online(*follower));
+        let receipt = wire::Receipt { account: account.name.to_string(), delivered, read };
+        for follower in account.followers.iter().filter(|f| !account.blocks.contains(f)) {
+            self.effects.push(Effect::Receipt(*follower, receipt.clone()));
+        }
+    }
+
+    /// Tells a sender that its message expired.
+    pub fn tell_expired(&mut self, sender: AcctId, mid: wire::Expired, now_ms: i64) -> Result<(), StoreError> {
+        self.notice(sender, crate::store::DevId(0), kind::EXPIRED, mid.encode_to_vec(), now_ms)
+    }
+}
+
+/// The place that a log row decides.
+struct Row {
+    fence: Fence,
+    incarnation: Incarnation,
+    cseq: u64,
+    h8: u64,
+}
+
+/// The facts of the present transaction.
+struct Now<'a> {
+    begun: &'a mut Begun,
+    quota: u32,
+}
+
+impl Facts for Now<'_> {
+    type Error = StoreError;
+
+    fn account(&mut self, name: &str) -> Result<Option<AcctId>, StoreError> {
+        let Ok(exact) = AccountName::try_from(name.to_owned()) else { return Ok(None) };
+        if let Some(found) = start::account_by_name(&self.begun.conn, &mut self.begun.world, &exact)? {
+            return Ok(Some(found));
+        }
+        let folded = name.to_ascii_lowercase();
+        match AccountName::try_from(folded) {
+            Ok(folded) if folded != exact => start::account_by_name(&self.begun.conn, &mut self.begun.world, &folded),
+            _ => Ok(None),
+        }
+    }
+
+    fn blocks(&mut self, by: AcctId, who: AcctId) -> Result<bool, StoreError> {
+        start::account(&self.begun.conn, &mut self.begun.world, by)?;
+        Ok(self.begun.world.blocks(by, who))
+    }
+
+    fn inbox_full(&mut self, account: AcctId) -> Result<bool, StoreError> {
+        let Some(held) = start::account(&self.begun.conn, &mut self.begun.world, account)? else { return Ok(true) };
+        if held.waiting_bound < self.quota {
+            return Ok(false);
+        }
+        // The bound came near the quota: count exactly what is behind the account's furthest device.
+        let seen = held.seen_max;
+        let exact: u32 = self
+            .begun
+            .conn
+            .prepare_cached(
+                "SELECT (SELECT count(*) FROM pend WHERE acct = ?1 AND g > ?2) +
+                 (SELECT count(*) FROM log WHERE g > ?3 AND acct = ?1 AND code = 0 AND g > ?2)",
+            )?
+            .query_row(params![account.0, seen as i64, self.begun.folded as i64], |row| row.get(0))?;
+        if let Some(held) = self.begun.world.accounts.get_mut(&account) {
+            held.waiting_bound = exact;
+        }
+        Ok(exact >= self.quota)
+    }
+
+    fn online(&mut self) -> Vec<AcctId> {
+        self.begun.world.presence.all().collect()
+    }
+}

@@ -1,0 +1,249 @@
+//! The folder: makes tables of the log behind the commits, and deletes what nobody needs any more.
+//!
+//! One call is a part of one transaction: a run of log rows, the streams they touched, the cursors that moved, and the fold mark
+//! together, so that a crash leaves either all of it or none. Nothing beyond the fold mark is deleted.
+
+use std::collections::BTreeSet;
+
+use chat_proto::fault::Code;
+use chat_proto::id::Incarnation;
+use chat_proto::limits::FOLD_CHANGES;
+use chat_proto::wire;
+use rusqlite::params;
+
+use super::start;
+use super::writer::{Effect, Writer};
+use crate::store::{AcctId, DevId, StoreError};
+
+/// The folder works beside the commits once so many rows wait; when it is quiet, at every tick.
+pub const AFTER: u64 = 4 * FOLD_CHANGES as u64;
+
+/// A device that was not live for so many running hours holds nothing back that another acknowledged (P2).
+const HOLDS_HOURS: u64 = 30 * 24;
+
+/// Rows that retention looks at in one transaction.
+const EXPIRE_ROWS: i64 = 256;
+
+/// One log row on its way into the tables.
+struct Folding {
+    g: u64,
+    code: u32,
+    acct: Option<AcctId>,
+    from: Option<AcctId>,
+    stream: (DevId, Incarnation),
+    audience: Option<Vec<u8>>,
+}
+
+/// Folds the next rows and the cursors that moved.
+pub fn some(writer: &mut Writer) -> Result<(), StoreError> {
+    if writer.unfolded() == 0 && writer.dirty.is_empty() {
+        return Ok(());
+    }
+    writer.write()?;
+    let rows = next_rows(writer)?;
+    let mut pend: Vec<(AcctId, u64)> = Vec::new();
+    let mut done: Vec<u64> = Vec::new();
+    let mut streams = BTreeSet::new();
+    let mut touched = BTreeSet::new();
+    for row in &rows {
+        streams.insert(row.stream);
+        let waiting = fold_row(writer, row, &mut touched)?;
+        match waiting.len() {
+            0 => done.push(row.g),
+            1 => {}
+            many => {
+                let mut refs = writer.begun.conn.prepare_cached("INSERT OR REPLACE INTO refs(g, left) VALUES(?, ?)")?;
+                refs.execute(params![row.g as i64, many as i64])?;
+            }
+        }
+        pend.extend(waiting.into_iter().map(|acct| (acct, row.g)));
+    }
+    pend.sort_unstable();
+    for (acct, g) in pend {
+        let mut insert = writer.begun.conn.prepare_cached("INSERT OR IGNORE INTO pend(acct, g) VALUES(?, ?)")?;
+        insert.execute(params![acct.0, g as i64])?;
+    }
+    write_streams(writer, &streams)?;
+    let mark = rows.last().map_or(writer.begun.next - 1, |row| row.g).min(writer.begun.next - 1);
+    let mark = if rows.len() < FOLD_CHANGES { writer.begun.next - 1 } else { mark };
+    writer
+        .begun
+        .conn
+        .prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES('folded', ?)")?
+        .execute([mark as i64])?;
+    for g in done {
+        writer.begun.conn.prepare_cached("DELETE FROM log WHERE g = ?")?.execute([g as i64])?;
+    }
+    writer.begun.folded = mark;
+    writer.effects.push(Effect::Folded(mark, touched));
+    write_cursors(writer)
+}
+
+fn next_rows(writer: &Writer) -> Result<Vec<Folding>, StoreError> {
+    let mut rows = writer
+        .begun
+        .conn
+        .prepare_cached("SELECT g, code, acct, frm, dev, inc, audience FROM log WHERE g > ? ORDER BY g LIMIT ?")?;
+    let rows = rows.query_map(params![writer.begun.folded as i64, FOLD_CHANGES as i64], |row| {
+        Ok(Folding {
+            g: row.get::<_, i64>(0)? as u64,
+            code: row.get(1)?,
+            acct: row.get::<_, Option<u32>>(2)?.map(AcctId),
+            from: row.get::<_, Option<u32>>(3)?.map(AcctId),
+            stream: (DevId(row.get(4)?), Incarnation(row.get::<_, i64>(5)? as u64)),
+            audience: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// For which accounts a row still waits.
+fn fold_row(writer: &mut Writer, row: &Folding, touched: &mut BTreeSet<AcctId>) -> Result<Vec<AcctId>, StoreError> {
+    if row.code != 0 {
+        return Ok(Vec::new());
+    }
+    let begun = &mut writer.begun;
+    let parties = start::parties(&begun.conn, &mut begun.world, row.acct, row.from, row.audience.as_deref())?;
+    touched.extend(parties.iter().copied());
+    for party in &parties {
+        start::account(&begun.conn, &mut begun.world, *party)?;
+    }
+    Ok(parties.into_iter().filter(|party| begun.world.low_cursor(*party, begun.hour, HOLDS_HOURS) < row.g).collect())
+}
+
+fn write_streams(writer: &mut Writer, touched: &BTreeSet<(DevId, Incarnation)>) -> Result<(), StoreError> {
+    for key in touched {
+        let Some(held) = writer.begun.world.streams.get_mut(key) else { continue };
+        if std::mem::take(&mut held.dirty) {
+            writer
+                .begun
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO stream(dev, inc, last, recent) VALUES(?, ?, ?, ?)")?
+                .execute(params![key.0.0, key.1.0 as i64, held.stream.last() as i64, held.stream.encode_recent()])?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the cursors that moved, and deletes what no device needs any more.
+fn write_cursors(writer: &mut Writer) -> Result<(), StoreError> {
+    for _ in 0..FOLD_CHANGES {
+        let Some(dev) = writer.dirty.pop_first() else { break };
+        let Some(device) = writer.begun.world.devices.get_mut(&dev) else { continue };
+        device.dirty = false;
+        let acct = device.acct;
+        let newest = device.newest.map(|n| n.0 as i64);
+        writer
+            .begun
+            .conn
+            .prepare_cached(
+                "UPDATE device SET cursor = ?, acked = ?, live_hour = ?, missed = ?, newest = ? WHERE dev = ?",
+            )?
+            .execute(params![
+                device.cursor as i64,
+                device.acked as i64,
+                device.live_hour as i64,
+                device.missed as i64,
+                newest,
+                dev.0
+            ])?;
+        let begun = &mut writer.begun;
+        let Some(seen_max) = start::account(&begun.conn, &mut begun.world, acct)?.map(|a| a.seen_max) else { continue };
+        begun
+            .conn
+            .prepare_cached("UPDATE account SET seen_max = ? WHERE id = ?")?
+            .execute(params![seen_max as i64, acct.0])?;
+        let low = begun.world.low_cursor(acct, begun.hour, HOLDS_HOURS).min(begun.folded);
+        release(writer, acct, low)?;
+    }
+    Ok(())
+}
+
+/// Deletes what waits for an account up to a place, and the log rows that nobody else waits for.
+fn release(writer: &mut Writer, acct: AcctId, low: u64) -> Result<(), StoreError> {
+    let released: Vec<i64> = writer
+        .begun
+        .conn
+        .prepare_cached("DELETE FROM pend WHERE acct = ? AND g <= ? RETURNING g")?
+        .query_map(params![acct.0, low as i64], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    count_missed(writer, acct, &released);
+    released.into_iter().try_for_each(|g| unreference(writer, g))
+}
+
+/// Devices that were away too long learn how many entries went without them.
+fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) {
+    let world = &mut writer.begun.world;
+    let Some(account) = world.accounts.get(&acct) else { return };
+    for dev in &account.devices {
+        if let Some(device) = world.devices.get_mut(dev) {
+            let missed = released.iter().filter(|g| **g as u64 > device.cursor).count() as u64;
+            if missed > 0 {
+                device.missed += missed;
+                device.dirty = true;
+                writer.dirty.insert(*dev);
+            }
+        }
+    }
+}
+
+/// One account less waits for a row; the last one takes it along.
+fn unreference(writer: &Writer, g: i64) -> Result<(), StoreError> {
+    let conn = &writer.begun.conn;
+    let left: Option<i64> = rusqlite::OptionalExtension::optional(
+        conn.prepare_cached("UPDATE refs SET left = left - 1 WHERE g = ? RETURNING left")?
+            .query_row([g], |row| row.get(0)),
+    )?;
+    if left.is_none_or(|left| left <= 0) {
+        conn.prepare_cached("DELETE FROM log WHERE g = ?")?.execute([g])?;
+        conn.prepare_cached("DELETE FROM refs WHERE g = ?")?.execute([g])?;
+    }
+    Ok(())
+}
+
+/// Retention: takes rows that nobody fetched in `offline_keep`, tells their senders, counts them for the devices that miss
+/// them. Answers whether there is more to do.
+pub fn expire(writer: &mut Writer, now_ms: i64) -> Result<bool, StoreError> {
+    let Some(limit) = writer.begun.hour.checked_sub(writer.settings.offline_keep_hours) else { return Ok(false) };
+    writer.write()?;
+    let old: Vec<(i64, Option<u32>, Option<u32>, u32, i64, i64, Option<Vec<u8>>)> = writer
+        .begun
+        .conn
+        .prepare_cached(
+            "SELECT g, acct, frm, dev, inc, cseq, audience FROM log WHERE g <= ? AND hour <= ? AND code = 0 ORDER BY g LIMIT ?",
+        )?
+        .query_map(params![writer.begun.folded as i64, limit as i64, EXPIRE_ROWS], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let more = old.len() as i64 == EXPIRE_ROWS;
+    for (g, acct, from, dev, inc, cseq, audience) in old {
+        let begun = &mut writer.begun;
+        let parties =
+            start::parties(&begun.conn, &mut begun.world, acct.map(AcctId), from.map(AcctId), audience.as_deref())?;
+        for party in parties {
+            let begun = &mut writer.begun;
+            let waits =
+                begun.conn.prepare_cached("DELETE FROM pend WHERE acct = ? AND g = ?")?.execute(params![party.0, g])?;
+            if waits == 0 {
+                continue;
+            }
+            let seen = start::account(&begun.conn, &mut begun.world, party)?.map_or(0, |a| a.seen_max);
+            count_missed(writer, party, &[g]);
+            if acct == Some(party.0) && seen < g as u64 && cseq > 0 {
+                let device: Vec<u8> = writer
+                    .begun
+                    .conn
+                    .prepare_cached("SELECT id FROM device WHERE dev = ?")?
+                    .query_row([dev], |row| row.get(0))?;
+                let mid = wire::Expired { device, incarnation: inc as u64, cseq: cseq as u64, code: Code::EXPIRED.0 };
+                if let Some(sender) = from {
+                    writer.tell_expired(AcctId(sender), mid, now_ms)?;
+                }
+            }
+        }
+        writer.begun.conn.prepare_cached("DELETE FROM refs WHERE g = ?")?.execute([g])?;
+        writer.begun.conn.prepare_cached("DELETE FROM log WHERE g = ?")?.execute([g])?;
+    }
+    Ok(more)
+}

@@ -1,0 +1,116 @@
+//! The store on SQLite: one writer thread with group commit, two reader threads, an append-only log that a folder follows.
+//!
+//! Opened by the server's assembly. The writer owns [`World`](super::world::World) and the writing connection; readers have
+//! connections of their own. What the writer shares with them, and why not by messages: the places that are not folded
+//! yet, and who is online, are read with every inbox page and every `whoelse`; a round trip through the writer's queue would
+//! make them wait for the disk.
+
+mod apply;
+mod fold;
+mod people;
+mod reader;
+mod schema;
+mod space;
+mod start;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use chat_proto::id::AccountName;
+use chat_proto::limits::WRITER_QUEUE;
+use chat_proto::machine::hello::Epochs;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{AcctId, Op, Outlet, Query, Settings, Store, StoreError};
+
+/// Reader threads: one long catch-up must not hold up a login.
+const READERS: usize = 2;
+
+/// Who is announced online, in the order of names, since when (wall clock).
+type Online = BTreeMap<AccountName, (AcctId, i64)>;
+
+/// What the writer and the readers both see.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Places behind the fold mark, by account, ascending. Written after commits, read by inbox pages.
+    unfolded: Mutex<HashMap<AcctId, Vec<u64>>>,
+    /// Who is online. Written after commits, read by `whoelse`.
+    online: RwLock<Online>,
+    /// Rises with every round of the writer.
+    progress: AtomicU64,
+}
+
+/// The store on SQLite.
+pub struct SqliteStore {
+    ops: mpsc::Sender<Op>,
+    queries: std::sync::mpsc::Sender<Query>,
+    shared: Arc<Shared>,
+    epochs: Arc<Epochs>,
+    failed: Mutex<Option<oneshot::Receiver<StoreError>>>,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir` (made when absent), makes durable what is visible, raises the epoch, and starts its threads.
+    ///
+    /// `mono_ms` is the server's monotonic clock, `now_ms` its wall clock: accounts whose sessions were open when the server
+    /// went down stay announced for a grace.
+    pub fn open(
+        dir: &Path,
+        outlet: Arc<dyn Outlet>,
+        settings: Settings,
+        mono_ms: u64,
+        now_ms: i64,
+    ) -> Result<SqliteStore, StoreError> {
+        let lock = start::lock(dir)?;
+        let shared = Arc::new(Shared::default());
+        let begun = start::begin(dir, &shared, &settings, mono_ms, now_ms)?;
+        let epochs = Arc::new(begun.epochs.clone());
+        let (ops, ops_in) = mpsc::channel(WRITER_QUEUE);
+        let (queries, queries_in) = std::sync::mpsc::channel();
+        let (failing, failed) = oneshot::channel();
+        reader::spawn(dir, READERS, queries_in, Arc::clone(&shared))?;
+        writer::spawn(begun, settings, outlet, Arc::clone(&shared), ops_in, failing)
+            .map_err(|error| StoreError::File { path: dir.to_owned(), error })?;
+        Ok(SqliteStore { ops, queries, shared, epochs, failed: Mutex::new(Some(failed)), _lock: lock })
+    }
+
+    /// Resolves when the store cannot go on: the process must end with the code of a storage error. For one caller.
+    pub async fn failed(&self) -> StoreError {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match failed {
+            Some(failed) => match failed.await {
+                Ok(error) => error,
+                // The writer ended without an error: an orderly shutdown.
+                Err(_) => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    async fn submit(&self, op: Op) {
+        // A closed queue drops the operation with its answer: the caller sees that the store is gone.
+        let _ = self.ops.send(op).await;
+    }
+
+    fn query(&self, query: Query) {
+        let _ = self.queries.send(query);
+    }
+
+    fn epochs(&self) -> Arc<Epochs> {
+        Arc::clone(&self.epochs)
+    }
+
+    fn progress(&self) -> u64 {
+        self.shared.progress.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,467 @@
+//! Accounts, devices, sessions, blocks and marks: the operations about people, inside the writer's transaction.
+
+use chat_proto::fault::{Code, Fault};
+use chat_proto::id::AccountName;
+use chat_proto::limits::BLOCKS_MAX;
+use chat_proto::machine::hello;
+use chat_proto::machine::presence::{Change, Reason};
+use chat_proto::wire::{self, kind};
+use prost::Message;
+use rusqlite::params;
+
+use super::fold;
+use super::start;
+use super::writer::{Effect, Writer};
+use crate::store::world::Device;
+use crate::store::{
+    AcctId, DevId, Ending, Failure, Fence, Login, NewDevice, OpenSession, Opened, Policy, PresenceChange, StoreError,
+};
+
+/// Two living copies of a device show as runs A, B, A within this time. Milliseconds.
+const COPIES_WITHIN_MS: i64 = 60_000;
+/// Milliseconds of an hour of running.
+const HOUR_MS: u64 = 3_600_000;
+
+/// What an operation decided, or why it was refused.
+type Decided<T> = Result<Result<T, Fault>, StoreError>;
+
+impl Writer {
+    pub fn create_account(&mut self, name: AccountName, phc: String, device: NewDevice) -> Decided<Login> {
+        if start::account_by_name(&self.begun.conn, &mut self.begun.world, &name)?.is_some() {
+            return Ok(Err(Code::NAME_TAKEN.into()));
+        }
+        if self.device_exists(&device)? {
+            return Ok(Err(Code::FORBIDDEN.into()));
+        }
+        self.write()?;
+        let head = (self.begun.next - 1) as i64;
+        self.begun
+            .conn
+            .prepare_cached(
+                "INSERT INTO account(name, phc, since_ms, seen_max) VALUES(?, ?, unixepoch('subsec') * 1000, ?)",
+            )?
+            .execute(params![name.as_str(), phc, head])?;
+        let acct = AcctId(self.begun.conn.last_insert_rowid() as u32);
+        start::account(&self.begun.conn, &mut self.begun.world, acct)?;
+        let dev = self.insert_device(acct, device, head as u64)?;
+        Ok(Ok(Login { acct, name, dev }))
+    }
+
+    fn device_exists(&self, device: &NewDevice) -> Result<bool, StoreError> {
+        let mut found = self.begun.conn.prepare_cached("SELECT 1 FROM device WHERE id = ?")?;
+        Ok(found.exists([device.id.0])?)
+    }
+
+    fn insert_device(&mut self, acct: AcctId, device: NewDevice, cursor: u64) -> Result<DevId, StoreError> {
+        self.write()?;
+        let hour = self.begun.hour;
+        self.begun
+            .conn
+            .prepare_cached(
+                "INSERT INTO device(acct, id, key, name, cursor, acked, live_hour) VALUES(?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                acct.0,
+                device.id.0,
+                device.key,
+                device.name,
+                cursor as i64,
+                cursor as i64,
+                hour as i64
+            ])?;
+        let dev = DevId(self.begun.conn.last_insert_rowid() as u32);
+        let held = Device {
+            id: device.id,
+            acct,
+            key: device.key,
+            session_epoch: 0,
+            cursor,
+            acked: cursor,
+            live_hour: hour,
+            missed: 0,
+            newest: None,
+            live: None,
+            runs: Vec::new(),
+            duplicate: false,
+            streams_begun: 0,
+            dirty: false,
+        };
+        self.begun.world.devices.insert(dev, held);
+        if let Some(account) = self.begun.world.accounts.get_mut(&acct) {
+            account.devices.push(dev);
+        }
+        Ok(dev)
+    }
+
+    pub fn enrol(&mut self, acct: AcctId, device: NewDevice) -> Decided<Login> {
+        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, acct)? else {
+            return Ok(Err(Code::WRONG_CREDENTIALS.into()));
+        };
+        let (name, devices, seen_max) = (account.name.clone(), account.devices.clone(), account.seen_max);
+        let same = |dev: &&DevId| self.begun.world.devices.get(dev).is_some_and(|held| held.id == device.id);
+        if let Some(dev) = devices.iter().find(same).copied() {
+            let Some(held) = self.begun.world.devices.get_mut(&dev) else { return Ok(Err(Code::FORBIDDEN.into())) };
+            if held.key != device.key {
+                return Ok(Err(Code::FORBIDDEN.into()));
+            }
+            held.duplicate = false;
+            held.runs.clear();
+            return Ok(Ok(Login { acct, name, dev }));
+        }
+        if self.device_exists(&device)? {
+            return Ok(Err(Code::FORBIDDEN.into()));
+        }
+        if devices.len() >= self.settings.devices_per_user {
+            return Ok(Err(Code::TOO_MANY_DEVICES.into()));
+        }
+        let notice = wire::DeviceNotice { device: device.id.0.to_vec(), name: device.name.clone(), what: 1 };
+        let dev = self.insert_device(acct, device, seen_max)?;
+        self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), 0)?;
+        Ok(Ok(Login { acct, name, dev }))
+    }
+
+    pub fn rehash(&mut self, acct: AcctId, phc: &str) -> Result<(), StoreError> {
+        self.write()?;
+        self.begun.conn.prepare_cached("UPDATE account SET phc = ? WHERE id = ?")?.execute(params![phc, acct.0])?;
+        Ok(())
+    }
+
+    pub fn open(&mut self, open: OpenSession) -> Decided<Opened> {
+        let Login { acct, name, dev } = open.login.clone();
+        start::account(&self.begun.conn, &mut self.begun.world, acct)?;
+        if let Err(code) = self.admit(&open) {
+            return Ok(Err(code.into()));
+        }
+        self.write()?;
+        let hour = self.begun.hour;
+        let Some(device) = self.begun.world.devices.get_mut(&dev) else {
+            return Ok(Err(Code::WRONG_CREDENTIALS.into()));
+        };
+        device.session_epoch += 1;
+        device.live_hour = hour;
+        device.streams_begun = 0;
+        let replaced = device.live.replace(open.session);
+        let named: Vec<_> = open.streams.iter().map(|(inc, _)| *inc).collect();
+        let resume = hello::resume(&self.begun.epochs, open.cursor, device.acked, device.newest, &named);
+        let resync = std::mem::take(&mut device.missed);
+        let (epoch, device_id) = (device.session_epoch, device.id);
+        self.begun
+            .conn
+            .prepare_cached("UPDATE device SET session_epoch = ?, live_hour = ?, missed = 0 WHERE dev = ?")?
+            .execute(params![epoch as i64, hour as i64, dev.0])?;
+        match replaced {
+            Some(old) => self.effects.push(Effect::End(old, Code::REPLACED, false)),
+            None => self.came(acct, &name, open.now_ms)?,
+        }
+        if resume.copy {
+            let notice = wire::DeviceNotice { device: device_id.0.to_vec(), name: String::new(), what: 3 };
+            self.notice(acct, DevId(0), kind::DEVICE, notice.encode_to_vec(), open.now_ms)?;
+        }
+        let cursor = match (resume.restored, open.cursor) {
+            (false, Some(claimed)) => claimed,
+            _ => self.begun.epochs.position(resume.cursor),
+        };
+        let welcome = wire::Welcome {
+            session_epoch: epoch,
+            streams: self.stream_states(dev, &named)?,
+            cursor: Some(cursor.into()),
+            head: Some(self.begun.epochs.position(self.begun.next - 1).into()),
+            copy: resume.copy,
+            resync,
+            restored: resume.restored,
+            epochs: self
+                .begun
+                .epochs
+                .0
+                .iter()
+                .map(|e| wire::Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first })
+                .collect(),
+            text_max: self.settings.text_max,
+            now_ms: open.now_ms,
+        };
+        Ok(Ok(Opened { epoch, welcome, cursor: resume.cursor }))
+    }
+
+    /// Whether this session may open, beside or in place of others (contract, "Sessions and devices").
+    fn admit(&mut self, open: &OpenSession) -> Result<(), Code> {
+        let Login { acct, dev, .. } = open.login;
+        let world = &mut self.begun.world;
+        let device = world.devices.get_mut(&dev).ok_or(Code::WRONG_CREDENTIALS)?;
+        let back = device.runs.get(1).is_some_and(|(run, at)| *run == open.run && open.now_ms - at < COPIES_WITHIN_MS);
+        let current = device.runs.first().is_some_and(|(run, _)| *run == open.run);
+        if back && !current && device.live.is_some() {
+            device.duplicate = true;
+            let other = device.live.take();
+            if let Some(session) = other {
+                self.effects.push(Effect::End(session, Code::DUPLICATE_DEVICE, false));
+                self.begun.world.presence.lost(acct, self.mono_ms);
+            }
+            return Err(Code::DUPLICATE_DEVICE);
+        }
+        if device.duplicate {
+            return Err(Code::DUPLICATE_DEVICE);
+        }
+        if !current {
+            device.runs.insert(0, (open.run, open.now_ms));
+            device.runs.truncate(2);
+        }
+        self.make_way(acct, dev, open.policy)
+    }
+
+    /// Applies the policy to the account's other devices.
+    fn make_way(&mut self, acct: AcctId, dev: DevId, policy: Policy) -> Result<(), Code> {
+        let devices = self.begun.world.accounts.get(&acct).map(|a| a.devices.clone()).unwrap_or_default();
+        let live = |w: &Writer, d: &DevId| *d != dev && w.begun.world.devices.get(d).is_some_and(|d| d.live.is_some());
+        if policy == Policy::Refuse && devices.iter().any(|d| live(self, d)) {
+            return Err(Code::ALREADY_LOGGED_IN);
+        }
+        if policy == Policy::Replace {
+            devices.iter().for_each(|other| {
+                if *other != dev {
+                    self.throw_out(acct, *other, Code::REPLACED);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends a device's session; its account stays announced for as long as it takes the next one to open.
+    fn throw_out(&mut self, acct: AcctId, dev: DevId, code: Code) {
+        let Some(device) = self.begun.world.devices.get_mut(&dev) else { return };
+        if let Some(session) = device.live.take() {
+            device.session_epoch += 1;
+            self.effects.push(Effect::End(session, code, false));
+            self.begun.world.presence.lost(acct, self.mono_ms);
+        }
+    }
+
+    fn stream_states(
+        &mut self,
+        dev: DevId,
+        named: &[chat_proto::id::Incarnation],
+    ) -> Result<Vec<wire::StreamState>, StoreError> {
+        let mut states = Vec::with_capacity(named.len());
+        for inc in named {
+            let held = start::stream(&self.begun.conn, &mut self.begun.world, dev, *inc)?;
+            let (last, recent): (u64, Vec<_>) = (held.stream.last(), held.stream.recent().copied().collect());
+            let decisions = recent
+                .iter()
+                .map(|d| wire::Decision {
+                    h8: d.h8,
+                    code: d.code,
+                    position: (d.n > 0).then(|| self.begun.epochs.position(d.n).into()),
+                })
+                .collect();
+            states.push(wire::StreamState { incarnation: inc.0, last, decisions });
+        }
+        Ok(states)
+    }
+
+    /// A device of the account is live: announces it when it was not.
+    fn came(&mut self, acct: AcctId, name: &AccountName, now_ms: i64) -> Result<(), StoreError> {
+        let Some(change) = self.begun.world.presence.came(acct) else { return Ok(()) };
+        self.begun
+            .conn
+            .prepare_cached("INSERT INTO session(acct, from_ms) VALUES(?, ?)")?
+            .execute(params![acct.0, now_ms])?;
+        let row = self.begun.conn.last_insert_rowid();
+        if let Some(account) = self.begun.world.accounts.get_mut(&acct) {
+            account.session_row = Some(row);
+        }
+        self.effects.push(Effect::Online(name.clone(), acct, now_ms));
+        self.announce(change, now_ms);
+        Ok(())
+    }
+
+    /// An account is offline now: its session row ends.
+    fn gone(&mut self, change: Change<AcctId>, now_ms: i64) -> Result<(), StoreError> {
+        self.write()?;
+        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, change.account)? else {
+            return Ok(());
+        };
+        let (name, row) = (account.name.clone(), account.session_row.take());
+        self.begun.conn.prepare_cached("UPDATE session SET to_ms = ? WHERE id = ?")?.execute(params![now_ms, row])?;
+        self.effects.push(Effect::Offline(name));
+        self.announce(change, now_ms);
+        Ok(())
+    }
+
+    fn announce(&mut self, change: Change<AcctId>, at_ms: i64) {
+        let Some(account) = self.begun.world.accounts.get(&change.account) else { return };
+        let mut hidden_from: Vec<AcctId> = account.blocks.iter().copied().collect();
+        hidden_from.push(change.account);
+        let name = account.name.clone();
+        self.effects.push(Effect::Presence(PresenceChange { change, name, at_ms, hidden_from }));
+    }
+
+    pub fn close(&mut self, fence: Fence, how: Ending, all_devices: bool, now_ms: i64) -> Result<(), StoreError> {
+        let Some(device) = self.begun.world.devices.get_mut(&fence.dev) else { return Ok(()) };
+        if device.session_epoch != fence.epoch || device.live != Some(fence.session) {
+            // A late goodbye on one's own old connection stops nothing.
+            return Ok(());
+        }
+        device.live = None;
+        device.live_hour = self.begun.hour;
+        device.dirty = true;
+        self.dirty.insert(fence.dev);
+        match how {
+            Ending::Left(reason) => {
+                if all_devices {
+                    self.leave_everywhere(fence.acct, reason);
+                }
+                if let Some(change) = self.begun.world.presence.left(fence.acct, reason) {
+                    self.gone(change, now_ms)?;
+                }
+            }
+            Ending::Lost { grace_until } => self.begun.world.presence.lost(fence.acct, grace_until),
+        }
+        Ok(())
+    }
+
+    fn leave_everywhere(&mut self, acct: AcctId, reason: Reason) {
+        let devices = self.begun.world.accounts.get(&acct).map(|a| a.devices.clone()).unwrap_or_default();
+        for dev in devices {
+            let Some(device) = self.begun.world.devices.get_mut(&dev) else { continue };
+            if let Some(session) = device.live.take() {
+                self.effects.push(Effect::End(session, Code::NOT_LOGGED_IN, false));
+                self.begun.world.presence.left(acct, reason);
+                // The one that asked is still counted, so nothing is announced here.
+            }
+        }
+    }
+
+    pub fn mark(&mut self, fence: Fence, sender: &AccountName, n: u64, share: bool) -> Decided<()> {
+        if !self.owns(fence) {
+            return Ok(Err(Code::REPLACED.into()));
+        }
+        let Some(from) = start::account_by_name(&self.begun.conn, &mut self.begun.world, sender)? else {
+            return Ok(Err(Code::UNKNOWN_USER.into()));
+        };
+        let n = n.min(self.begun.next - 1);
+        self.write()?;
+        let raised = self
+            .begun
+            .conn
+            .prepare_cached(
+                "INSERT INTO mark(reader, sender, n, shared) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+                 SET n = ?3, shared = max(shared, ?4) WHERE n < ?3 OR shared < ?4",
+            )?
+            .execute(params![fence.acct.0, from.0, n as i64, if share { n as i64 } else { 0 }])?;
+        if raised > 0 {
+            let mark =
+                wire::Mark { account: sender.to_string(), position: Some(self.begun.epochs.position(n).into()), share };
+            self.effects.push(Effect::Mark(fence.acct, fence.session, mark));
+            self.tell_read(fence.acct, from, if share { n } else { 0 });
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells one sender that its messages were read.
+    fn tell_read(&mut self, reader: AcctId, sender: AcctId, read: u64) {
+        let Some(account) = self.begun.world.accounts.get(&reader) else { return };
+        if read > 0 && account.followers.contains(&sender) && !account.blocks.contains(&sender) {
+            let receipt = wire::Receipt { account: account.name.to_string(), delivered: account.seen_max, read };
+            self.effects.push(Effect::Receipt(sender, receipt));
+        }
+    }
+
+    pub fn follow(&mut self, fence: Fence, accounts: &[AccountName]) -> Result<wire::Receipts, StoreError> {
+        let mut items = Vec::new();
+        if !self.owns(fence) {
+            return Ok(wire::Receipts { items });
+        }
+        for name in accounts.iter().take(chat_proto::limits::RECEIPTS_FOLLOWED) {
+            let Some(reader) = start::account_by_name(&self.begun.conn, &mut self.begun.world, name)? else { continue };
+            let read: Option<i64> = rusqlite::OptionalExtension::optional(
+                self.begun
+                    .conn
+                    .prepare_cached("SELECT shared FROM mark WHERE reader = ? AND sender = ?")?
+                    .query_row(params![reader.0, fence.acct.0], |row| row.get(0)),
+            )?;
+            let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, reader)? else { continue };
+            account.followers.insert(fence.acct);
+            if !account.blocks.contains(&fence.acct) {
+                let read = read.unwrap_or(0) as u64;
+                items.push(wire::Receipt { account: name.to_string(), delivered: account.seen_max, read });
+            }
+        }
+        Ok(wire::Receipts { items })
+    }
+
+    pub fn block(&mut self, fence: Fence, who: &AccountName, on: bool) -> Decided<bool> {
+        if !self.owns(fence) {
+            return Ok(Err(Code::REPLACED.into()));
+        }
+        let Some(other) = start::account_by_name(&self.begun.conn, &mut self.begun.world, who)? else {
+            return Ok(Err(Code::UNKNOWN_USER.into()));
+        };
+        if other == fence.acct {
+            return Ok(Err(Code::YOURSELF.into()));
+        }
+        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, fence.acct)? else {
+            return Ok(Err(Code::WRONG_CREDENTIALS.into()));
+        };
+        if on && account.blocks.len() >= BLOCKS_MAX && !account.blocks.contains(&other) {
+            return Ok(Err(Code::TOO_MANY_BLOCKS.into()));
+        }
+        let changed = if on { account.blocks.insert(other) } else { account.blocks.remove(&other) };
+        if !changed {
+            return Ok(if on { Ok(false) } else { Err(Code::NOT_BLOCKED.into()) });
+        }
+        self.write()?;
+        let sql = if on {
+            "INSERT OR IGNORE INTO block(by, who) VALUES(?, ?)"
+        } else {
+            "DELETE FROM block WHERE by = ? AND who = ?"
+        };
+        self.begun.conn.prepare_cached(sql)?.execute(params![fence.acct.0, other.0])?;
+        Ok(Ok(true))
+    }
+
+    pub fn failure(&mut self, failure: Failure) -> Result<(), StoreError> {
+        self.write()?;
+        let Failure { key, count, locks, left_ms } = failure;
+        if count == 0 && locks == 0 {
+            self.begun.conn.prepare_cached("DELETE FROM failure WHERE key = ?")?.execute([key])?;
+        } else {
+            self.begun
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO failure(key, count, locks, left_ms) VALUES(?, ?, ?, ?)")?
+                .execute(params![key, count, locks, left_ms as i64])?;
+        }
+        Ok(())
+    }
+
+    pub fn tick(&mut self, mono_ms: u64, now_ms: i64) -> Result<(), StoreError> {
+        self.mono_ms = self.mono_ms.max(mono_ms);
+        for change in self.begun.world.presence.tick(mono_ms) {
+            self.gone(change, now_ms)?;
+        }
+        let began = *self.hour_began.get_or_insert(mono_ms);
+        if mono_ms.saturating_sub(began) >= HOUR_MS {
+            self.hour_began = Some(began + HOUR_MS);
+            self.hour(now_ms)?;
+        }
+        if self.expiring {
+            self.expiring = fold::expire(self, now_ms)?;
+        }
+        fold::some(self)?;
+        self.begun.world.shrink();
+        Ok(())
+    }
+
+    /// An hour of running has passed: ages grow, old things go.
+    fn hour(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        self.write()?;
+        self.begun.hour += 1;
+        let hour = self.begun.hour;
+        self.begun.conn.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('hours', ?)", [hour as i64])?;
+        let seen_from = now_ms.saturating_sub(self.settings.seen_keep_ms);
+        self.begun.conn.execute("DELETE FROM session WHERE to_ms < ?", [seen_from])?;
+        for device in self.begun.world.devices.values_mut().filter(|d| d.live.is_some()) {
+            device.live_hour = hour;
+        }
+        self.expiring = true;
+        Ok(())
+    }
+}

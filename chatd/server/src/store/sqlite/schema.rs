@@ -1,0 +1,95 @@
+//! The tables of the server's database, and how it is opened.
+//!
+//! Called at start by the writer, and by every reader. The first fact of contract.md's storage section is kept here: what
+//! a crash left visible is made durable before anyone is served.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::StoreError;
+
+/// The schema version that this build reads and writes.
+pub const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE epoch(epoch INTEGER PRIMARY KEY, nonce INTEGER NOT NULL, first INTEGER NOT NULL);
+CREATE TABLE account(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, phc TEXT NOT NULL, since_ms INTEGER NOT NULL,
+  seen_max INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE device(dev INTEGER PRIMARY KEY, acct INTEGER NOT NULL, id BLOB NOT NULL UNIQUE, key BLOB NOT NULL, name TEXT NOT NULL,
+  session_epoch INTEGER NOT NULL DEFAULT 0, cursor INTEGER NOT NULL, acked INTEGER NOT NULL, live_hour INTEGER NOT NULL,
+  missed INTEGER NOT NULL DEFAULT 0, newest INTEGER);
+CREATE INDEX device_acct ON device(acct);
+CREATE TABLE stream(dev INTEGER NOT NULL, inc INTEGER NOT NULL, last INTEGER NOT NULL, recent BLOB NOT NULL, PRIMARY KEY(dev, inc)) WITHOUT ROWID;
+-- The append-only log: one row is verdict, place in the stream and inbox entry in one. code 0: an inbox entry.
+CREATE TABLE log(g INTEGER PRIMARY KEY, code INTEGER NOT NULL, acct INTEGER, frm INTEGER, dev INTEGER NOT NULL, inc INTEGER NOT NULL,
+  cseq INTEGER NOT NULL, h8 INTEGER NOT NULL, hour INTEGER NOT NULL, audience BLOB, tail BLOB);
+-- What the folder made of it: which places wait for which account, and for how many where it is more than one.
+CREATE TABLE pend(acct INTEGER NOT NULL, g INTEGER NOT NULL, PRIMARY KEY(acct, g)) WITHOUT ROWID;
+CREATE TABLE refs(g INTEGER PRIMARY KEY, left INTEGER NOT NULL);
+CREATE TABLE block(by INTEGER NOT NULL, who INTEGER NOT NULL, PRIMARY KEY(by, who)) WITHOUT ROWID;
+CREATE INDEX block_who ON block(who);
+CREATE TABLE mark(reader INTEGER NOT NULL, sender INTEGER NOT NULL, n INTEGER NOT NULL, shared INTEGER NOT NULL,
+  PRIMARY KEY(reader, sender)) WITHOUT ROWID;
+CREATE TABLE session(id INTEGER PRIMARY KEY, acct INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER);
+CREATE INDEX session_to ON session(to_ms);
+CREATE TABLE failure(key BLOB PRIMARY KEY, count INTEGER NOT NULL, locks INTEGER NOT NULL, left_ms INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// The database file in the store's directory.
+pub fn file(dir: &Path) -> PathBuf {
+    dir.join("chat-server.db")
+}
+
+/// Opens the database for its one writer: creates or checks the schema, and makes durable what a crash left visible (E1).
+///
+/// `check` runs SQLite's quick check first, after a start that followed a storage error.
+pub fn open_writer(dir: &Path, check: bool) -> Result<Connection, StoreError> {
+    let mut conn = Connection::open(file(dir))?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    conn.pragma_update(None, "cache_size", -4096)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    checkpoint(&conn)?;
+    if check {
+        let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
+    }
+    migrate(&mut conn)?;
+    Ok(conn)
+}
+
+/// Opens the database for looking things up.
+pub fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
+    let conn =
+        Connection::open_with_flags(file(dir), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "cache_size", -1024)?;
+    Ok(conn)
+}
+
+/// Moves the write-ahead log into the database and syncs both; an unfinished checkpoint is an error, not a hint.
+pub fn checkpoint(conn: &Connection) -> Result<(), StoreError> {
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy == 0 { Ok(()) } else { Err(StoreError::CheckpointBusy) }
+}
+
+fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match found {
+        VERSION => Ok(()),
+        0 => {
+            let tx = conn.transaction()?;
+            tx.execute_batch(TABLES)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+            Ok(tx.commit()?)
+        }
+        newer => Err(StoreError::Newer { found: newer, known: VERSION }),
+    }
+}

@@ -1,0 +1,266 @@
+//! The writer's thread: takes what has queued, decides it in one transaction, commits, and only then answers and wakes.
+//!
+//! Group commit is by load, not by timer: while one commit is on its way to the disk the next round gathers (contract rule 5).
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use chat_proto::fault::{Code, Fault};
+use chat_proto::id::AccountName;
+use chat_proto::limits::WRITER_BATCH;
+use chat_proto::wire;
+use tokio::sync::{mpsc, oneshot};
+
+use super::start::{self, Begun};
+use super::{Shared, fold, schema};
+use crate::store::{
+    AcctId, Answer, DevId, Entry, Fence, Op, Outlet, PresenceChange, SessionNo, Settings, StoreError, Verdict,
+};
+
+/// Something to be told once the round is durable, in this order.
+pub enum Effect {
+    Verdicts(SessionNo, Vec<Verdict>),
+    Entry(Vec<AcctId>, Arc<Entry>),
+    Online(AccountName, AcctId, i64),
+    Offline(AccountName),
+    Presence(PresenceChange),
+    Receipt(AcctId, wire::Receipt),
+    Mark(AcctId, SessionNo, wire::Mark),
+    End(SessionNo, Code, bool),
+    /// Everything up to the mark is folded: these accounts' places leave memory.
+    Folded(u64, BTreeSet<AcctId>),
+    Answer(Box<dyn FnOnce() + Send>),
+}
+
+/// The writer.
+pub struct Writer {
+    pub begun: Begun,
+    pub settings: Settings,
+    pub effects: Vec<Effect>,
+    /// Devices that the folder must write.
+    pub dirty: BTreeSet<DevId>,
+    /// The server's monotonic clock as last told.
+    pub mono_ms: u64,
+    /// When the present running hour began, by that clock.
+    pub hour_began: Option<u64>,
+    /// Retention has more to do.
+    pub expiring: bool,
+    outlet: Arc<dyn Outlet>,
+    shared: Arc<Shared>,
+    in_tx: bool,
+    ending: Option<oneshot::Sender<()>>,
+}
+
+/// Starts the writer's thread. `failing` is told when the store cannot go on.
+pub fn spawn(
+    begun: Begun,
+    settings: Settings,
+    outlet: Arc<dyn Outlet>,
+    shared: Arc<Shared>,
+    ops: mpsc::Receiver<Op>,
+    failing: oneshot::Sender<StoreError>,
+) -> std::io::Result<()> {
+    let writer = Writer {
+        begun,
+        settings,
+        effects: Vec::new(),
+        dirty: BTreeSet::new(),
+        mono_ms: 0,
+        hour_began: None,
+        expiring: false,
+        outlet,
+        shared,
+        in_tx: false,
+        ending: None,
+    };
+    std::thread::Builder::new().name("store-writer".into()).spawn(move || {
+        let dir = writer.begun.dir.clone();
+        if let Err(error) = writer.run(ops) {
+            start::mark_failed(&dir);
+            let _ = failing.send(error);
+        }
+    })?;
+    Ok(())
+}
+
+impl Writer {
+    fn run(mut self, mut ops: mpsc::Receiver<Op>) -> Result<(), StoreError> {
+        let mut batch = Vec::with_capacity(WRITER_BATCH);
+        while let Some(first) = ops.blocking_recv() {
+            batch.push(first);
+            while batch.len() < WRITER_BATCH
+                && let Ok(op) = ops.try_recv()
+            {
+                batch.push(op);
+            }
+            self.round(&mut batch)?;
+            if let Some(done) = self.ending.take() {
+                return self.end(done);
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction: what came is decided, something is folded, all is committed, then told.
+    fn round(&mut self, batch: &mut Vec<Op>) -> Result<(), StoreError> {
+        for op in batch.drain(..) {
+            self.apply(op)?;
+        }
+        // The more waits, the more is folded: the log never runs away from its folder.
+        for _ in 0..self.unfolded() / fold::AFTER {
+            fold::some(self)?;
+        }
+        self.commit()?;
+        self.tell();
+        self.shared.progress.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn end(mut self, done: oneshot::Sender<()>) -> Result<(), StoreError> {
+        self.fold_all()?;
+        schema::checkpoint(&self.begun.conn)?;
+        let _ = done.send(());
+        Ok(())
+    }
+
+    /// Folds everything, a transaction at a time.
+    pub fn fold_all(&mut self) -> Result<(), StoreError> {
+        while self.unfolded() > 0 || !self.dirty.is_empty() {
+            fold::some(self)?;
+            self.commit()?;
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, op: Op) -> Result<(), StoreError> {
+        match op {
+            Op::Send { fence, items, now_ms } => self.send(fence, items, now_ms),
+            Op::Void { fence, item } => self.void(fence, item),
+            Op::Ack { fence, acked, cursor } => self.ack(fence, acked, cursor),
+            Op::CreateAccount { name, phc, device, answer } => {
+                let done = self.create_account(name, phc, device)?;
+                self.answer(answer, done)
+            }
+            Op::Enrol { acct, device, answer } => {
+                let done = self.enrol(acct, device)?;
+                self.answer(answer, done)
+            }
+            Op::Rehash { acct, phc } => self.rehash(acct, &phc),
+            Op::Open(open, answer) => {
+                let done = self.open(*open)?;
+                self.answer(answer, done)
+            }
+            Op::Close { fence, how, all_devices, now_ms, answer } => {
+                self.close(fence, how, all_devices, now_ms)?;
+                answer.map_or(Ok(()), |answer| self.answer(answer, Ok(())))
+            }
+            Op::Mark { fence, sender, n, share, answer } => {
+                let done = self.mark(fence, &sender, n, share)?;
+                self.answer(answer, done)
+            }
+            Op::Follow { fence, accounts, answer } => {
+                let done = self.follow(fence, &accounts)?;
+                self.answer(answer, Ok(done))
+            }
+            Op::Block { fence, who, on, answer } => {
+                let done = self.block(fence, &who, on)?;
+                self.answer(answer, done)
+            }
+            Op::Failure(failure) => self.failure(failure),
+            Op::Tick { mono_ms, now_ms } => self.tick(mono_ms, now_ms),
+            Op::Shutdown(done) => {
+                self.ending = Some(done);
+                Ok(())
+            }
+        }
+    }
+
+    /// The answer is given after the commit, like every other effect.
+    #[expect(clippy::unnecessary_wraps, reason = "a match arm of `apply` is one call")]
+    fn answer<T: Send + 'static>(&mut self, answer: Answer<T>, value: Result<T, Fault>) -> Result<(), StoreError> {
+        self.effects.push(Effect::Answer(Box::new(move || drop(answer.send(value)))));
+        Ok(())
+    }
+
+    /// Opens the round's transaction, when something is to be written.
+    pub fn write(&mut self) -> Result<(), StoreError> {
+        if !self.in_tx {
+            self.begun.conn.execute_batch("BEGIN IMMEDIATE")?;
+            self.in_tx = true;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.in_tx) {
+            self.begun.conn.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
+    /// Log rows that wait for the folder.
+    pub fn unfolded(&self) -> u64 {
+        self.begun.next - 1 - self.begun.folded
+    }
+
+    /// Whether the session still owns its device: an operation with an old epoch is not decided.
+    pub fn owns(&mut self, fence: Fence) -> bool {
+        let device = self.begun.world.devices.get(&fence.dev);
+        let owns = device.is_some_and(|d| d.session_epoch == fence.epoch && d.live == Some(fence.session));
+        if !owns {
+            self.effects.push(Effect::End(fence.session, Code::REPLACED, false));
+        }
+        owns
+    }
+
+    /// Tells what the committed round did, in its order.
+    fn tell(&mut self) {
+        let outlet = Arc::clone(&self.outlet);
+        let shared = Arc::clone(&self.shared);
+        let mut presence = Vec::new();
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Verdicts(session, verdicts) => outlet.verdict(session, verdicts),
+                Effect::Entry(parties, entry) => tell_entry(&shared, &*outlet, &parties, &entry),
+                Effect::Online(name, acct, since) => {
+                    shared.online.write().unwrap_or_else(PoisonError::into_inner).insert(name, (acct, since));
+                }
+                Effect::Offline(name) => {
+                    shared.online.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+                }
+                Effect::Presence(change) => presence.push(change),
+                Effect::Receipt(sender, receipt) => outlet.receipt(sender, receipt),
+                Effect::Mark(acct, except, mark) => outlet.mark(acct, except, mark),
+                Effect::End(session, code, may_reconnect) => outlet.end(session, code, may_reconnect),
+                Effect::Folded(mark, accounts) => forget(&shared, mark, &accounts),
+                Effect::Answer(answer) => answer(),
+            }
+        }
+        if !presence.is_empty() {
+            outlet.presence(presence);
+        }
+    }
+}
+
+/// A new entry: readers must find it before any session is woken for it.
+fn tell_entry(shared: &Shared, outlet: &dyn Outlet, parties: &[AcctId], entry: &Arc<Entry>) {
+    {
+        let mut unfolded = shared.unfolded.lock().unwrap_or_else(PoisonError::into_inner);
+        parties.iter().for_each(|party| unfolded.entry(*party).or_default().push(entry.n));
+    }
+    parties.iter().for_each(|party| outlet.entry(*party, entry));
+}
+
+fn forget(shared: &Shared, mark: u64, accounts: &BTreeSet<AcctId>) {
+    let mut unfolded = shared.unfolded.lock().unwrap_or_else(PoisonError::into_inner);
+    for account in accounts {
+        if let Some(places) = unfolded.get_mut(account) {
+            places.drain(..places.partition_point(|g| *g <= mark));
+            if places.is_empty() {
+                unfolded.remove(account);
+            }
+        }
+    }
+}
