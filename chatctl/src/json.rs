@@ -8,14 +8,79 @@ use chat_proto::control::daemon::{DaemonInfo, HelloReply};
 use chat_proto::control::events::Event;
 use chat_proto::control::message::{Conversation, Kind, Message, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::time::iso;
 use crate::words::refusals;
 
+/// A value as JSON text. Text, as the order of members is part of what people see and serde's own objects are sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(pub String);
+
+/// What can be a member's value.
+pub trait ToJson {
+    /// Its JSON.
+    fn to_json(&self) -> String;
+}
+
+impl<T: Serialize> ToJson for T {
+    fn to_json(&self) -> String {
+        // Only a map with keys that are no text could fail, and there is none.
+        serde_json::to_string(self).unwrap_or_else(|_| "null".to_owned())
+    }
+}
+
+impl ToJson for Json {
+    fn to_json(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Json {
+    /// An object of these members.
+    pub fn object(members: &[(&str, String)]) -> Json {
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", name.to_json())).collect();
+        Json(format!("{{{}}}", members.join(",")))
+    }
+
+    fn or_null(value: Option<Json>) -> Json {
+        value.unwrap_or_else(|| Json("null".to_owned()))
+    }
+
+    /// A list.
+    pub fn list(items: impl IntoIterator<Item = Json>) -> Json {
+        let items: Vec<_> = items.into_iter().map(|item| item.0).collect();
+        Json(format!("[{}]", items.join(",")))
+    }
+
+    /// The object with one more member.
+    pub fn with(self, name: &str, value: &impl ToJson) -> Json {
+        let open = self.0.strip_suffix('}').unwrap_or(&self.0);
+        Json(format!("{open},{}:{}}}", name.to_json(), value.to_json()))
+    }
+}
+
+/// An object in the order written.
+macro_rules! members {
+    ({ $($name:literal: $value:expr),* $(,)? }) => {
+        $crate::json::Json::object(&[$(($name, $crate::json::ToJson::to_json(&$value))),*])
+    };
+}
+pub(crate) use members;
+
+/// A whole list.
+pub fn items(items: impl IntoIterator<Item = Json>) -> Json {
+    members!({ "items": Json::list(items) })
+}
+
+/// `messages`: all pages in one.
+pub fn messages(items: impl IntoIterator<Item = Json>) -> Json {
+    members!({ "items": Json::list(items), "next": None::<String> })
+}
+
 /// `account` after register and login.
-pub fn account(reply: &Account) -> Value {
-    json!({
+pub fn account(reply: &Account) -> Json {
+    members!({
         "user": reply.user,
         "server": reply.server,
         "device": reply.device,
@@ -26,8 +91,8 @@ pub fn account(reply: &Account) -> Value {
 }
 
 /// `account` after logout.
-pub fn logged_out(reply: &LoggedOut) -> Value {
-    json!({
+pub fn logged_out(reply: &LoggedOut) -> Json {
+    members!({
         "user": reply.user,
         "state": reply.state,
         "ended": reply.ended,
@@ -37,47 +102,54 @@ pub fn logged_out(reply: &LoggedOut) -> Value {
 }
 
 /// `status`.
-pub fn status(reply: &StatusReply, hello: &HelloReply) -> Value {
-    let account =
-        (!reply.user.is_empty()).then(|| json!({"user": reply.user, "server": reply.server, "device": reply.device}));
-    json!({
+pub fn status(reply: &StatusReply, hello: &HelloReply) -> Json {
+    let account = (!reply.user.is_empty())
+        .then(|| members!({"user": reply.user, "server": reply.server, "device": reply.device}));
+    let ended = reply.ended.as_ref().map(|ended| members!({"code": ended.code, "at": iso(ended.at_ms)}));
+    members!({
         "profile": reply.profile,
-        "account": account,
-        "link": {
+        "account": Json::or_null(account),
+        "link": members!({
             "state": link(reply.link),
             "since": iso(reply.since_ms),
             "rtt_ms": reply.rtt_ms,
-            "cause": reply.cause.as_ref().map(problem),
+            "cause": Json::or_null(reply.cause.as_ref().map(problem)),
             "retry_after_ms": reply.retry_after_ms,
-        },
-        "ended": reply.ended.as_ref().map(|ended| json!({"code": ended.code, "at": iso(ended.at_ms)})),
+        }),
+        "ended": Json::or_null(ended),
         "unread": reply.unread,
         "queued": reply.queued,
         "failed": reply.failed,
         "requests": reply.requests,
-        "daemon": {"version": hello.build, "pid": hello.pid, "proto": hello.version},
-        "server": {"version": reply.server_version},
-        "problems": reply.problems.iter().map(problem).collect::<Vec<_>>(),
+        "daemon": members!({"version": hello.build, "pid": hello.pid, "proto": hello.version}),
+        "server": members!({"version": reply.server_version}),
+        "problems": Json::list(reply.problems.iter().map(problem)),
     })
 }
 
-fn problem(problem: &Problem) -> Value {
+fn problem(problem: &Problem) -> Json {
     let hint = refusals::next(problem.code).map(|next| format!("chatctl {next}"));
-    json!({"code": problem.code, "subject": problem.subject, "hint": hint})
+    members!({"code": problem.code, "subject": problem.subject, "hint": hint})
+}
+
+/// The word that a unit variant is in JSON, without quotes.
+pub fn word(value: &impl Serialize) -> String {
+    value.to_json().trim_matches('"').to_owned()
 }
 
 /// The word for a link's state.
-pub fn link(state: LinkState) -> Value {
-    serde_json::to_value(state).unwrap_or(Value::Null)
+pub fn link(state: LinkState) -> String {
+    word(&state)
 }
 
-fn kind(kind: Kind) -> Value {
-    serde_json::to_value(kind).unwrap_or(Value::Null)
+/// The word for a message's kind.
+pub fn kind(kind: Kind) -> String {
+    word(&kind)
 }
 
 /// `message` as the answer to sending one.
-pub fn sent(sent: &Sent) -> Value {
-    json!({
+pub fn sent(sent: &Sent) -> Json {
+    members!({
         "id": sent.id,
         "to": sent.to,
         "kind": kind(if sent.to.is_some() { Kind::Direct } else { Kind::Broadcast }),
@@ -90,8 +162,8 @@ pub fn sent(sent: &Sent) -> Value {
 }
 
 /// `broadcast`: how many, never who.
-pub fn broadcast(sent: &Sent) -> Value {
-    json!({
+pub fn broadcast(sent: &Sent) -> Json {
+    members!({
         "id": sent.id,
         "sent": sent.audience,
         "complete": !sent.missed,
@@ -103,8 +175,8 @@ pub fn broadcast(sent: &Sent) -> Value {
 }
 
 /// A message of the history: in lists, and as the event `message`.
-pub fn message(message: &Message) -> Value {
-    let mut members = json!({
+pub fn message(message: &Message) -> Json {
+    let mut members = members!({
         "id": message.id,
         "from": message.from,
         "to": message.to,
@@ -117,29 +189,28 @@ pub fn message(message: &Message) -> Value {
         "content_type": message.content_type,
     });
     if let Some(key) = &message.key {
-        members["key"] = json!(key);
+        members = members.with("key", key);
     }
     if let Some(code) = message.code {
-        members["code"] = json!(code);
+        members = members.with("code", &code);
     }
     members
 }
 
 /// One conversation of `conversations`.
-pub fn conversation(conversation: &Conversation) -> Value {
-    json!({"user": conversation.user, "unread": conversation.unread, "last": message(&conversation.last)})
+pub fn conversation(conversation: &Conversation) -> Json {
+    members!({"user": conversation.user, "unread": conversation.unread, "last": message(&conversation.last)})
 }
 
 /// `unread`.
-pub fn unread(reply: &UnreadReply) -> Value {
-    let people: Vec<_> =
-        reply.people.iter().map(|person| json!({"user": person.user, "count": person.count})).collect();
-    json!({"total": reply.total, "people": people, "requests": reply.requests})
+pub fn unread(reply: &UnreadReply) -> Json {
+    let people = Json::list(reply.people.iter().map(|person| members!({"user": person.user, "count": person.count})));
+    members!({"total": reply.total, "people": people, "requests": reply.requests})
 }
 
 /// One person of `people`.
-pub fn person(person: &Person) -> Value {
-    json!({
+pub fn person(person: &Person) -> Json {
+    members!({
         "user": person.user,
         "online": person.online,
         "since": iso(person.since_ms),
@@ -149,8 +220,8 @@ pub fn person(person: &Person) -> Value {
 }
 
 /// `block`.
-pub fn block(reply: &BlockReply) -> Value {
-    json!({
+pub fn block(reply: &BlockReply) -> Json {
+    members!({
         "user": reply.user,
         "blocked": reply.blocked,
         "changed": reply.changed,
@@ -159,8 +230,8 @@ pub fn block(reply: &BlockReply) -> Value {
 }
 
 /// One profile of `profiles`.
-pub fn profile(profile: &Profile) -> Value {
-    json!({
+pub fn profile(profile: &Profile) -> Json {
+    members!({
         "name": profile.name,
         "user": profile.user,
         "server": profile.server,
@@ -170,8 +241,8 @@ pub fn profile(profile: &Profile) -> Value {
 }
 
 /// One key of `trust`.
-pub fn trusted(trusted: &Trusted) -> Value {
-    json!({
+pub fn trusted(trusted: &Trusted) -> Json {
+    members!({
         "kind": trusted.kind,
         "name": trusted.name,
         "fingerprint": trusted.fingerprint,
@@ -181,12 +252,12 @@ pub fn trusted(trusted: &Trusted) -> Value {
 }
 
 /// `daemon`.
-pub fn daemon(info: &DaemonInfo) -> Value {
-    json!({
+pub fn daemon(info: &DaemonInfo) -> Json {
+    members!({
         "state": "running",
         "version": info.version,
         "pid": info.pid,
-        "proto": {"min": info.proto.min, "max": info.proto.max},
+        "proto": members!({"min": info.proto.min, "max": info.proto.max}),
         "since": iso(info.since_ms),
         "socket": info.socket,
         "log": info.log,
@@ -196,20 +267,22 @@ pub fn daemon(info: &DaemonInfo) -> Value {
 }
 
 /// An event: its type and members.
-pub fn event(event: &Event) -> (&'static str, Value) {
+pub fn event(event: &Event) -> (&'static str, Json) {
     match event {
         Event::Message(inner) => ("message", message(inner)),
         Event::Presence { user, state, reason, at_ms } => {
-            ("presence", json!({"user": user, "state": state, "reason": reason, "at": iso(*at_ms)}))
+            ("presence", members!({"user": user, "state": state, "reason": reason, "at": iso(*at_ms)}))
         }
-        Event::PresenceMany { count, at_ms } => ("presence_many", json!({"count": count, "at": iso(*at_ms)})),
-        Event::Receipt { id, key, to, state, code, at_ms } => {
-            ("receipt", json!({"id": id, "key": key, "to": to, "state": state.word(), "code": code, "at": iso(*at_ms)}))
-        }
-        Event::Link { state, cause, at_ms } => {
-            ("link", json!({"state": link(*state), "cause": cause.as_ref().map(problem), "at": iso(*at_ms)}))
-        }
-        Event::Gap { count, at_ms } => ("gap", json!({"count": count, "at": iso(*at_ms)})),
+        Event::PresenceMany { count, at_ms } => ("presence_many", members!({"count": count, "at": iso(*at_ms)})),
+        Event::Receipt { id, key, to, state, code, at_ms } => (
+            "receipt",
+            members!({"id": id, "key": key, "to": to, "state": state.word(), "code": code, "at": iso(*at_ms)}),
+        ),
+        Event::Link { state, cause, at_ms } => (
+            "link",
+            members!({"state": link(*state), "cause": Json::or_null(cause.as_ref().map(problem)), "at": iso(*at_ms)}),
+        ),
+        Event::Gap { count, at_ms } => ("gap", members!({"count": count, "at": iso(*at_ms)})),
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use chat_proto::display;
-use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
+use crate::json::{Json, ToJson, members};
 use crate::time::Clock;
 
 /// What stands before each further line of a message, so that one message can never look like two (S18).
@@ -66,7 +66,7 @@ impl fmt::Display for Shown {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
     /// The code in JSON.
-    pub code: String,
+    pub code: &'static str,
     /// How chatctl ends.
     pub exit: Exit,
     /// What happened and why, safe to print.
@@ -76,13 +76,13 @@ pub struct Trouble {
     /// When trying again may help.
     pub retry_after_ms: Option<u64>,
     /// Further members of the JSON object.
-    pub more: Map<String, Value>,
+    pub more: Vec<(&'static str, String)>,
 }
 
 impl Trouble {
     /// A trouble without a next step.
-    pub fn new(code: &str, exit: Exit, what: impl Into<String>) -> Trouble {
-        Trouble { code: code.to_owned(), exit, what: what.into(), next: None, retry_after_ms: None, more: Map::new() }
+    pub fn new(code: &'static str, exit: Exit, what: impl Into<String>) -> Trouble {
+        Trouble { code, exit, what: what.into(), next: None, retry_after_ms: None, more: Vec::new() }
     }
 
     /// With the chatctl command to run next.
@@ -92,8 +92,8 @@ impl Trouble {
     }
 
     /// Adds a member to the JSON object.
-    pub fn add(&mut self, name: &str, value: impl Into<Value>) {
-        self.more.insert(name.to_owned(), value.into());
+    pub fn add(&mut self, name: &'static str, value: String) {
+        self.more.push((name, value));
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Output {
 
 impl Output {
     /// Prints an object of format 1: `v` and `type` come first.
-    pub fn object(&self, kind: &str, members: Value) -> Result<(), End> {
+    pub fn object(&self, kind: &str, members: Json) -> Result<(), End> {
         self.write(&format!("{}\n", object(kind, members)))
     }
 
@@ -220,35 +220,28 @@ impl Output {
 }
 
 /// An object of format 1 as one line.
-pub fn object(kind: &str, members: Value) -> String {
-    let mut all = Map::new();
-    all.insert("v".into(), json!(1));
-    all.insert("type".into(), json!(kind));
-    if let Value::Object(members) = members {
-        all.extend(members);
-    }
-    escaped(&Value::Object(all))
+pub fn object(kind: &str, members: Json) -> String {
+    let rest = members.0.strip_prefix('{').unwrap_or(&members.0);
+    let comma = if rest == "}" { "" } else { "," };
+    escaped(&format!("{{\"v\":1,\"type\":{}{comma}{rest}", kind.to_json()))
 }
 
 fn error_object(trouble: &Trouble, hint: Option<String>) -> String {
-    let mut members = json!({
+    let members = members!({
         "code": trouble.code,
         "message": trouble.what,
         "hint": hint,
         "exit": trouble.exit.number(),
         "retry_after_ms": trouble.retry_after_ms,
     });
-    if let Value::Object(members) = &mut members {
-        members.extend(trouble.more.clone());
-    }
+    let members = trouble.more.iter().fold(members, |members, (name, value)| members.with(name, value));
     object("error", members)
 }
 
 /// JSON that a terminal shows and does not obey: what [`display`] would escape is escaped as JSON does, so the value is unchanged.
-fn escaped(value: &Value) -> String {
-    let plain = value.to_string();
+fn escaped(plain: &str) -> String {
     if plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return plain;
+        return plain.to_owned();
     }
     let mut out = String::with_capacity(plain.len() + 64);
     for c in plain.chars() {
@@ -284,8 +277,8 @@ mod tests {
         for text in
             ["plain", "\u{9b}31m", "\u{202e}abc", "a\u{200b}b", "\x7f\x1b[2J", "\u{e0041}", "caf\u{e9} \u{1f600}"]
         {
-            let line = object("x", json!({ "text": text }));
-            let back: Value = serde_json::from_str(&line).expect("JSON");
+            let line = object("x", members!({ "text": text }));
+            let back: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             assert_eq!(back["text"], text);
             assert_eq!(display::line(&line), line, "{line:?}");
         }

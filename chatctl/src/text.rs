@@ -137,7 +137,7 @@ mod tests {
         let full = vec![b'x'; TEXT_MAX];
         assert!(read_text(&full[..], "test").is_ok());
         let over = vec![b'x'; TEXT_MAX + 1];
-        assert_eq!(read_text(&over[..], "test").map_err(|t| t.code), Err("too_large".into()));
+        assert_eq!(read_text(&over[..], "test").map_err(|t| t.code), Err("too_large"));
         assert_eq!(check(String::new()).map_err(|t| t.exit.number()), Err(15));
         assert_eq!(joined(&["a".into(), "b  c".into()]).as_deref(), Ok("a b  c"));
     }

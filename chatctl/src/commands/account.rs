@@ -138,7 +138,7 @@ pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
         Form::Plain => ctx.out.row(&[
             &reply.user,
             &reply.server,
-            json::link(reply.link).as_str().unwrap_or_default(),
+            &json::link(reply.link),
             &reply.unread.to_string(),
             &reply.queued.to_string(),
             &reply.failed.to_string(),

@@ -3,11 +3,10 @@
 use std::process::Stdio;
 
 use chat_proto::control::config::{self as control, Profile, Trusted};
-use serde_json::json;
 
 use super::Context;
 use crate::args;
-use crate::json;
+use crate::json::{self, Json, ToJson, members};
 use crate::output::{End, Form, Shown};
 use crate::spawn::chatd;
 use crate::time::iso;
@@ -33,8 +32,7 @@ async fn profile_list(ctx: &mut Context) -> Result<(), End> {
     let profiles = ctx.call(&control::ProfileList {}).await?.items;
     match ctx.out.form {
         Form::Json => {
-            let items: Vec<_> = profiles.iter().map(json::profile).collect();
-            ctx.out.object("profiles", json!({ "items": items }))?;
+            ctx.out.object("profiles", json::items(profiles.iter().map(json::profile)))?;
         }
         Form::Plain => profiles.iter().try_for_each(|profile| profile_row(ctx, profile))?,
         Form::Human => profiles.iter().try_for_each(|profile| ctx.out.line(&words::profile(profile)))?,
@@ -45,7 +43,7 @@ async fn profile_list(ctx: &mut Context) -> Result<(), End> {
 fn profile_row(ctx: &Context, profile: &Profile) -> Result<(), End> {
     let default = if profile.default { "yes" } else { "no" };
     let link = json::link(profile.link);
-    ctx.out.row(&[&profile.name, &profile.user, &profile.server, link.as_str().unwrap_or_default(), default])
+    ctx.out.row(&[&profile.name, &profile.user, &profile.server, &link, default])
 }
 
 fn profile_changed(ctx: &Context, profile: &Profile, words: &str) -> Result<(), End> {
@@ -63,7 +61,7 @@ async fn profile_remove(ctx: &mut Context, name: String, force: bool) -> Result<
     ctx.restart_clock();
     ctx.call(&control::ProfileRemove { name: name.clone(), force }).await?;
     match ctx.out.form {
-        Form::Json => ctx.out.object("profile", json!({ "name": name, "removed": true })),
+        Form::Json => ctx.out.object("profile", members!({ "name": name, "removed": true })),
         Form::Plain => ctx.out.row(&[&name, "removed"]),
         Form::Human => ctx.out.success(&words::profile_removed(&name)),
     }
@@ -95,7 +93,7 @@ pub async fn trust(ctx: &mut Context, args: args::Trust) -> Result<(), End> {
         args::Trust::Remove { name } => {
             ctx.call(&control::TrustRemove { name: name.clone() }).await?;
             match ctx.out.form {
-                Form::Json => ctx.out.object("trust", json!({ "name": name, "removed": true })),
+                Form::Json => ctx.out.object("trust", members!({ "name": name, "removed": true })),
                 Form::Plain => ctx.out.row(&[&name, "removed"]),
                 Form::Human => ctx.out.success(&words::trust_removed(&name)),
             }
@@ -111,10 +109,7 @@ fn is_meant(known: &str, typed: &str) -> bool {
 
 fn trust_list(ctx: &Context, keys: &[Trusted]) -> Result<(), End> {
     match ctx.out.form {
-        Form::Json => {
-            let items: Vec<_> = keys.iter().map(json::trusted).collect();
-            ctx.out.object("trust", json!({ "items": items }))
-        }
+        Form::Json => ctx.out.object("trust", json::items(keys.iter().map(json::trusted))),
         Form::Plain => keys.iter().try_for_each(|key| {
             ctx.out.row(&[&key.kind, &key.name, &key.fingerprint.to_string(), &iso(key.since_ms), &key.by])
         }),
@@ -142,8 +137,8 @@ fn config_path(ctx: &Context) -> Result<(), End> {
     ];
     match ctx.out.form {
         Form::Json => {
-            let members = paths.iter().map(|(name, path)| ((*name).to_owned(), json!(path.to_string_lossy())));
-            ctx.out.object("config", members.collect::<serde_json::Map<_, _>>().into())
+            let members = paths.iter().map(|(name, path)| (*name, path.to_string_lossy().to_json()));
+            ctx.out.object("config", Json::object(&members.collect::<Vec<_>>()))
         }
         Form::Plain => paths.iter().try_for_each(|(name, path)| ctx.out.row(&[name, &path.to_string_lossy()])),
         Form::Human => paths
@@ -165,7 +160,7 @@ fn config_check(ctx: &Context) -> Result<(), End> {
     }
     let file = places.layout.config_file();
     match ctx.out.form {
-        Form::Json => ctx.out.object("config", json!({ "ok": true, "config": file.to_string_lossy() })),
+        Form::Json => ctx.out.object("config", members!({ "ok": true, "config": file.to_string_lossy() })),
         Form::Plain => ctx.out.row(&["ok", &file.to_string_lossy()]),
         Form::Human => ctx.out.success(&words::config_ok(&file, file.exists())),
     }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_proto::control::daemon::{DaemonInfo, DaemonStatus, DaemonStop};
-use serde_json::json;
+
 use tokio::time::{Instant, sleep};
 
 use super::Context;
 use crate::args;
 use crate::daemon::{CallError, Daemon};
-use crate::json;
+use crate::json::{self, members};
 use crate::output::{End, Form, Shown};
 use crate::words::{self, troubles};
 
@@ -40,7 +40,7 @@ async fn status(ctx: &mut Context) -> Result<(), End> {
         }
         None => {
             if ctx.out.form == Form::Json {
-                ctx.out.object("daemon", json!({ "state": "stopped" }))?;
+                ctx.out.object("daemon", members!({ "state": "stopped" }))?;
             }
             Err(troubles::not_running().into())
         }
@@ -81,7 +81,7 @@ async fn spawn(ctx: &mut Context) -> Result<Daemon, End> {
 async fn stop(ctx: &mut Context) -> Result<(), End> {
     let stopped = halt(ctx).await?;
     match ctx.out.form {
-        Form::Json => ctx.out.object("daemon", json!({ "state": "stopped", "changed": stopped.is_some() })),
+        Form::Json => ctx.out.object("daemon", members!({ "state": "stopped", "changed": stopped.is_some() })),
         Form::Plain => ctx.out.row(&["stopped"]),
         Form::Human => ctx.out.success(words::daemon_stopped(stopped.is_some())),
     }
@@ -133,11 +133,13 @@ async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
     for line in tail(&mut file, n).map_err(unreadable)? {
         ctx.out.line(&Shown::line(&line).to_string())?;
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         sleep(LOOK_EVERY).await;
         more(ctx, &path, &mut file).map_err(unreadable)??;
     }
-    Ok(())
 }
 
 async fn log_path(ctx: &mut Context) -> Result<PathBuf, End> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chat_proto::control::events::{Event, Watch};
 use chat_proto::fault::Code;
-use serde_json::json;
+
 use tokio::time::{Instant, sleep_until};
 
 use super::Context;
@@ -12,7 +12,7 @@ use super::message::row;
 use super::read::line;
 use crate::args;
 use crate::daemon::{CallError, Daemon, NoDaemon, Received};
-use crate::json;
+use crate::json::{self, members};
 use crate::output::{End, Form, Shown, Trouble};
 use crate::time::iso;
 use crate::words::{self, troubles};
@@ -223,7 +223,7 @@ fn heartbeat(ctx: &mut Context) -> Result<(), End> {
     ctx.out.clock.now = now;
     let ms = now.as_millisecond();
     match ctx.out.form {
-        Form::Json => ctx.out.object("heartbeat", json!({ "at": iso(ms) })),
+        Form::Json => ctx.out.object("heartbeat", members!({ "at": iso(ms) })),
         Form::Plain => ctx.out.row(&["heartbeat", &iso(ms), ""]),
         Form::Human => ctx.out.line(&format!("{} * {}", ctx.out.clock.show(ms), words::ALIVE)),
     }

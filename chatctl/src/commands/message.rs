@@ -2,7 +2,6 @@
 
 use chat_proto::control::Call;
 use chat_proto::control::message::{self as control, Message, Sent, State};
-use serde_json::json;
 
 use super::Context;
 use crate::args;
@@ -115,12 +114,11 @@ fn reached(message: &Message, goal: Option<State>) -> Result<(), End> {
 
 /// A message as columns: id, from, to, kind, state, time, text.
 pub fn row(ctx: &Context, message: &Message) -> Result<(), End> {
-    let kind = serde_json::to_value(message.kind).unwrap_or_default();
     ctx.out.row(&[
         &message.id.0,
         &message.from,
         message.to.as_deref().unwrap_or_default(),
-        kind.as_str().unwrap_or_default(),
+        &json::kind(message.kind),
         message.state.word(),
         &iso(message.at_ms),
         &message.text,
@@ -133,8 +131,7 @@ pub async fn outbox(ctx: &mut Context) -> Result<(), End> {
     let messages = ctx.call(&control::Outbox { profile }).await?.items;
     match ctx.out.form {
         Form::Json => {
-            let items: Vec<_> = messages.iter().map(json::message).collect();
-            ctx.out.object("messages", json!({ "items": items, "next": null }))?;
+            ctx.out.object("messages", json::messages(messages.iter().map(json::message)))?;
         }
         Form::Plain => messages.iter().try_for_each(|message| row(ctx, message))?,
         Form::Human => {

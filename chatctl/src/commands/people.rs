@@ -1,11 +1,10 @@
 //! whoelse, whoelsesince, block, unblock, blocked.
 
 use chat_proto::control::people::{self as control, BlockReply, PeoplePage, Person};
-use serde_json::json;
 
 use super::Context;
 use crate::args;
-use crate::json;
+use crate::json::{self, members};
 use crate::output::{End, Form, Shown};
 use crate::time::iso;
 use crate::words;
@@ -61,8 +60,7 @@ fn list(ctx: &Context, people: &[Person]) -> Result<(), End> {
     let out = &ctx.out;
     match out.form {
         Form::Json => {
-            let items: Vec<_> = people.iter().map(json::person).collect();
-            out.object("people", json!({ "items": items }))?;
+            out.object("people", json::items(people.iter().map(json::person)))?;
         }
         Form::Plain => {
             for person in people {
@@ -119,8 +117,7 @@ pub async fn blocked(ctx: &mut Context) -> Result<(), End> {
     let names = ctx.call(&control::Blocked { profile, timeout_ms: ctx.timeout_ms() }).await?.items;
     match ctx.out.form {
         Form::Json => {
-            let items: Vec<_> = names.iter().map(|user| json!({ "user": user })).collect();
-            ctx.out.object("blocked", json!({ "items": items }))?;
+            ctx.out.object("blocked", json::items(names.iter().map(|user| members!({ "user": user }))))?;
         }
         Form::Plain => names.iter().try_for_each(|user| ctx.out.row(&[user]))?,
         Form::Human => names.iter().try_for_each(|user| ctx.out.line(&Shown::name(user).to_string()))?,

@@ -1,13 +1,12 @@
 //! inbox, read, unread: what others wrote.
 
 use chat_proto::control::message::{self as control, Conversation, Message, Page, UnreadReply};
-use serde_json::{Value, json};
 
 use super::Context;
 use super::message::row;
 use crate::args::{self, Bar};
 use crate::daemon::CallError;
-use crate::json;
+use crate::json::{self, Json, members};
 use crate::output::{End, Form, Shown};
 use crate::time::{iso, parse_moment};
 use crate::words::{self, troubles};
@@ -26,8 +25,7 @@ pub async fn inbox(ctx: &mut Context, args: args::Inbox) -> Result<(), End> {
     let conversations = ctx.call(&request).await?.items;
     match ctx.out.form {
         Form::Json => {
-            let items: Vec<_> = conversations.iter().map(json::conversation).collect();
-            ctx.out.object("conversations", json!({ "items": items }))?;
+            ctx.out.object("conversations", json::items(conversations.iter().map(json::conversation)))?;
         }
         Form::Plain => {
             for one in &conversations {
@@ -89,8 +87,7 @@ pub async fn read(ctx: &mut Context, args: args::Read) -> Result<(), End> {
         }
     }
     if ctx.out.form == Form::Json {
-        let items: Vec<_> = collected.iter().map(json::message).collect();
-        ctx.out.object("messages", json!({ "items": items, "next": null }))?;
+        ctx.out.object("messages", json::messages(collected.iter().map(json::message)))?;
         mark(ctx, &request.profile, &collected, args.peek).await?;
     } else if !shown {
         ctx.out.note(words::NO_MESSAGES);
@@ -170,14 +167,14 @@ fn bar(ctx: &Context, format: Bar, reply: &UnreadReply) -> Result<(), End> {
         Bar::Polybar | Bar::Tmux => ctx.out.line(shown),
         // Full text, short text.
         Bar::I3blocks => ctx.out.line(&format!("{shown}\n{shown}")),
-        Bar::Waybar => ctx.out.line(&waybar(shown, reply).to_string()),
+        Bar::Waybar => ctx.out.line(&waybar(shown, reply).0),
     }
 }
 
-fn waybar(shown: &str, reply: &UnreadReply) -> Value {
+fn waybar(shown: &str, reply: &UnreadReply) -> Json {
     let class = if reply.total == 0 { "none" } else { "unread" };
     let people: Vec<_> = reply.people.iter().map(|one| format!("{} {}", markup(&one.user), one.count)).collect();
-    json!({ "text": shown, "alt": class, "tooltip": people.join("\n"), "class": [class] })
+    members!({ "text": shown, "alt": class, "tooltip": people.join("\n"), "class": [class] })
 }
 
 /// The bar reads its tooltip as markup.
@@ -194,10 +191,7 @@ mod tests {
     fn waybar_is_the_sample_of_the_manual() {
         let person = |user: &str, count| UnreadPerson { user: user.into(), count };
         let reply = UnreadReply { total: 3, people: vec![person("bob", 2), person("ci", 1)], requests: 0 };
-        assert_eq!(
-            waybar("3", &reply).to_string(),
-            r#"{"text":"3","alt":"unread","tooltip":"bob 2\nci 1","class":["unread"]}"#
-        );
+        assert_eq!(waybar("3", &reply).0, r#"{"text":"3","alt":"unread","tooltip":"bob 2\nci 1","class":["unread"]}"#);
         assert_eq!(markup("<b>&"), "&lt;b&gt;&amp;");
     }
 }

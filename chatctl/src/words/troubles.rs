@@ -96,7 +96,7 @@ pub fn no_prompt(what: &str, how: &str) -> Trouble {
 
 /// The two passwords differ.
 pub fn passwords_differ() -> Trouble {
-    Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("register")
+    Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("help register")
 }
 
 /// The user said no.

@@ -1,0 +1,250 @@
+//! What can be typed: every verb with its flags. One definition yields parsing and help; `main` hands the result to the commands.
+
+mod verbs;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use verbs::*;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::time::{Style, parse_duration};
+
+/// The deadline of a call when none is given.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Talk to people from the command line: messages, presence, blocks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chatctl",
+    version,
+    before_help = "Examples:
+  chatctl register alice --server chat.example.org
+  chatctl message bob \"lunch?\"
+  make test 2>&1 | tail -5 | chatctl message ops
+  chatctl read
+"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    /// The command; none: status and everyday commands.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Account to act for; the default profile when absent
+    #[arg(long, global = true, value_name = "NAME", env = "CHAT_PROFILE", hide_env_values = true)]
+    pub profile: Option<String>,
+    /// Keep everything (config, data, state, socket) under DIR
+    #[arg(long, global = true, value_name = "DIR", env = "CHAT_HOME", hide_env_values = true)]
+    pub home: Option<PathBuf>,
+    /// Control socket of chatd
+    #[arg(long, global = true, value_name = "PATH", env = "CHAT_SOCKET", hide_env_values = true)]
+    pub socket: Option<PathBuf>,
+    /// Print objects of the JSON format N (1)
+    #[arg(long, global = true, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = clap::value_parser!(u8).range(1..=1), conflicts_with = "plain")]
+    pub json: Option<u8>,
+    /// Print tab-separated columns
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// No success lines, no notes
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Print times as auto, iso, unix, relative or a FORMAT such as %H:%M
+    #[arg(long, global = true, value_name = "STYLE", default_value = "auto")]
+    pub time: Style,
+    /// Print times in UTC
+    #[arg(long, global = true)]
+    pub utc: bool,
+    /// Never ask; exit 12 instead
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Answer yes to questions, save those about keys
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Give up after DURATION
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Do not start chatd
+    #[arg(long, global = true)]
+    pub no_autostart: bool,
+    /// Exit 1 when the answer is empty
+    #[arg(long, global = true)]
+    pub exit_code: bool,
+}
+
+impl Global {
+    /// For the error of a command line that was not understood, but asks for JSON.
+    pub fn silent_json() -> Global {
+        Global {
+            profile: None,
+            home: None,
+            socket: None,
+            json: Some(1),
+            plain: false,
+            quiet: false,
+            verbose: false,
+            color: When::Never,
+            time: Style::Auto,
+            utc: true,
+            no_input: true,
+            yes: false,
+            timeout: TIMEOUT,
+            no_autostart: true,
+            exit_code: false,
+        }
+    }
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Create an account and log in
+    #[command(before_help = "Examples:
+  chatctl register alice --server chat.example.org
+  chatctl register alice --server localhost --password-file secret.txt --trust sha256:9f2c...
+")]
+    Register(Register),
+    /// Log in, by this device's key or by password
+    #[command(before_help = "Examples:
+  chatctl login
+  chatctl login alice --server chat.example.org
+")]
+    Login(Login),
+    /// Log out
+    Logout(Logout),
+    /// Say how the account is; local, no network
+    Status(Status),
+    /// List and change profiles: accounts, each with its own history and outbox
+    #[command(subcommand, arg_required_else_help = true)]
+    Profile(Profile),
+    /// List and change trusted server keys
+    #[command(subcommand, arg_required_else_help = true)]
+    Trust(Trust),
+    /// Send a message
+    #[command(before_help = "Examples:
+  chatctl message bob \"lunch?\"
+  echo \"the code is 7\" | chatctl message bob
+  chatctl message oncall \"disk 91%\" --urgent --wait read --timeout 10m
+  chatctl message ops -f report.txt --id build-77
+
+Text given as an argument is visible in ps and in the shell's history; text on stdin is not.
+")]
+    Message(Message),
+    /// Send a message to everyone online
+    Broadcast(Broadcast),
+    /// List conversations
+    Inbox(Inbox),
+    /// Read messages, oldest first, and mark what was shown as read
+    #[command(before_help = "Examples:
+  chatctl read
+  chatctl read bob --since yesterday
+  chatctl read --unread --peek
+")]
+    Read(Read),
+    /// Count unread messages; never marks, never uses the network
+    Unread(Unread),
+    /// Follow what happens
+    #[command(before_help = "Examples:
+  chatctl watch
+  chatctl watch --json --only message --from ci --count 1 --for 10m
+")]
+    Watch(Watch),
+    /// Show one message and how far it got
+    Show(Show),
+    /// List own messages without a verdict, and those that failed
+    Outbox,
+    /// List who else is online
+    Whoelse(Whoelse),
+    /// List who else was online in the last SECONDS or DURATION
+    Whoelsesince(Whoelsesince),
+    /// Refuse messages and notices of a user
+    Block(Other),
+    /// Take them again
+    Unblock(Other),
+    /// List whom you block
+    Blocked,
+    /// Look at and steer chatd, the daemon
+    #[command(subcommand, arg_required_else_help = true)]
+    Daemon(Daemon),
+    /// Look at the configuration
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(Config),
+}
+
+/// Sections in the order in which people need them: what it does, examples, form, arguments.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// The command line with the house's help layout on every level.
+pub fn command() -> clap::Command {
+    fn dress(command: clap::Command) -> clap::Command {
+        command.help_template(TEMPLATE).mut_subcommands(dress)
+    }
+    dress(Cli::command())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chat_proto::control::message::State;
+    use clap::FromArgMatches;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        let matches = command().try_get_matches_from(line.split(' '))?;
+        Cli::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        let cli = parse("chatctl --json message bob hi there --timeout 2m").expect("parsed");
+        assert_eq!((cli.global.json, cli.global.timeout), (Some(1), Duration::from_secs(120)));
+        let Some(Verb::Message(message)) = cli.verb else { panic!("a message") };
+        assert_eq!(message.text.text, ["hi", "there"]);
+        assert_eq!(message.wait, State::Accepted);
+    }
+
+    #[test]
+    fn json_versions_are_pinned() {
+        assert!(parse("chatctl --json=1 status").is_ok());
+        assert!(parse("chatctl --json=2 status").is_err());
+        assert!(parse("chatctl --json --plain status").is_err());
+    }
+
+    #[test]
+    fn verbs_are_not_guessed() {
+        assert!(parse("chatctl mess bob hi").is_err());
+        assert!(parse("chatctl whoels").is_err());
+        assert!(parse("chatctl whoelsesince -1").is_err());
+        assert!(parse("chatctl message bob - --wait failed").is_err());
+        assert!(parse("chatctl message bob -").is_ok());
+        assert!(parse("chatctl message bob -- --not-a-flag").is_ok());
+    }
+}
