@@ -82,6 +82,8 @@ pub const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub const STRANGERS_MAX: usize = 256;
 /// Connections that are not logged in, per /32 or /64 (S5).
 pub const STRANGERS_PER_SOURCE: usize = 16;
+/// Sources (addresses, /64s) whose rates are remembered: a few hundred KiB.
+pub const SOURCES_MAX: usize = 16_384;
 /// Descriptors kept for sessions that are logged in (S5).
 pub const DESCRIPTOR_RESERVE: usize = 64;
 /// Listen backlog: a reconnect storm of a few thousand is not refused.
@@ -110,6 +112,15 @@ pub const UNFOLDED_MAX: usize = 65_536;
 pub const PRESENCE_NAMES: usize = 32;
 /// One presence tick: notices of this long are sent together (mission rule 12).
 pub const PRESENCE_TICK: Duration = Duration::from_millis(100);
+/// Presence notices wait this much longer for each receiver, so that a login storm never takes more than a twentieth of a core
+/// (mission rule 12): a notice costs a receiver about 5 us.
+pub const PRESENCE_TICK_PER_RECEIVER: Duration = Duration::from_micros(100);
+/// Changes of one tick that are kept with their names; beyond it only the count.
+pub const PRESENCE_CHANGES: usize = 4096;
+/// Presence notices that wait for one session; beyond it only the count.
+pub const PRESENCE_WAITING: usize = 32;
+/// Read marks that wait for one session; beyond it older ones are left out, the client asks again after a reconnect.
+pub const MARKS_WAITING: usize = 1024;
 /// Names in one page of whoelse.
 pub const PEOPLE_PAGE: usize = 1000;
 

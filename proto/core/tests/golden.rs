@@ -1,0 +1,185 @@
+//! Golden bytes and the schema: what travelled once travels for ever. A change of a line here is a break, not an edit;
+//! adding lines is free.
+
+use bytes::BytesMut;
+use chat_proto::control::{Call, Items, account, daemon, events, message};
+use chat_proto::fault::Code;
+use chat_proto::frame::{self, Frame};
+use chat_proto::id::{DeviceId, Fingerprint, Incarnation, MessageId, Mid, ServerId, StreamId, hex};
+use chat_proto::version::CONTROL;
+use chat_proto::{method, status, wire};
+use serde::Serialize;
+
+const AT: wire::Position = wire::Position { epoch: 3, nonce: 0x0102_0304_0506_0708, n: 300 };
+
+/// A frame as it travels, which must also come back as it was.
+fn framed(frame: Frame) -> String {
+    let mut out = BytesMut::new();
+    frame.encode(&mut out);
+    let mut back = out.clone();
+    assert_eq!(frame::decode(&mut back, 1 << 20), Ok(Some(frame)));
+    hex(&out)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+fn wire_samples() -> Vec<(&'static str, String)> {
+    let streams = vec![wire::OpenStream { incarnation: 9, settled: 2 }];
+    let hello = wire::Hello { run: 7, streams, cursor: Some(AT) };
+    let send = wire::Send {
+        incarnation: 9,
+        cseq: 3,
+        settled: 2,
+        to: "bob".into(),
+        kind: wire::kind::DIRECT,
+        h: wire::content_hash("bob", wire::kind::DIRECT, wire::TEXT_PLAIN, b"hi").to_vec(),
+        content_type: wire::TEXT_PLAIN.into(),
+        body: "hi".into(),
+    };
+    let run =
+        wire::Run { incarnation: 9, first: 3, count: 1, n: vec![300], epoch: 3, nonce: AT.nonce, online: true, ..Default::default() };
+    let tail = wire::Deliver {
+        position: Some(AT),
+        kind: wire::kind::DIRECT,
+        from: "alice".into(),
+        device: vec![1; 16],
+        incarnation: 9,
+        cseq: 3,
+        at_ms: 1_763_820_131_120,
+        content_type: wire::TEXT_PLAIN.into(),
+        body: "hi".into(),
+        to: "bob".into(),
+        ..Default::default()
+    };
+    let refusal = wire::Refusal { code: Code::LOCKED_OUT.0, retry_after_ms: Some(60_000) };
+    vec![
+        ("HELO", framed(Frame::new(method::HELLO, 1, &hello))),
+        ("SEND", framed(Frame::new(method::SEND, 0, &send))),
+        ("VRDT", framed(Frame::new(method::VERDICT, 0, &wire::Verdict { runs: vec![run] }))),
+        ("DLVR", framed(Frame::new(method::DELIVER, 0, &tail))),
+        ("ACKN", framed(Frame::new(method::ACK, 0, &wire::Ack { position: Some(AT) }))),
+        ("FAIL", framed(Frame::new(status::ERROR, 4, &refusal))),
+        ("PING", framed(Frame::new(method::PING, 5, &wire::Empty {}))),
+    ]
+}
+
+fn control_samples() -> Vec<(&'static str, String)> {
+    let sent = message::Sent {
+        id: MessageId("01k9zt4m7k2aaaaa".into()),
+        key: "build-7".into(),
+        to: Some("bob".into()),
+        state: message::State::Accepted,
+        at_ms: 1_763_820_131_120,
+        recipient_online: false,
+        duplicate: false,
+        audience: 0,
+        missed: false,
+        pending: None,
+        retry_after_ms: None,
+        cause: None,
+    };
+    let event = events::Event::Presence { user: "yoda".into(), state: "offline".into(), reason: "logout".into(), at_ms: 5 };
+    let link = events::Event::Link { state: account::LinkState::Waiting, cause: None, at_ms: 6 };
+    vec![
+        (daemon::Hello::METHOD, json(&daemon::Hello { versions: CONTROL, build: "0.1.0".into() })),
+        ("sent", json(&sent)),
+        ("event", json(&event)),
+        ("event", json(&link)),
+        ("items", json(&Items { items: vec!["bob".to_owned()] })),
+        ("error", json(&chat_proto::control::ErrorData::from(Code::RECIPIENT_BLOCKED))),
+    ]
+}
+
+fn identity_samples() -> Vec<(&'static str, String)> {
+    let stream = StreamId { device: DeviceId([1; 16]), incarnation: Incarnation(9) };
+    let print: Fingerprint = ServerId([7; 32]).fingerprint();
+    vec![("message id", Mid { stream, cseq: 3 }.public().to_string()), ("fingerprint", print.to_string())]
+}
+
+#[test]
+fn golden() {
+    let lines: Vec<String> = [wire_samples(), control_samples(), identity_samples()]
+        .concat()
+        .into_iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let kept: Vec<&str> = include_str!("../../spec/golden.txt").lines().collect();
+    assert_eq!(lines, kept, "\n{}\n", lines.join("\n"));
+}
+
+/// The head of a DLVR frame and its shared tail are together one body.
+#[test]
+fn a_delivery_in_two_parts_is_one_body() {
+    use prost::Message;
+    let tail = wire::Deliver { position: Some(AT), from: "alice".into(), body: "hi".into(), ..Default::default() };
+    let prev = chat_proto::id::Position { epoch: 3, nonce: 4, n: 299 };
+    let bytes = [wire::deliver_head(prev, true), tail.encode_to_vec()].concat();
+    let whole = wire::Deliver::decode(bytes.as_slice()).unwrap();
+    assert_eq!(whole, wire::Deliver { prev: Some(prev.into()), ack_now: true, ..tail });
+}
+
+/// Every body of `wire.rs`, as lines `Message.field type tag`, read from its source.
+fn fields_in_code() -> Vec<String> {
+    let mut fields = Vec::new();
+    let (mut message, mut attribute) = (String::new(), String::new());
+    for line in include_str!("../src/wire.rs").lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("pub struct ") {
+            message = name.trim_end_matches(['{', '}', ' ']).to_owned();
+        } else if let Some(inner) = line.strip_prefix("#[prost(") {
+            attribute = inner.trim_end_matches(")]").to_owned();
+        } else if let (Some(field), false) = (line.strip_prefix("pub "), attribute.is_empty()) {
+            let (name, kind) = field.trim_end_matches(',').split_once(": ").unwrap();
+            fields.push(format!("{message}.{name} {}", proto_type(&std::mem::take(&mut attribute), kind)));
+        }
+    }
+    fields
+}
+
+fn proto_type(attribute: &str, rust: &str) -> String {
+    let parts: Vec<&str> = attribute.split(", ").collect();
+    let tag = parts.last().unwrap().trim_start_matches("tag = ").trim_matches('"');
+    let inner = rust.rsplit_once('<').map_or(rust, |(_, i)| i.trim_end_matches('>'));
+    let base = match parts[0].split(' ').next().unwrap() {
+        "message" => inner,
+        scalar => scalar,
+    };
+    let label = match () {
+        () if parts.contains(&"repeated") => "repeated ",
+        () if parts.contains(&"optional") && base != inner => "optional ",
+        () => "",
+    };
+    format!("{label}{base} {tag}")
+}
+
+/// The same from the schema that other clients are written by.
+fn fields_in_schema() -> Vec<String> {
+    let mut message = String::new();
+    let mut fields = Vec::new();
+    for line in include_str!("../../spec/wire.proto").lines().map(str::trim).filter(|l| !l.starts_with("//")) {
+        if let Some(name) = line.strip_prefix("message ") {
+            message = name.trim_end_matches(" {").to_owned();
+        } else if let Some((left, tag)) = line.trim_end_matches(';').split_once(" = ").filter(|_| !message.is_empty()) {
+            let (kind, name) = left.rsplit_once(' ').unwrap();
+            fields.push(format!("{message}.{name} {kind} {tag}"));
+        }
+    }
+    fields
+}
+
+#[test]
+fn the_schema_says_what_the_code_does() {
+    let code = fields_in_code();
+    assert!(code.len() > 100, "{}", code.len());
+    assert_eq!(code, fields_in_schema());
+}
+
+#[test]
+fn every_method_and_status_is_four_letters_and_its_own() {
+    let mut names: Vec<_> = method::ALL.iter().chain(status::ALL).collect();
+    assert!(names.iter().all(|name| name.iter().all(u8::is_ascii_uppercase)));
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), method::ALL.len() + status::ALL.len());
+}
