@@ -67,7 +67,7 @@ impl Exit {
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
             Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE => Exit::BadState,
-            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::CONFLICT => Exit::BadInput,
+            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE => Exit::BadInput,
             Code::INTERNAL | Code::PROTOCOL => Exit::Bug,
             _ => Exit::Refused,
         }
@@ -95,6 +95,7 @@ mod tests {
                 Code::TOO_MANY_DEVICES,
                 Code::TOO_MANY_BLOCKS,
                 Code::ACCOUNT_GONE,
+                Code::CONFLICT,
                 Code::PROFILE_EXISTS,
             ],
         ),

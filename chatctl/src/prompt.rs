@@ -114,6 +114,11 @@ pub fn seal() {
     }
 }
 
+/// A password that no server takes is refused before anything is sent.
+pub fn checked(password: Secret) -> Result<Secret, Trouble> {
+    if password.is_empty() || password.len() > PASSWORD_MAX { Err(troubles::bad_password()) } else { Ok(password) }
+}
+
 /// A secret from a file; one newline at its end is not part of it.
 pub fn secret_file(path: &Path) -> Result<Secret, Trouble> {
     let file = File::open(path).map_err(|error| troubles::unreadable(&path.to_string_lossy(), &error))?;

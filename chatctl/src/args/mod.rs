@@ -108,14 +108,14 @@ impl Global {
     }
 }
 
-/// When to colour.
+/// When to colour. The values have no help of their own: with it, -h and --help would differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
-    /// On a terminal.
+    // On a terminal.
     Auto,
-    /// Always.
+    // Always.
     Always,
-    /// Never.
+    // Never.
     Never,
 }
 

@@ -242,15 +242,15 @@ pub struct Unread {
 /// Status bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bar {
-    /// The number.
+    // The number.
     Plain,
-    /// Waybar's JSON.
+    // Waybar's JSON.
     Waybar,
-    /// Polybar.
+    // Polybar.
     Polybar,
-    /// tmux.
+    // tmux.
     Tmux,
-    /// i3blocks.
+    // i3blocks.
     I3blocks,
 }
 

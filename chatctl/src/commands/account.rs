@@ -13,7 +13,7 @@ use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
 use crate::output::{End, Form, Trouble};
-use crate::prompt::{Secret, secret_file, secret_stdin};
+use crate::prompt::{Secret, checked, secret_file, secret_stdin};
 use crate::words::{self, ask, troubles};
 use crate::{json, text};
 
@@ -23,7 +23,7 @@ pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End
     let invite = invitation(args.invite_file.as_deref(), args.password.password_stdin)?;
     let password = match given_password(&args.password)? {
         Some(password) => password,
-        None => ctx.prompt.new_password().await?,
+        None => checked(ctx.prompt.new_password().await?)?,
     };
     let trust = trust(&args.trust)?;
     let profile = ctx.profile().await?;
@@ -72,7 +72,7 @@ pub async fn login(ctx: &mut Context, args: args::Login) -> Result<(), End> {
     };
     let mut outcome = trusting(ctx, &mut request).await?;
     if request.password.is_none() && is_refusal(&outcome, Code::WRONG_CREDENTIALS) {
-        request.password = Some(ctx.prompt.password().await?.to_string());
+        request.password = Some(checked(ctx.prompt.password().await?)?.to_string());
         ctx.restart_clock();
         request.timeout_ms = ctx.timeout_ms();
         outcome = trusting(ctx, &mut request).await?;
@@ -207,12 +207,13 @@ async fn user_name(ctx: &Context, given: Option<String>) -> Result<String, End> 
 }
 
 fn given_password(args: &args::PasswordArgs) -> Result<Option<Secret>, Trouble> {
-    match &args.password_file {
-        Some(file) if file == Path::new("-") => secret_stdin().map(Some),
-        Some(file) => secret_file(file).map(Some),
-        None if args.password_stdin => secret_stdin().map(Some),
-        None => Ok(None),
-    }
+    let given = match &args.password_file {
+        Some(file) if file == Path::new("-") => Some(secret_stdin()?),
+        Some(file) => Some(secret_file(file)?),
+        None if args.password_stdin => Some(secret_stdin()?),
+        None => None,
+    };
+    given.map(checked).transpose()
 }
 
 fn invitation(file: Option<&Path>, stdin_taken: bool) -> Result<Option<Secret>, Trouble> {

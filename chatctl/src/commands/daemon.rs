@@ -125,7 +125,10 @@ async fn is_unlocked(ctx: &Context) -> Result<bool, End> {
 }
 
 async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
-    let path = log_path(ctx).await?;
+    let Some(path) = log_path(ctx).await? else {
+        ctx.out.note(words::LOG_ELSEWHERE);
+        return Ok(());
+    };
     let Ok(mut file) = File::open(&path) else {
         return Err(troubles::no_log(&path).into());
     };
@@ -142,12 +145,12 @@ async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
     }
 }
 
-async fn log_path(ctx: &mut Context) -> Result<PathBuf, End> {
-    let usual = ctx.places()?.layout.log_file();
-    let Some(mut daemon) = ctx.dial().await? else {
-        return Ok(usual);
-    };
-    Ok(ask(ctx, &mut daemon).await?.log.map_or(usual, PathBuf::from))
+/// The file of a running chatd, if it keeps one; else where a chatd that ran before kept it.
+async fn log_path(ctx: &mut Context) -> Result<Option<PathBuf>, End> {
+    match ctx.dial().await? {
+        Some(mut daemon) => Ok(ask(ctx, &mut daemon).await?.log.map(PathBuf::from)),
+        None => Ok(Some(ctx.places()?.layout.log_file())),
+    }
 }
 
 /// The last `n` lines; the file stands at its end afterwards.

@@ -33,6 +33,8 @@ Everyday commands:
 pub const NO_MESSAGES: &str = "no messages";
 /// An empty outbox.
 pub const NOTHING_WAITS: &str = "nothing waits to be sent";
+/// chatd keeps no log of its own.
+pub const LOG_ELSEWHERE: &str = "chatd logs to its stderr or to the journal: journalctl --user -u chatd";
 /// A heartbeat of `watch`.
 pub const ALIVE: &str = "alive";
 /// `watch` lost chatd.

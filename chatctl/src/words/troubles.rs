@@ -94,6 +94,12 @@ pub fn no_prompt(what: &str, how: &str) -> Trouble {
     Trouble::new("prompt_needed", Exit::Prompt, what)
 }
 
+/// A password that no server takes.
+pub fn bad_password() -> Trouble {
+    let what = format!("a password has 1 to {} bytes; nothing was sent.", limits::PASSWORD_MAX);
+    Trouble::new("bad_password", Exit::BadInput, what)
+}
+
 /// The two passwords differ.
 pub fn passwords_differ() -> Trouble {
     Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("help register")
@@ -165,7 +171,7 @@ pub fn bad_config(reason: &str) -> Trouble {
     Trouble::new("bad_config", Exit::BadState, what).next("config path")
 }
 
-/// chatd keeps no log in a file.
+/// There is no log in a file.
 pub fn no_log(file: &Path) -> Trouble {
     let what = format!("there is no log at {}; chatd may log to the journal.", path(file));
     Trouble::new("no_log", Exit::Unknown, what).next("daemon status")

@@ -1,0 +1,242 @@
+//! A fake chatd in this process: answers JSON lines as a test says, and notes what it was asked. And chatctl, run against it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What the fake says to a call.
+pub enum Answer {
+    /// A result.
+    Ok(Value),
+    /// A result, then events, then it hangs up.
+    Events(Value, Vec<Value>),
+    /// `data` of an error.
+    Refuse(Value),
+    /// Nothing: it hangs up.
+    HangUp,
+}
+
+type Script = dyn Fn(&str, &Value) -> Answer + Send + Sync;
+type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A home directory, with or without a daemon in it.
+pub struct Home {
+    dir: TempDir,
+    calls: Calls,
+}
+
+/// How a chatctl ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Home {
+    /// No daemon.
+    pub fn empty() -> Home {
+        Home { dir: tempfile::tempdir().expect("a directory to play in"), calls: Calls::default() }
+    }
+
+    /// A daemon that answers as `script` says; hello and the list of profiles answer themselves.
+    pub fn with(script: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Home {
+        let home = Home::empty();
+        let run = home.dir.path().join("run");
+        std::fs::DirBuilder::new().mode(0o700).create(&run).expect("a run directory");
+        let socket = run.join("sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).expect("our socket");
+        let (calls, script) = (home.calls.clone(), Arc::new(script));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (calls, script) = (calls.clone(), script.clone());
+                std::thread::spawn(move || serve(&stream, &*script, &calls));
+            }
+        });
+        home
+    }
+
+    /// A daemon that answers one method, always the same.
+    pub fn answering(method: &'static str, result: Value) -> Home {
+        Home::with(move |asked, _| {
+            assert_eq!(asked, method);
+            Answer::Ok(result.clone())
+        })
+    }
+
+    /// A daemon that refuses everything with this error data.
+    pub fn refusing(data: Value) -> Home {
+        Home::with(move |_, _| Answer::Refuse(data.clone()))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A file with this content.
+    pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// What the daemon was asked, save hello and profile_list.
+    pub fn calls(&self) -> Vec<(String, Value)> {
+        self.calls.lock().expect("no test panics with it").clone()
+    }
+
+    /// The parameters of the only call of this method.
+    pub fn call(&self, method: &str) -> Value {
+        let mut found: Vec<_> = self.calls().into_iter().filter(|(name, _)| name == method).collect();
+        assert_eq!(found.len(), 1, "{method}: {found:?}");
+        found.remove(0).1
+    }
+
+    /// chatctl in this home, never starting a daemon.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chatctl"));
+        command.env_clear().env("CHAT_HOME", self.dir.path()).env("TZ", "UTC").env("LANG", "C");
+        command.arg("--no-autostart").args(args).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().expect("chatctl runs"))
+    }
+
+    /// With something on stdin.
+    pub fn pipe(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("chatctl runs");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_vec();
+        // It may end before it has read everything.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let ran = Ran::of(child.wait_with_output().expect("chatctl ends"));
+        writer.join().expect("written");
+        ran
+    }
+}
+
+impl Ran {
+    fn of(output: std::process::Output) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("chatctl prints UTF-8");
+        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Must be this exit, with exactly these words on stdout.
+    #[track_caller]
+    pub fn is(self, code: i32, out: &str) -> Ran {
+        assert_eq!((self.code, self.out.as_str()), (code, out), "stderr: {}", self.err);
+        self
+    }
+
+    /// Must have these words on stderr.
+    #[track_caller]
+    pub fn complains(self, code: i32, err: &str) -> Ran {
+        assert_eq!((self.code, self.err.as_str()), (code, err), "stdout: {}", self.out);
+        self
+    }
+
+    /// The error object on stderr.
+    #[track_caller]
+    pub fn error(&self) -> Value {
+        let value: Value = serde_json::from_str(&self.err).unwrap_or_else(|_| panic!("{self:?}"));
+        assert_eq!((&value["v"], &value["type"], &value["exit"]), (&json!(1), &json!("error"), &json!(self.code)));
+        value
+    }
+
+    /// The object on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+}
+
+fn serve(stream: &UnixStream, script: &Script, calls: &Calls) {
+    let mut out = stream;
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let request: Value = serde_json::from_str(&line).expect("chatctl sends JSON");
+        let method = request["method"].as_str().expect("a method").to_owned();
+        let answer = match method.as_str() {
+            "hello" => hello(script, &request["params"]),
+            "profile_list" => profiles(script, &request["params"]),
+            _ => {
+                calls.lock().expect("no test panics with it").push((method.clone(), request["params"].clone()));
+                script(&method, &request["params"])
+            }
+        };
+        if !say(&mut out, &request["id"], answer) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// A script may answer hello itself, by refusing it.
+fn hello(script: &Script, params: &Value) -> Answer {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script("hello", params))) {
+        Ok(Answer::Refuse(data)) if data["code"] == "version_mismatch" => Answer::Refuse(data),
+        _ => Answer::Ok(json!({"version": 1, "build": "0.1.0", "pid": 42})),
+    }
+}
+
+fn profiles(script: &Script, params: &Value) -> Answer {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script("profile_list", params))) {
+        Ok(Answer::Ok(result)) if is_profiles(&result) => Answer::Ok(result),
+        _ => Answer::Ok(json!({"items": [profile("work", true)]})),
+    }
+}
+
+fn is_profiles(result: &Value) -> bool {
+    result["items"].as_array().is_some_and(|items| items.iter().all(|item| item["default"].is_boolean()))
+}
+
+/// Says the answer; false when it hangs up afterwards.
+fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
+    let mut line = |value: Value| writeln!(out, "{value}").is_ok();
+    match answer {
+        Answer::Ok(result) => line(json!({"jsonrpc": "2.0", "id": id, "result": result})),
+        Answer::Refuse(data) => {
+            line(json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "refused", "data": data}}))
+        }
+        Answer::Events(result, events) => {
+            line(json!({"jsonrpc": "2.0", "id": id, "result": result}));
+            for event in events {
+                line(json!({"jsonrpc": "2.0", "method": "event", "params": event}));
+            }
+            false
+        }
+        Answer::HangUp => false,
+    }
+}
+
+/// 2026-11-22T14:02:11.120Z.
+pub const AT: i64 = 1_795_356_131_120;
+
+pub fn profile(name: &str, default: bool) -> Value {
+    json!({"name": name, "user": "alice", "server": "chat.example.org", "default": default, "link": "online"})
+}
+
+pub fn message(index: u64, from: &str, text: &str) -> Value {
+    json!({"index": index, "id": format!("00000000000000m{index}"), "from": from, "to": "alice", "kind": "direct",
+        "text": text, "content_type": "text/plain", "at_ms": AT, "state": "delivered", "own": false})
+}
+
+pub fn sent(state: &str) -> Value {
+    json!({"id": "01k9zt000000m7k2", "key": "k1", "to": "bob", "state": state, "at_ms": AT,
+        "recipient_online": false, "duplicate": false, "audience": 0, "missed": false})
+}
+
+pub fn account() -> Value {
+    json!({"user": "alice", "server": "chat.example.org", "device": "laptop", "state": "online",
+        "unread": 3, "unread_people": 2})
+}

@@ -1,0 +1,10 @@
+//! chatctl as a process against a fake chatd: words, objects, exit codes, prompts, pipes.
+#![cfg(unix)]
+
+mod account;
+mod daemon;
+mod events;
+mod fake;
+mod message;
+mod people;
+mod read;
