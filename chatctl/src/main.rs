@@ -133,7 +133,7 @@ fn spelled(global: &Global, matches: &ArgMatches) -> String {
     let mut text = "chatctl".to_owned();
     for (name, value) in flags {
         if let (Some(ValueSource::CommandLine), Some(value)) = (typed(matches, name), value) {
-            text += &format!(" --{name} {}", quoted(&value));
+            text += &format!(" --{name} {}", output::quoted(&value));
         }
     }
     text
@@ -146,16 +146,6 @@ fn typed(matches: &ArgMatches, name: &str) -> Option<ValueSource> {
         Some((_, inner)) => typed(inner, name).filter(|source| *source == ValueSource::CommandLine).or(here),
         None => here,
     }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@=".contains(c);
-    let shown = output::Shown::line(word).to_string();
-    if !shown.is_empty() && shown.chars().all(plain) {
-        return shown;
-    }
-    format!("'{}'", shown.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -219,6 +219,16 @@ impl Output {
     }
 }
 
+/// A word as a shell takes it, for hints.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@=".contains(c);
+    let shown = Shown::line(word).to_string();
+    if !shown.is_empty() && shown.chars().all(plain) {
+        return shown;
+    }
+    format!("'{}'", shown.replace('\'', r"'\''"))
+}
+
 /// An object of format 1 as one line.
 pub fn object(kind: &str, members: Json) -> String {
     let rest = members.0.strip_prefix('{').unwrap_or(&members.0);

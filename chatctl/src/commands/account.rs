@@ -12,7 +12,7 @@ use super::Context;
 use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
-use crate::output::{End, Form, Trouble};
+use crate::output::{End, Form, Trouble, quoted};
 use crate::prompt::{Secret, checked, secret_file, secret_stdin};
 use crate::words::{self, ask, troubles};
 use crate::{json, text};
@@ -50,7 +50,7 @@ fn register_refused(ctx: &Context, error: CallError, request: &control::Register
     let taken = matches!(&error, CallError::Refused(data) if data.code == Code::NAME_TAKEN);
     match ctx.refused(error) {
         End::Said(trouble) if taken => {
-            let (user, server) = (&request.user, &request.server);
+            let (user, server) = (quoted(&request.user), quoted(&request.server));
             trouble.next(format!("login {user} --server {server}")).into()
         }
         end => end,

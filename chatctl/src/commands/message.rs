@@ -7,7 +7,7 @@ use super::Context;
 use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
-use crate::output::{End, Form, Shown};
+use crate::output::{End, Form, Shown, quoted};
 use crate::text::Source;
 use crate::time::iso;
 use crate::words::{self, refusals, troubles};
@@ -34,7 +34,7 @@ pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> 
         reply: args.reply,
         urgent: args.urgent,
     };
-    let retry = format!("message {} --id {key} ...", Shown::line(&request.to));
+    let retry = format!("message {} --id {} ...", quoted(&request.to), quoted(&key));
     let sent = send(ctx, &request, &key, &retry).await?;
     match ctx.out.form {
         Form::Json => ctx.out.object("message", json::sent(&sent))?,
@@ -52,7 +52,7 @@ pub async fn broadcast(ctx: &mut Context, args: args::Broadcast) -> Result<(), E
     ctx.restart_clock();
     let profile = ctx.profile().await?;
     let request = control::Broadcast { profile, text, key: key.clone(), wait: args.wait, timeout_ms: ctx.timeout_ms() };
-    let sent = send(ctx, &request, &key, &format!("broadcast --id {key} ...")).await?;
+    let sent = send(ctx, &request, &key, &format!("broadcast --id {} ...", quoted(&key))).await?;
     match ctx.out.form {
         Form::Json => ctx.out.object("broadcast", json::broadcast(&sent))?,
         Form::Plain => ctx.out.row(&[&sent.id.0, &sent.audience.to_string(), sent.state.word()])?,
@@ -69,7 +69,8 @@ async fn send<C: Call<Reply = Sent>>(ctx: &mut Context, request: &C, key: &str, 
     let outcome = ctx.try_call(request).await?;
     ctx.underway.replace(None);
     outcome.map_err(|error| match error {
-        CallError::Broken(_) | CallError::Silent => troubles::outcome_unknown(retry, key).into(),
+        CallError::Broken(_) => troubles::outcome_unknown(Exit::NoDaemon, retry, key).into(),
+        CallError::Silent => troubles::outcome_unknown(Exit::TimedOut, retry, key).into(),
         error => ctx.refused(error),
     })
 }

@@ -6,7 +6,7 @@ use chat_proto::control::config::TrustQuestion;
 use chat_proto::limits;
 
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble};
+use crate::output::{Shown, Trouble, quoted};
 use crate::time::Clock;
 
 fn path(path: &Path) -> Shown {
@@ -55,10 +55,13 @@ pub fn broken(reason: &str) -> Trouble {
     Trouble::new("daemon_gone", Exit::NoDaemon, what).next("daemon status")
 }
 
-/// The connection ended with a message on the way: only the key makes a retry safe.
-pub fn outcome_unknown(retry: &str, key: &str) -> Trouble {
-    let what = "the connection to chatd ended before its answer; whether the message was kept is not known.";
-    let mut trouble = Trouble::new("outcome_unknown", Exit::NoDaemon, what).next(retry);
+/// The conversation ended with a message on the way: only the key makes a retry safe.
+pub fn outcome_unknown(exit: Exit, retry: &str, key: &str) -> Trouble {
+    let what = match exit {
+        Exit::TimedOut => "chatd did not answer in time; whether the message was kept is not known.",
+        _ => "the connection to chatd ended before its answer; whether the message was kept is not known.",
+    };
+    let mut trouble = Trouble::new("outcome_unknown", exit, what).next(retry);
     trouble.add("key", key.to_owned());
     trouble
 }
@@ -198,7 +201,8 @@ pub fn interrupted(key: Option<&str>) -> Trouble {
         None => Trouble::new("interrupted", Exit::Interrupted, ""),
         Some(key) => {
             let what = format!("interrupted; the message with id {} stays as it is.", Shown::line(key));
-            let mut trouble = Trouble::new("interrupted", Exit::Interrupted, what).next(format!("show {key}"));
+            let mut trouble =
+                Trouble::new("interrupted", Exit::Interrupted, what).next(format!("show {}", quoted(key)));
             trouble.add("key", key.to_owned());
             trouble
         }

@@ -20,6 +20,8 @@ pub enum Answer {
     Refuse(Value),
     /// Nothing: it hangs up.
     HangUp,
+    /// Nothing at all.
+    Silence,
 }
 
 type Script = dyn Fn(&str, &Value) -> Answer + Send + Sync;
@@ -92,6 +94,15 @@ impl Home {
         self.calls.lock().expect("no test panics with it").clone()
     }
 
+    /// Waits until the daemon was asked for `method`.
+    pub fn until_asked(&self, method: &str) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !self.calls().iter().any(|(name, _)| name == method) {
+            assert!(std::time::Instant::now() < end, "{method} was never asked");
+            std::thread::yield_now();
+        }
+    }
+
     /// The parameters of the only call of this method.
     pub fn call(&self, method: &str) -> Value {
         let mut found: Vec<_> = self.calls().into_iter().filter(|(name, _)| name == method).collect();
@@ -127,7 +138,7 @@ impl Home {
 }
 
 impl Ran {
-    fn of(output: std::process::Output) -> Ran {
+    pub fn of(output: std::process::Output) -> Ran {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("chatctl prints UTF-8");
         Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
@@ -215,6 +226,7 @@ fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
             }
             false
         }
+        Answer::Silence => true,
         Answer::HangUp => false,
     }
 }

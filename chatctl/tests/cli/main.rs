@@ -8,3 +8,4 @@ mod fake;
 mod message;
 mod people;
 mod read;
+mod terminal;

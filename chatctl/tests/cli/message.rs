@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fake::{AT, Answer, Home, message, sent};
+use crate::fake::{AT, Answer, Home, Ran, message, sent};
 
 #[test]
 fn a_message_is_sent_with_a_key() {
@@ -146,4 +146,27 @@ fn show_and_outbox() {
     let ran = home.run(&["outbox"]);
     assert!(ran.out.contains("00m7 to bob: failed ") && ran.out.contains("hi..."), "{}", ran.out);
     assert_eq!(home.run(&["--json", "outbox"]).json()["items"][0]["code"], "recipient_blocked");
+}
+
+#[test]
+fn ctrl_c_in_a_wait_names_the_message_and_leaves_it() {
+    let home = Home::with(|_, _| Answer::Silence);
+    let mut command = home.command(&["message", "bob", "hi", "--id", "build-7", "--wait", "read", "--timeout", "10m"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("chatctl runs");
+    home.until_asked("message");
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our child");
+    Ran::of(child.wait_with_output().expect("it ends")).complains(
+        130,
+        "chatctl: interrupted; the message with id build-7 stays as it is.\n  next: chatctl show build-7\n",
+    );
+}
+
+#[test]
+fn a_silent_daemon_is_9() {
+    let home = Home::with(|_, _| Answer::Silence);
+    let ran = home.run(&["--timeout", "50ms", "message", "bob", "hi", "--id", "k"]);
+    assert_eq!(ran.code, 9);
+    assert!(ran.err.contains("whether the message was kept is not known") && ran.err.contains("--id k"), "{}", ran.err);
 }

@@ -1,0 +1,127 @@
+//! Prompts on a terminal of their own: keys, passwords, yes and no.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
+
+use crate::fake::{Answer, Home, account};
+
+const FP: &str = "sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c";
+
+/// Questions whose answers are not echoed.
+const SECRETS: &[&str] = &["Password:", "Again:"];
+
+/// Runs chatctl on a terminal; types each answer once its question has been seen. What the terminal showed, and the exit.
+fn talk(home: &Home, args: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("our terminal");
+    let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("ASCII");
+    let slave = File::options().read(true).write(true).open(name).expect("the other end");
+    let handle = || Stdio::from(slave.try_clone().expect("one more handle"));
+    // setsid gives chatctl the terminal as its own, so that /dev/tty is it.
+    let mut command = Command::new("/usr/bin/setsid");
+    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_chatctl"), "--no-autostart"]).args(args);
+    command.env_clear().env("CHAT_HOME", home.path()).env("TZ", "UTC").env("TERM", "xterm");
+    let mut child = command.stdin(handle()).stdout(handle()).stderr(handle()).spawn().expect("chatctl runs");
+    drop((slave, command));
+    let mut terminal = File::from(master);
+    let mut shown = String::new();
+    for (question, answer) in dialogue {
+        until_shown(&mut terminal, &mut shown, question);
+        if SECRETS.contains(question) {
+            until_silent(&terminal);
+        }
+        writeln!(terminal, "{answer}").expect("typed");
+    }
+    let code = child.wait().expect("it ends").code().unwrap_or(-1);
+    // The end of a terminal without another side reads as an error.
+    while let Some(more) = some(&mut terminal) {
+        shown.push_str(&more);
+    }
+    (code, shown)
+}
+
+fn until_shown(terminal: &mut File, shown: &mut String, question: &str) {
+    let from = shown.len();
+    while !shown[from..].contains(question) {
+        let more = some(terminal).unwrap_or_else(|| panic!("{question:?} was not asked: {shown}"));
+        shown.push_str(&more);
+    }
+}
+
+/// The question is printed just before the echo is off; nobody types that fast, save this test.
+fn until_silent(terminal: &File) {
+    let echoes = || {
+        let modes = rustix::termios::tcgetattr(terminal).expect("a terminal").local_modes;
+        modes.contains(rustix::termios::LocalModes::ECHO)
+    };
+    while echoes() {
+        std::thread::yield_now();
+    }
+}
+
+fn some(terminal: &mut File) -> Option<String> {
+    let mut bytes = [0; 4096];
+    let count = terminal.read(&mut bytes).ok().filter(|count| *count > 0)?;
+    Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+}
+
+fn strange_server(answer: serde_json::Value) -> Home {
+    Home::with(move |method, params| {
+        let trusted = params["trust"] == FP;
+        match (method, trusted, params["password"].as_str()) {
+            ("login" | "register", false, _) => Answer::Refuse(json!({"code": "trust_unknown",
+                "trust": {"server": "localhost:7443", "fingerprint": FP, "certificate": "self-signed"}})),
+            ("login" | "register", true, Some("wise@!man")) => Answer::Ok(answer.clone()),
+            _ => Answer::Refuse(json!({"code": "wrong_credentials"})),
+        }
+    })
+}
+
+#[test]
+fn login_asks_for_the_key_and_then_for_the_password() {
+    let home = strange_server(account());
+    let (code, shown) = talk(&home, &["login"], &[("Trust it? [y/N]", "y"), ("Password:", "wise@!man")]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("localhost:7443 is not known yet.") && shown.contains("Logged in as alice"), "{shown}");
+    assert!(!shown.contains("wise@!man"), "a password was echoed: {shown}");
+}
+
+#[test]
+fn register_asks_twice() {
+    let home = strange_server(account());
+    let secret = "wise@!man";
+    let args = ["register", "alice", "--server", "localhost"];
+    let (code, shown) = talk(&home, &args, &[("Password:", secret), ("Again:", secret), ("Trust it? [y/N]", "yes")]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("Registered alice"), "{shown}");
+    let (code, shown) = talk(&home, &args, &[("Password:", secret), ("Again:", "other")]);
+    assert_eq!(code, 15, "{shown}");
+}
+
+#[test]
+fn no_is_no_and_yes_answers_no_question_about_keys() {
+    let home = strange_server(account());
+    let (code, _) = talk(&home, &["--yes", "login"], &[("Trust it? [y/N]", "")]);
+    assert_eq!(code, 11);
+    let home = Home::answering("profile_remove", json!({}));
+    let (code, shown) = talk(&home, &["profile", "remove", "old"], &[("[y/N]", "n")]);
+    assert_eq!((code, home.calls().len()), (1, 0), "{shown}");
+}
+
+#[test]
+fn a_text_is_asked_for_in_one_line() {
+    let home = Home::answering("message", crate::fake::sent("accepted"));
+    let (code, shown) = talk(&home, &["message", "bob"], &[("Message to bob:", "hi there")]);
+    assert_eq!((code, &home.call("message")["text"]), (0, &json!("hi there")), "{shown}");
+}
+
+#[test]
+fn ctrl_c_at_a_prompt_is_130() {
+    let home = strange_server(account());
+    let (code, shown) = talk(&home, &["register", "alice", "--server", "localhost"], &[("Password:", "\u{3}")]);
+    assert_eq!(code, 130, "{shown}");
+}
