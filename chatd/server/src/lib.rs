@@ -1,3 +1,221 @@
 //! The chat server: accounts, inboxes, relaying.
+//!
+//! This file is the assembly: from a [`Config`] to a running server and to its end. The only place that names a backend.
+
+pub mod account;
+pub mod admin;
+pub mod audit;
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod gateway;
+pub mod keys;
 pub mod message;
+pub mod people;
+pub mod rate;
+pub mod source;
+mod start;
 pub mod store;
+mod sync;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use chat_process::notify::Supervisor;
+use chat_process::shutdown::Shutdown;
+use chat_proto::fault::Code;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+pub use config::Config;
+pub use start::StartError;
+
+use account::{Accounts, Hasher};
+use audit::Audit;
+use bus::Bus as _;
+use bus::local::LocalBus;
+use clock::Clock;
+use gateway::{Directory, Gateway, Strangers};
+use people::People;
+use store::sqlite::SqliteStore;
+use store::{Op, Store as _, StoreError, User};
+
+/// How long sessions get for their last words at a shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A server that listens.
+pub struct Server {
+    gateway: Arc<Gateway<SqliteStore>>,
+    addresses: Vec<SocketAddr>,
+    config: Config,
+    // Held for the subscription of the gateway: one node hints to nobody, its own sessions are woken by the store.
+    _bus: LocalBus,
+}
+
+impl Server {
+    /// Opens the store, listens, and serves until `shutdown` begins. Must be called within a runtime.
+    pub async fn start(config: Config, shutdown: Shutdown, supervisor: Supervisor) -> Result<Server, StartError> {
+        let keys = start::keys(&config)?;
+        let tls = start::tls(&config)?;
+        let clock = Clock::start();
+        let people = Arc::new(People::default());
+        let directory = Arc::new(Directory::new(Arc::clone(&people)));
+        let hasher = Hasher::new(keys.pepper)?;
+        let store = open_store(&config, Arc::clone(&directory) as _, clock)?;
+        let accounts = Accounts::open(Arc::clone(&store), clock, start::accounts(&config), hasher, keys.lockout).await;
+        let listeners = listen(&config)?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let gateway = Arc::new(Gateway {
+            store,
+            directory: Arc::clone(&directory),
+            accounts,
+            identity: keys.identity,
+            tls: RwLock::new(tls),
+            settings: start::settings(&config),
+            clock,
+            audit: Audit::new(clock, config.keys.log.addresses),
+            shutdown: shutdown.clone(),
+            strangers: Arc::new(Strangers::default()),
+            next_session: AtomicU64::new(1),
+        });
+        let bus = LocalBus::default();
+        let server = Server { gateway, addresses, config, _bus: bus };
+        server.begin(listeners, people, supervisor)?;
+        Ok(server)
+    }
+
+    /// Starts the tasks; all of them end when the shutdown begins.
+    fn begin(
+        &self,
+        listeners: Vec<TcpListener>,
+        people: Arc<People>,
+        supervisor: Supervisor,
+    ) -> Result<(), StartError> {
+        let gateway = &self.gateway;
+        let shutdown = &gateway.shutdown;
+        let admin = admin::socket::listen(&self.config.admin_socket)?;
+        until_shutdown(shutdown, admin::socket::serve(admin, Arc::clone(&gateway.store)));
+        let directory = Arc::clone(&gateway.directory);
+        if self.config.keys.presence.broadcast {
+            until_shutdown(shutdown, async move { people.run(&directory).await });
+        }
+        until_shutdown(shutdown, gateway::heed::<LocalBus>(Arc::clone(&gateway.directory), self._bus.subscribe()));
+        until_shutdown(shutdown, tick(Arc::clone(gateway), supervisor));
+        for listener in listeners {
+            shutdown.spawn(gateway::serve(Arc::clone(gateway), listener));
+        }
+        start::tell_addresses(&self.config, &self.addresses)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Resolves when the store cannot go on: the process must end.
+    pub async fn failed(&self) -> StoreError {
+        self.gateway.store.failed().await
+    }
+
+    /// Reads certificate and key anew; new connections get them. The old ones stay when the new ones are no good.
+    pub fn reload_certificates(&self) -> Result<(), StartError> {
+        *sync::write(&self.gateway.tls) = start::tls(&self.config)?;
+        Ok(())
+    }
+
+    /// One line about how things are.
+    pub fn summary(&self) -> String {
+        let (sessions, strangers) = (self.gateway.directory.count(), self.gateway.strangers.count());
+        format!("{sessions} sessions, {strangers} connections not logged in")
+    }
+
+    /// Tells every client, waits for what is on its way, and closes the store. Sessions stay open there: a restart
+    /// announces nobody who comes back in time.
+    pub async fn stop(self) {
+        let Server { gateway, config, .. } = self;
+        gateway.shutdown.begin();
+        gateway.directory.end_all(Code::SHUTTING_DOWN, true);
+        if !gateway.shutdown.finished(DRAIN).await {
+            tracing::warn!("some connections did not end in time");
+        }
+        gateway.accounts.shutdown().await;
+        close_store(&gateway.store).await;
+        start::forget_addresses(&config);
+    }
+}
+
+/// Runs a task until the shutdown begins.
+fn until_shutdown(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + 'static) {
+    let stopping = shutdown.clone();
+    shutdown.spawn(async move {
+        tokio::select! {
+            biased;
+            () = stopping.begun() => {}
+            () = task => {}
+        }
+    });
+}
+
+fn open_store(config: &Config, outlet: Arc<dyn store::Outlet>, clock: Clock) -> Result<Arc<SqliteStore>, StartError> {
+    let settings = start::store(config);
+    Ok(Arc::new(SqliteStore::open(&config.data, outlet, settings, clock.mono_ms(), clock.wall_ms())?))
+}
+
+async fn close_store(store: &SqliteStore) {
+    let (done, closed) = oneshot::channel();
+    store.submit(Op::Shutdown(done)).await;
+    // Ends without a word when the store failed before.
+    let _ = closed.await;
+}
+
+fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+    let listen = |address: &SocketAddr| {
+        chat_link::listen(*address).map_err(|error| StartError::Listen { address: *address, error })
+    };
+    config.listen.iter().map(listen).collect()
+}
+
+/// Once a second: time for the store and for locks; the supervisor hears of us while the writer makes progress.
+async fn tick(gateway: Arc<Gateway<SqliteStore>>, supervisor: Supervisor) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watchdog = supervisor.watchdog();
+    let (mut progress, mut told) = (0, Instant::now());
+    loop {
+        seconds.tick().await;
+        let (mono_ms, now_ms) = (gateway.clock.mono_ms(), gateway.clock.wall_ms());
+        gateway.store.submit(Op::Tick { mono_ms, now_ms }).await;
+        gateway.accounts.tick().await;
+        let now = gateway.store.progress();
+        if watchdog.is_some_and(|every| told.elapsed() + Duration::from_secs(1) >= every) && now != progress {
+            supervisor.alive();
+            (progress, told) = (now, Instant::now());
+        }
+    }
+}
+
+/// Makes an empty store, or brings an old one up to date, and closes it again.
+pub async fn prepare_store(config: &Config) -> Result<(), StartError> {
+    let store = offline_store(config)?;
+    close_store(&store).await;
+    Ok(())
+}
+
+/// All accounts of a server that does not run.
+pub async fn offline_users(config: &Config) -> Result<Vec<User>, StartError> {
+    let store = offline_store(config)?;
+    let (answer, users) = oneshot::channel();
+    store.query(store::Query::Users(answer));
+    let users = users.await.unwrap_or_default();
+    close_store(&store).await;
+    Ok(users)
+}
+
+fn offline_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
+    open_store(config, Arc::new(Directory::new(Arc::default())), Clock::start())
+}

@@ -1,2 +1,199 @@
-//! Placeholder.
-fn main() {}
+//! The program `chat-server`: arguments, order of birth, exit codes. What it does is in the library.
+
+mod args;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use chat_process::config::ConfigError;
+use chat_process::logging::{self, Log, Target};
+use chat_process::notify::Supervisor;
+use chat_process::runtime::{self, Threads};
+use chat_process::shutdown::{self, Event, Shutdown, Signals};
+use chat_process::{exit, harden};
+use chat_server::admin::{init, user};
+use chat_server::config::{self, Config, Format, Layout, Level};
+use chat_server::{Server, StartError, keys};
+use clap::Parser as _;
+use tracing::level_filters::LevelFilter;
+
+use args::{Args, CertVerb, CheckVerb, Init, Run, UserVerb, Verb};
+
+fn main() -> ExitCode {
+    harden::harden();
+    chat_link::install_provider();
+    let args = Args::parse();
+    match act(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("chat-server: {error:#}");
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn act(args: &Args) -> anyhow::Result<ExitCode> {
+    let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
+    match &args.verb {
+        Verb::Init(wanted) => make(args, &layout, wanted),
+        Verb::Run(wanted) => run(&layout, wanted),
+        Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(&layout)?),
+        Verb::Check(CheckVerb::Config) => Ok(check(&layout)),
+        Verb::User(UserVerb::List) => users(args, &load(&layout)?),
+    }
+}
+
+fn load(layout: &Layout) -> Result<Config, ConfigError> {
+    config::load(layout, &host_name())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode> {
+    let host_name = host_name();
+    let wanted =
+        init::Wanted { layout, name: wanted.name.as_deref(), host_name: &host_name, self_signed: wanted.self_signed };
+    let print = runtime::build(Threads::One, "chat-server")?.block_on(init::init(&wanted))?;
+    let file = layout.config.display();
+    if args.json {
+        let done = serde_json::json!({ "v": 1, "type": "init", "config": file.to_string(), "fingerprint": print });
+        return say(&format!("{done}"));
+    }
+    let how = args.dir.as_ref().map_or_else(String::new, |dir| format!(" --dir {}", dir.display()));
+    let first = if wanted.self_signed { "" } else { "put certificate and key where the config says, then: " };
+    say(&format!("config {file}, server key {print}\nnext: {first}chat-server{how} run"))
+}
+
+fn fingerprint(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    let print = keys::load(&config.data)?.identity.id().fingerprint();
+    if args.json {
+        return say(&serde_json::json!({ "v": 1, "type": "fingerprint", "fingerprint": print }).to_string());
+    }
+    say(&print.to_string())
+}
+
+/// Findings are the result, so they go to stdout; 14 says that there are errors.
+fn check(layout: &Layout) -> ExitCode {
+    const ERRORS: u8 = 14;
+    let (line, code) = match load(layout) {
+        Ok(_) => ("ok config".to_owned(), exit::OK),
+        Err(error) => (format!("ERROR config: {error}"), ERRORS),
+    };
+    let said = say(&line);
+    if said.is_ok() { ExitCode::from(code) } else { ExitCode::from(exit::IO) }
+}
+
+fn users(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    let rows = runtime::build(Threads::One, "chat-server")?.block_on(user::list(config))?;
+    if args.json {
+        return say(&user::json(&rows).to_string());
+    }
+    let mut out = Vec::new();
+    user::print(&rows, &mut out)?;
+    say(String::from_utf8_lossy(&out).trim_end())
+}
+
+/// A result, on stdout. Nobody who listens any more is no error.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn run(layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
+    let mut config = load(layout)?;
+    if !wanted.listen.is_empty() {
+        config.listen.clone_from(&wanted.listen);
+    }
+    let _logging = logging::start(log(&config))?;
+    let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
+    chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
+    runtime::build(Threads::Cores, "chat-server")?.block_on(serve(config, supervisor))
+}
+
+fn log(config: &Config) -> Log {
+    let level = match config.keys.log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let journal = match config.keys.log.format {
+        Format::Auto => std::env::var_os("JOURNAL_STREAM").is_some(),
+        Format::Text => false,
+        Format::Journal => true,
+    };
+    Log { level, target: Target::Stderr { journal }, clock: SystemTime::now }
+}
+
+/// From the first listener to the last word.
+async fn serve(config: Config, supervisor: Supervisor) -> anyhow::Result<ExitCode> {
+    let shutdown = Shutdown::new();
+    let mut signals = shutdown::signals(&shutdown)?;
+    let server = Server::start(config, shutdown, supervisor).await?;
+    for address in server.addresses() {
+        say(&format!("listening on {address}"))?;
+    }
+    supervisor.ready();
+    let failed = tokio::select! {
+        () = obey(&mut signals, &server, supervisor) => None,
+        error = server.failed() => Some(error),
+    };
+    if let Some(error) = failed {
+        // The next start looks at what is on the disk; nothing that is in memory may be believed (E2).
+        tracing::error!(%error, "the store failed; the server ends");
+        return Err(StartError::from(error).into());
+    }
+    supervisor.stopping();
+    tokio::select! {
+        () = server.stop() => {}
+        () = hurried(&mut signals) => tracing::warn!("ended at once"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Follows the signals until one says stop.
+async fn obey(signals: &mut Signals, server: &Server, supervisor: Supervisor) {
+    loop {
+        match signals.next().await {
+            Event::Stop | Event::StopNow => return,
+            Event::State => tracing::info!("{}", server.summary()),
+            Event::Reload => {
+                supervisor.reloading();
+                match server.reload_certificates() {
+                    Ok(()) => tracing::info!("certificate and key were read anew; other settings need a restart"),
+                    Err(error) => tracing::error!(%error, "the old certificate stays"),
+                }
+                supervisor.ready();
+            }
+        }
+    }
+}
+
+async fn hurried(signals: &mut Signals) {
+    while signals.next().await != Event::StopNow {}
+}
+
+/// Which code a failure ends with.
+fn code_of(error: &anyhow::Error) -> u8 {
+    use chat_server::files::FileError;
+    if let Some(start) = error.downcast_ref::<StartError>() {
+        return start.exit();
+    }
+    if error.downcast_ref::<ConfigError>().is_some() {
+        return exit::CONFIG;
+    }
+    if let Some(FileError::Exists(_)) = error.downcast_ref::<FileError>() {
+        return exit::CANNOT_CREATE;
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return if error.kind() == io::ErrorKind::PermissionDenied { exit::PERMISSION } else { exit::OS };
+    }
+    exit::CANNOT_CREATE
+}

@@ -1,0 +1,213 @@
+//! The configuration as it is meant: paths resolved, values checked. `main` loads it, the assembly takes it apart.
+//!
+//! Two layers (house rule 8): [`written`] is what the file says, this is what the server does with it.
+
+pub mod template;
+pub mod values;
+pub mod written;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chat_process::config::{ConfigError, load_layers};
+use chat_proto::limits;
+
+pub use values::{Addresses, Devices, Format, Idle, Level, LockoutBy, Registration};
+pub use written::Written;
+
+/// The port of chat-server.
+pub const PORT: u16 = 7443;
+
+/// Where everything is, before the configuration says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The configuration file; relative paths in it start at its directory.
+    pub config: PathBuf,
+    /// The database and the server's key.
+    pub data: PathBuf,
+    /// Certificate and its key.
+    pub tls: PathBuf,
+    /// Sockets and what changes with every start.
+    pub run: PathBuf,
+    /// Backups.
+    pub backup: PathBuf,
+    /// Whether it is all under one directory (`--dir`).
+    pub own: bool,
+}
+
+impl Layout {
+    /// The system's places, or everything under `dir`; `config` names another configuration file.
+    pub fn new(dir: Option<&Path>, config: Option<&Path>) -> Layout {
+        let mut layout = match dir {
+            Some(dir) => Layout {
+                config: dir.join("chat-server.toml"),
+                data: dir.join("data"),
+                tls: dir.join("tls"),
+                run: dir.join("run"),
+                backup: dir.join("backups"),
+                own: true,
+            },
+            None => Layout {
+                config: "/etc/chat-server/chat-server.toml".into(),
+                data: "/var/lib/chat-server".into(),
+                tls: "/etc/chat-server/tls".into(),
+                run: "/run/chat-server".into(),
+                backup: "/var/backups/chat-server".into(),
+                own: false,
+            },
+        };
+        if let Some(config) = config {
+            layout.config = config.to_owned();
+        }
+        layout
+    }
+}
+
+/// What the server is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// The server's name for people.
+    pub name: String,
+    /// The certificate chain in PEM.
+    pub cert: PathBuf,
+    /// Its key in PEM.
+    pub key: PathBuf,
+    /// Database and server key.
+    pub data: PathBuf,
+    /// The admin socket.
+    pub admin_socket: PathBuf,
+    /// Sockets and what changes with every start.
+    pub run: PathBuf,
+    /// Everything that needs no other form than the written one.
+    pub keys: Written,
+}
+
+/// Loads the file and its drop-ins (`chat-server.d/*.toml` beside it, in the order of their names, later ones win).
+pub fn load(layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
+    let keys: Written = load_layers(&files(&layout.config)?)?;
+    mean(keys, layout, host_name)
+}
+
+fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = vec![main.to_owned()];
+    let folder = main.with_extension("d");
+    let unreadable = |error: std::io::Error| wrong(&folder, None, format!("cannot be read: {error}"));
+    match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        Err(error) => return Err(unreadable(error)),
+        Ok(entries) => {
+            for entry in entries {
+                let path = entry.map_err(unreadable)?.path();
+                if path.extension().is_some_and(|ending| ending == "toml") {
+                    files.push(path);
+                }
+            }
+        }
+    }
+    files[1..].sort();
+    Ok(files)
+}
+
+/// From words to meaning.
+fn mean(keys: Written, layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
+    check(&keys).map_err(|(key, problem)| wrong(&layout.config, Some(key), problem))?;
+    let base = layout.config.parent().unwrap_or(Path::new("")).to_owned();
+    let place = |written: &Option<PathBuf>, usual: PathBuf| written.as_ref().map_or(usual, |path| base.join(path));
+    let name = if keys.name.is_empty() { host_name.to_owned() } else { keys.name.clone() };
+    Ok(Config {
+        listen: keys.listen.iter().map(|listen| listen.0).collect(),
+        name,
+        cert: place(&keys.tls.cert, layout.tls.join("fullchain.pem")),
+        key: place(&keys.tls.key, layout.tls.join("privkey.pem")),
+        data: place(&keys.storage.dir, layout.data.clone()),
+        admin_socket: place(&keys.admin.socket, layout.run.join("admin.sock")),
+        run: layout.run.clone(),
+        keys,
+    })
+}
+
+/// What no single value shows: the key and what is wrong with it.
+fn check(keys: &Written) -> Result<(), (&'static str, String)> {
+    let within = |key, value: u64, least: u64, most: u64| {
+        if (least..=most).contains(&value) {
+            Ok(())
+        } else {
+            Err((key, format!("{value} is not between {least} and {most}")))
+        }
+    };
+    if keys.listen.is_empty() {
+        return Err(("listen", "names no address".into()));
+    }
+    within("sessions.devices_per_user", keys.sessions.devices_per_user.into(), 1, limits::DEVICES_MAX as u64)?;
+    within("messages.max_size", keys.messages.max_size.0, 1, limits::TEXT_MAX as u64)?;
+    within("messages.offline_max_per_user", keys.messages.offline_max_per_user, 1, u64::from(u32::MAX))?;
+    within("auth.lockout_duration", keys.auth.lockout_duration.0.as_secs(), 1, 86_400)?;
+    within("limits.connections", keys.limits.connections.into(), 0, 1_000_000)?;
+    within("sessions.idle_after", keys.sessions.idle_after.0.as_secs(), 1, 365 * 86_400)?;
+    within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;
+    Ok(())
+}
+
+fn wrong(file: &Path, key: Option<&str>, problem: String) -> ConfigError {
+    ConfigError { file: file.to_owned(), place: None, key: key.map(str::to_owned), problem, suggestion: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout::new(Some(Path::new("/d")), None)
+    }
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        mean(chat_process::config::parse(text, Path::new("c.toml"))?, &layout(), "host")
+    }
+
+    #[test]
+    fn an_empty_file_is_good() {
+        let config = read("").unwrap();
+        assert_eq!(config.name, "host");
+        assert_eq!(config.listen, ["[::]:7443".parse().unwrap()]);
+        assert_eq!(config.data, Path::new("/d/data"));
+        assert_eq!(config.admin_socket, Path::new("/d/run/admin.sock"));
+    }
+
+    #[test]
+    fn what_init_writes_is_good_and_means_the_defaults() {
+        for own in [true, false] {
+            let layout = Layout::new(own.then_some(Path::new("/d")), None);
+            let text = template::text(&layout, "chat.example.org", None);
+            let keys: Written = chat_process::config::parse(&text, Path::new("c.toml")).unwrap();
+            assert_eq!(text.matches("\n#").count(), text.matches(" = ").count() + 1, "one comment a key, and a head");
+            let (meant, usual) =
+                (mean(keys, &layout, "host").unwrap(), mean(Written::default(), &layout, "host").unwrap());
+            assert_eq!(meant.name, "chat.example.org");
+            let alike = |config: Config| {
+                let mut keys = config.keys;
+                keys.name.clear();
+                (keys.tls.cert, keys.tls.key, keys.storage.dir, keys.admin.socket, keys.backup.dir) =
+                    Default::default();
+                format!("{:?}{:?}{:?}{:?}{:?}", config.cert, config.key, config.data, config.admin_socket, keys)
+            };
+            assert_eq!(alike(meant), alike(usual));
+        }
+    }
+
+    #[test]
+    fn mistakes_name_line_and_key() {
+        let says = |text: &str| read(text).unwrap_err().to_string();
+        assert_eq!(
+            says("[sessions]\nidle_after = \"30 min\""),
+            "c.toml:2:14: sessions.idle_after: \"30 min\" is not a time such as \"90s\", \"30m\", \"2h\" or \"3d\""
+        );
+        assert!(says("[limits]\nconection = 3").contains("did you mean \"connections\""));
+        assert!(says("listen = [\"localhost\"]").contains("an address with a port"));
+        assert!(
+            says("[messages]\nmax_size = \"65KiB\"").contains("messages.max_size: 66560 is not between 1 and 65536")
+        );
+        assert!(says("listen = []").contains("listen: names no address"));
+    }
+}

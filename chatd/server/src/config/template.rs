@@ -1,0 +1,81 @@
+//! The configuration that `init` writes: every key on a line of its own, with what it means.
+
+use std::fmt::Write as _;
+
+use super::{Layout, Written};
+
+/// The text. `listen` replaces the usual address.
+pub fn text(layout: &Layout, name: &str, listen: Option<&str>) -> String {
+    let keys = Written::default();
+    let mut out = String::from(
+        "# chat-server.toml: what is not here, or commented out, has the value shown. Unknown keys are errors.\n\
+         # Times: 90s 15m 2h 3d. Sizes: 64KiB 256MiB 1GiB. Relative paths start at the directory of this file.\n",
+    );
+    let mut key = |comment: &str, line: String| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\n# {comment}\n{line}\n");
+    };
+    let listen =
+        listen.map_or_else(|| keys.listen.iter().map(|l| format!("\"{}\"", l.0)).collect(), |l| format!("\"{l}\""));
+    key("Addresses to listen on, TLS only (needs restart).", format!("listen = [{listen}]"));
+    key("Shown to users and used in certificates; \"\" = host name.", format!("name = \"{name}\""));
+    for (comment, line) in tables(layout) {
+        key(comment, line);
+    }
+    out
+}
+
+/// Paths as they are written: relative under `--dir`, so that the directory can move.
+fn path(layout: &Layout, own: &str, system: &std::path::Path) -> String {
+    if layout.own { format!("\"{own}\"") } else { format!("\"{}\"", system.display()) }
+}
+
+fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
+    let cert = path(layout, "tls/fullchain.pem", &layout.tls.join("fullchain.pem"));
+    let key = path(layout, "tls/privkey.pem", &layout.tls.join("privkey.pem"));
+    let data = path(layout, "data", &layout.data);
+    let socket = path(layout, "run/admin.sock", &layout.run.join("admin.sock"));
+    let backups = path(layout, "backups", &layout.backup);
+    let line = str::to_owned;
+    vec![
+        ("Certificate chain in PEM, the server's own first.", format!("[tls]\ncert = {cert}")),
+        ("Its private key in PEM; not readable for others.", format!("key = {key}")),
+        ("How often the two files are looked at.", line("reload_check = \"60s\"")),
+        ("Who may make an account: open, invite, closed.", line("[registration]\nmode = \"open\"")),
+        ("Wrong passwords in a row before a lock; 0 = never.", line("[auth]\nlockout_after = 3")),
+        ("The first lock; repeated ones double, up to 15 minutes.", line("lockout_duration = \"60s\"")),
+        ("What a lock belongs to: source (name and source), account.", line("lockout_by = \"source\"")),
+        ("Another device of an account that logs in: many, replace, refuse.", line("[sessions]\npolicy = \"many\"")),
+        ("Devices of one account, 1 to 8.", line("devices_per_user = 8")),
+        ("Without activity a session is: away, logout.", line("idle = \"away\"")),
+        ("After this long.", line("idle_after = \"30m\"")),
+        ("A lost connection is announced after this long.", line("grace = \"10s\"")),
+        ("Largest text, up to 64KiB.", line("[messages]\nmax_size = \"64KiB\"")),
+        ("How long a message waits for somebody who is away.", line("offline_keep = \"90d\"")),
+        ("How many messages wait for one account.", line("offline_max_per_user = 10000")),
+        ("Announce who comes and goes.", line("[presence]\nbroadcast = true")),
+        ("How far whoelsesince reaches, across restarts.", line("seen_keep = \"30d\"")),
+        ("Broker private sessions.", line("[private]\nallow = true")),
+        ("Where the relay for private sessions listens; \"\" = off.", line("relay_listen = \"\"")),
+        ("How long a private request stays open.", line("request_ttl = \"2m\"")),
+        ("Messages a second of one account; 0 = no limit, here and below.", line("[limits]\nmessages_per_second = 10")),
+        ("Messages at once of one account.", line("message_burst = 20")),
+        ("Broadcasts a minute of one account.", line("broadcasts_per_minute = 4")),
+        (
+            "Password logins a minute from one address; logins by device key never count.",
+            line("password_logins_per_minute_per_source = 10"),
+        ),
+        ("New accounts an hour from one address.", line("new_accounts_per_hour_per_source = 20")),
+        ("Messages an hour of one account to names that do not exist.", line("unknown_recipients_per_hour = 20")),
+        ("Connections in all (needs restart).", line("connections = 10000")),
+        ("Database and server key (needs restart).", format!("[storage]\ndir = {data}")),
+        ("Free space to keep: this, or 5 % if that is more; \"0\" = none.", line("reserve = \"256MiB\"")),
+        ("Socket for live verbs (needs restart).", format!("[admin]\nsocket = {socket}")),
+        ("Health and metrics over HTTP, e.g. \"127.0.0.1:7480\"; \"\" = off.", line("http = \"\"")),
+        ("error, warn, info, debug, trace; never message text.", line("[log]\nlevel = \"info\"")),
+        ("auto (journal under systemd), text, journal.", line("format = \"auto\"")),
+        ("Addresses of clients in the log: full, none.", line("addresses = \"full\"")),
+        ("Where backups go.", format!("[backup]\ndir = {backups}")),
+        ("Warn when the last backup is older.", line("warn_age = \"48h\"")),
+    ]
+}

@@ -1,0 +1,208 @@
+//! Values of the configuration that are written as text and meant as something else; errors come while the file is read,
+//! so that they name file, line and key.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// A length of time: `90s`, `15m`, `2h`, `3d`; a bare number is seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait(pub Duration);
+
+/// A number of bytes: `64KiB`, `256MiB`; a bare number is bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// An address and port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub SocketAddr);
+
+impl Wait {
+    /// So many whole seconds.
+    pub const fn secs(seconds: u64) -> Wait {
+        Wait(Duration::from_secs(seconds))
+    }
+
+    fn parse(text: &str) -> Option<Wait> {
+        let (number, unit) = split(text)?;
+        let seconds = match unit {
+            "" | "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        number.checked_mul(seconds).map(Wait::secs)
+    }
+}
+
+impl Size {
+    fn parse(text: &str) -> Option<Size> {
+        let (number, unit) = split(text)?;
+        let bytes = match unit {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        number.checked_mul(bytes).map(Size)
+    }
+}
+
+/// Digits, and the unit right behind them.
+fn split(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    Some((digits.parse().ok()?, unit))
+}
+
+/// Reads a text, or a bare number where one makes sense.
+struct Text<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", self.expected)))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Wait, D::Error> {
+        from.deserialize_any(Text { expected: "a time such as \"90s\", \"30m\", \"2h\" or \"3d\"", parse: Wait::parse })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        from.deserialize_any(Text { expected: "a size such as \"64KiB\" or \"256MiB\"", parse: Size::parse })
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Listen, D::Error> {
+        let parse = |text: &str| text.parse().ok().map(Listen);
+        from.deserialize_any(Text {
+            expected: "an address with a port such as \"[::]:7443\" or \"127.0.0.1:7443\"",
+            parse,
+        })
+    }
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Who has an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// What a lock of wrong passwords belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockoutBy {
+    /// Name and source: a stranger cannot lock the owner out.
+    #[default]
+    Source,
+    /// The name, from every address (classic).
+    Account,
+}
+
+/// What happens to a session without activity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Idle {
+    /// It is shown as away.
+    #[default]
+    Away,
+    /// It is logged out (classic).
+    Logout,
+}
+
+/// What happens to another device's session when an account logs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Devices {
+    /// Devices live beside each other.
+    #[default]
+    Many,
+    /// The new one ends the old ones.
+    Replace,
+    /// A live old one refuses the new one (classic).
+    Refuse,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the usual levels")]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// The journal's under systemd, plain text elsewhere.
+    #[default]
+    Auto,
+    /// Plain text.
+    Text,
+    /// The journal's.
+    Journal,
+}
+
+/// Whether addresses of clients are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Addresses {
+    /// As they are.
+    #[default]
+    Full,
+    /// Not at all.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(Wait::parse("30m"), Some(Wait::secs(1800)));
+        assert_eq!(Wait::parse("90"), Some(Wait::secs(90)));
+        assert_eq!(Wait::parse("30 min"), None);
+        assert_eq!(Wait::parse("-1s"), None);
+        assert_eq!(Size::parse("64KiB"), Some(Size(65_536)));
+        assert_eq!(Size::parse("0"), Some(Size(0)));
+        assert_eq!(Size::parse("64kb"), None);
+        assert_eq!(Size::parse("99999999999999999999"), None);
+        assert_eq!(Size::parse("99999999999999GiB"), None);
+    }
+}

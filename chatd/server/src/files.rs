@@ -1,0 +1,92 @@
+//! Files of the server that others must not read, or that must not be there yet: its key, its certificate, its configuration.
+//! Used by `init` and by the assembly.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Bytes of a key or certificate file: a hundred times what any has.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// A file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A secret that others may read (S49).
+    #[error("{}: others may read it; chmod 600 it first", .0.display())]
+    Exposed(PathBuf),
+    /// What is to be made is there already.
+    #[error("{} is there already; nothing was changed", .0.display())]
+    Exists(PathBuf),
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
+    move |error| match error.kind() {
+        io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
+        _ => FileError::Io { path: path.to_owned(), error },
+    }
+}
+
+/// Reads a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_open(File::open(path).map_err(io_error(path))?).map_err(io_error(path))
+}
+
+/// Reads a secret; one that others may read is none.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = File::open(path).map_err(io_error(path))?;
+    let mode = file.metadata().map_err(io_error(path))?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(FileError::Exposed(path.to_owned()));
+    }
+    read_open(file).map(Zeroizing::new).map_err(io_error(path))
+}
+
+fn read_open(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a new file, on disk when this returns; `mode` holds from its first moment.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(io_error(path))
+}
+
+/// Makes a directory and those above it; `mode` is that of the last one.
+pub fn make_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        write_new(&path, b"secret", 0o600).unwrap();
+        assert_eq!(read_secret(&path).unwrap().as_slice(), b"secret");
+        assert!(matches!(write_new(&path, b"other", 0o600), Err(FileError::Exists(_))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read_secret(&path), Err(FileError::Exposed(_))));
+        assert_eq!(read(&path).unwrap(), b"secret");
+    }
+}

@@ -1,0 +1,163 @@
+//! The gateway: everything between the network and the store. Owns the listener loop, who may be here at all, and what every
+//! connection shares. Started by the assembly, once per listener.
+
+mod directory;
+mod handshake;
+mod mailbox;
+mod session;
+mod strangers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use chat_link::ServerIdentity;
+use chat_process::shutdown::Shutdown;
+use chat_proto::bus::Hint;
+use tokio::net::{TcpListener, TcpStream};
+
+pub use directory::Directory;
+pub use mailbox::Mailbox;
+pub use strangers::Strangers;
+
+use crate::account::Accounts;
+use crate::audit::Audit;
+use crate::bus::{Bus, Heard, Subscription};
+use crate::clock::Clock;
+use crate::config::Idle;
+use crate::rate::Rate;
+use crate::source::Source;
+use crate::store::{Policy, SessionNo, Store};
+use crate::sync::read;
+
+/// Waits between two tries to accept when the system has no descriptors or memory (S7).
+const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How sessions behave, from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server's name for people.
+    pub name: String,
+    /// Other devices of an account that logs in.
+    pub policy: Policy,
+    /// What happens without activity, and after how long.
+    pub idle: Idle,
+    /// See [`Settings::idle`].
+    pub idle_after: Duration,
+    /// A lost link is announced after this.
+    pub grace_ms: u64,
+    /// Sends of one account.
+    pub sending: Rate,
+    /// Connections in all, strangers included.
+    pub connections: usize,
+}
+
+/// What all connections share.
+pub struct Gateway<S: Store> {
+    /// The store.
+    pub store: Arc<S>,
+    /// Who is here.
+    pub directory: Arc<Directory>,
+    /// Who may be.
+    pub accounts: Accounts<S>,
+    /// The server's long-term key.
+    pub identity: ServerIdentity,
+    /// Certificate and key; replaced when the files are read anew.
+    pub tls: RwLock<Arc<rustls::ServerConfig>>,
+    /// How sessions behave.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// The audit log.
+    pub audit: Audit,
+    /// The stop signal and the tasks that heed it.
+    pub shutdown: Shutdown,
+    /// Those who are not logged in.
+    pub strangers: Arc<Strangers>,
+    /// The number of the next session.
+    pub next_session: AtomicU64,
+}
+
+impl<S: Store> Gateway<S> {
+    /// A number for a session; never given twice in this process.
+    fn number(&self) -> SessionNo {
+        SessionNo(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether another connection would leave too few descriptors for those who are logged in.
+    fn is_full(&self) -> bool {
+        self.directory.count() + self.strangers.count() >= self.settings.connections
+    }
+
+    fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let source = Source::of(peer.ip());
+        if self.is_full() {
+            self.audit.stranger(peer, format_args!("turned away: as many connections as there may be"));
+            return;
+        }
+        let Some(place) = self.strangers.admit(source, dice()) else {
+            self.audit.stranger(peer, format_args!("turned away: too many that are not logged in"));
+            return;
+        };
+        self.shutdown.spawn(handshake::meet(Arc::clone(self), stream, peer, place));
+    }
+}
+
+/// A random number for the early drop. When the system has none, chance is not what is missing most.
+fn dice() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// Accepts connections until the shutdown begins.
+pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener) {
+    let mut wait = ACCEPT_WAIT.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = gateway.shutdown.begun() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                wait = ACCEPT_WAIT.0;
+                gateway.welcome(stream, peer);
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::select! {
+                    () = gateway.shutdown.begun() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+                wait = (wait * 2).min(ACCEPT_WAIT.1);
+            }
+        }
+    }
+}
+
+/// The client left before it was accepted: the next one is no worse for it.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Hears hints of other nodes until the bus ends: whoever may have something new reads the store again.
+pub async fn heed<B: Bus>(directory: Arc<Directory>, mut hints: B::Subscription) {
+    while let Some(heard) = hints.next().await {
+        match heard {
+            Heard::Hint(Hint::Inbox(name)) => directory.reread(&name),
+            // Presence is read when it is asked for.
+            Heard::Hint(Hint::Presence(_)) => {}
+            Heard::Missed => directory.all().iter().for_each(|mailbox| mailbox.reread()),
+        }
+    }
+}
+
+/// The settings of TLS as they are now.
+fn tls<S: Store>(gateway: &Gateway<S>) -> Arc<rustls::ServerConfig> {
+    Arc::clone(&read(&gateway.tls))
+}

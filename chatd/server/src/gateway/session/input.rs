@@ -1,0 +1,301 @@
+//! What a session is told by its client: sends are gathered and handed to the store together, questions are answered.
+
+use bytes::Bytes;
+use chat_proto::fault::{Code, Fault};
+use chat_proto::frame::Frame;
+use chat_proto::id::{AccountName, Position};
+use chat_proto::machine::inbox::Feed;
+use chat_proto::machine::presence::Reason;
+use chat_proto::method::{self, Tag4};
+use chat_proto::{limits, status, wire};
+use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{End, Session};
+use crate::account::fold;
+use crate::store::{Ending, Op, Query, Store};
+use crate::sync::lock;
+
+/// What a turn's frames come to.
+#[derive(Default)]
+struct Gathered {
+    sends: Vec<wire::Send>,
+    acked: bool,
+}
+
+/// A request that may be refused, or that breaks the protocol.
+enum Failure {
+    Refused(Fault),
+    Over(End),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Failure {
+        Failure::Refused(fault)
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Failure {
+        Failure::Refused(code.into())
+    }
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Failure {
+        Failure::Over(end)
+    }
+}
+
+impl<S: Store> Session<S> {
+    /// Takes a frame and all others that are here already.
+    pub(super) async fn take_in(&mut self, first: Frame) -> Result<(), End> {
+        let mut gathered = Gathered::default();
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            self.handle(frame, &mut gathered).await?;
+            if self.link.queued() > limits::OUTPUT_MAX {
+                break;
+            }
+            next = self.link.try_recv()?;
+        }
+        self.pass_on(&mut gathered).await;
+        self.tell_far_cursor().await;
+        Ok(())
+    }
+
+    /// Hands what was gathered to the store, which waits while its queue is full: so does this client.
+    async fn pass_on(&mut self, gathered: &mut Gathered) {
+        if std::mem::take(&mut gathered.acked) {
+            self.submit_ack().await;
+        }
+        if !gathered.sends.is_empty() {
+            let items = std::mem::take(&mut gathered.sends);
+            self.undecided += items.len();
+            let now_ms = self.gateway.clock.wall_ms();
+            self.gateway.store.submit(Op::Send { fence: self.fence, items, now_ms }).await;
+        }
+    }
+
+    async fn handle(&mut self, frame: Frame, gathered: &mut Gathered) -> Result<(), End> {
+        match frame.name {
+            method::SEND => self.send(&frame, gathered),
+            method::ACK => self.ack(&frame, gathered),
+            method::PING => {
+                self.link.queue(&Frame::new(method::PONG, frame.tag, &wire::Empty {}));
+                Ok(())
+            }
+            method::PONG => Ok(()),
+            method::FETCH => self.fetch(&frame),
+            _ => {
+                // Everything else takes its place behind what came before it (contract rule 11).
+                self.pass_on(gathered).await;
+                self.request(frame).await
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
+        let item: wire::Send = decode(&frame.body)?;
+        let now = self.gateway.clock.mono_ms();
+        self.mailbox.active(now);
+        if now < self.quiet_until {
+            return Ok(());
+        }
+        let rate = self.gateway.settings.sending;
+        if lock(&self.sending).take(rate, now).is_err() {
+            let wait = pause_ms(rate.burst, rate.per_second);
+            self.quiet_until = now + wait;
+            self.tell_later(Code::SLOW_DOWN, wait);
+            return Ok(());
+        }
+        gathered.sends.push(item);
+        Ok(())
+    }
+
+    fn ack(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
+        let n = self.known(decode::<wire::Ack>(&frame.body)?.position)?;
+        gathered.acked |= self.feed.ack(n).map_err(|_| End::protocol())?;
+        Ok(())
+    }
+
+    fn fetch(&mut self, frame: &Frame) -> Result<(), End> {
+        let from = decode::<wire::Fetch>(&frame.body)?.from;
+        let n = self.known(from)?;
+        let mut feed: Feed = self.feed.clone();
+        feed.rewind(n).map_err(|_| End::protocol())?;
+        self.feed = feed;
+        self.start = (n, from.map(Position::from).unwrap_or_default());
+        self.catching = true;
+        Ok(())
+    }
+
+    /// A place that this server gave (S26).
+    fn known(&self, position: Option<wire::Position>) -> Result<u64, End> {
+        let position = Position::from(position.ok_or(End::protocol())?);
+        if position == self.start.1 {
+            return Ok(self.start.0);
+        }
+        if self.epochs.knows(position) { Ok(position.n) } else { Err(End::protocol()) }
+    }
+
+    /// Answers a request; a refusal is an answer, a broken body is the end.
+    async fn request(&mut self, frame: Frame) -> Result<(), End> {
+        let tag = frame.tag;
+        match self.answer(frame).await {
+            Ok(body) => {
+                self.link.queue(&Frame { name: status::CONFIRMATION, tag, body });
+                Ok(())
+            }
+            Err(Failure::Refused(fault)) => {
+                self.link.queue(&Frame::new(status::ERROR, tag, &wire::Refusal::from(fault)));
+                Ok(())
+            }
+            Err(Failure::Over(end)) => Err(end),
+        }
+    }
+
+    async fn answer(&mut self, frame: Frame) -> Result<Bytes, Failure> {
+        let body = &frame.body;
+        if is_activity(frame.name) {
+            self.mailbox.active(self.gateway.clock.mono_ms());
+        }
+        match frame.name {
+            method::VOID => self.void(decode(body)?).await,
+            method::MARK => self.mark(decode(body)?).await,
+            method::RECEIPT => self.follow(decode(body)?).await,
+            method::WHOELSE => self.whoelse(decode(body)?).await,
+            method::WHOELSESINCE => self.whoelsesince(decode(body)?).await,
+            method::BLOCK => self.block(decode(body)?, true).await,
+            method::UNBLOCK => self.block(decode(body)?, false).await,
+            method::BLOCKED => self.blocked().await,
+            method::ACTIVE => Ok(Bytes::new()),
+            method::LOGOUT => self.logout(frame.tag, decode(body)?).await,
+            name if is_server_only(name) => {
+                // A forged copy, receipt or notice (S14).
+                let peer = self.link.peer_addr();
+                self.gateway.audit.line(peer, format_args!("forged frame: account {}", self.login.name));
+                Err(Code::FORBIDDEN.into())
+            }
+            _ => Err(Code::UNSUPPORTED.into()),
+        }
+    }
+
+    async fn void(&mut self, item: wire::Void) -> Result<Bytes, Failure> {
+        self.gateway.store.submit(Op::Void { fence: self.fence, item }).await;
+        Ok(Bytes::new())
+    }
+
+    async fn mark(&mut self, mark: wire::Mark) -> Result<Bytes, Failure> {
+        let sender = named(&mark.account)?;
+        let n = self.known(mark.position)?;
+        let (answer, done) = oneshot::channel();
+        self.gateway.store.submit(Op::Mark { fence: self.fence, sender, n, share: mark.share, answer }).await;
+        done.await.map_err(|_| End::storage())??;
+        Ok(Bytes::new())
+    }
+
+    async fn follow(&mut self, follow: wire::Follow) -> Result<Bytes, Failure> {
+        let accounts: Vec<AccountName> = follow.accounts.iter().filter_map(|name| fold(name)).collect();
+        if !self.mailbox.follow(accounts.iter().map(AccountName::as_str)) {
+            return Err(Code::LIMIT.into());
+        }
+        let (answer, done) = oneshot::channel();
+        self.gateway.store.submit(Op::Follow { fence: self.fence, accounts, answer }).await;
+        let receipts = done.await.map_err(|_| End::storage())??;
+        Ok(receipts.encode_to_vec().into())
+    }
+
+    async fn whoelse(&mut self, query: wire::PeopleQuery) -> Result<Bytes, Failure> {
+        let (answer, page) = oneshot::channel();
+        let (caller, limit) = (self.login.acct, limits::PEOPLE_PAGE);
+        self.gateway.store.query(Query::Whoelse { caller, after: query.after, limit, answer });
+        self.people(page).await
+    }
+
+    async fn whoelsesince(&mut self, query: wire::PeopleQuery) -> Result<Bytes, Failure> {
+        let back = i64::try_from(query.seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let since_ms = self.gateway.clock.wall_ms().saturating_sub(back);
+        let (answer, page) = oneshot::channel();
+        let (caller, limit) = (self.login.acct, limits::PEOPLE_PAGE);
+        self.gateway.store.query(Query::Whoelsesince { caller, since_ms, after: query.after, limit, answer });
+        self.people(page).await
+    }
+
+    async fn people(&self, page: oneshot::Receiver<wire::People>) -> Result<Bytes, Failure> {
+        let mut people = page.await.map_err(|_| End::storage())?;
+        let idle_ms = u64::try_from(self.gateway.settings.idle_after.as_millis()).unwrap_or(u64::MAX);
+        if let Some(since) = self.gateway.clock.mono_ms().checked_sub(idle_ms) {
+            self.gateway.directory.mark_away(&mut people, since);
+        }
+        Ok(people.encode_to_vec().into())
+    }
+
+    async fn block(&mut self, account: wire::Account, on: bool) -> Result<Bytes, Failure> {
+        let who = named(&account.account)?;
+        let (answer, done) = oneshot::channel();
+        self.gateway.store.submit(Op::Block { fence: self.fence, who, on, answer }).await;
+        let changed = done.await.map_err(|_| End::storage())??;
+        Ok(wire::BlockChanged { changed }.encode_to_vec().into())
+    }
+
+    async fn blocked(&mut self) -> Result<Bytes, Failure> {
+        let (answer, names) = oneshot::channel();
+        self.gateway.store.query(Query::Blocked(self.login.acct, answer));
+        let accounts = names.await.map_err(|_| End::storage())?.into_iter().map(String::from).collect();
+        Ok(wire::Blocked { accounts }.encode_to_vec().into())
+    }
+
+    /// Ends the session on purpose: behind its sends, answered after their verdicts (contract rule 11).
+    async fn logout(&mut self, tag: u32, logout: wire::Logout) -> Result<Bytes, Failure> {
+        self.tell_cursor().await;
+        let (answer, done) = oneshot::channel();
+        let close = Op::Close {
+            fence: self.fence,
+            how: Ending::Left(Reason::Logout),
+            all_devices: logout.all_devices,
+            now_ms: self.gateway.clock.wall_ms(),
+            answer: Some(answer),
+        };
+        self.gateway.store.submit(close).await;
+        done.await.map_err(|_| End::storage())??;
+        self.tell_verdicts();
+        self.link.queue(&Frame::new(status::CONFIRMATION, tag, &wire::Empty {}));
+        Err(End::Over { code: Code::ACCEPTED, may_reconnect: false, how: None }.into())
+    }
+
+    /// Somebody wants to know whether the client lives: it is asked, and everybody is told once it is heard.
+    pub(super) fn timing_probe(&mut self, probes: Vec<mpsc::Sender<()>>) {
+        self.ping();
+        self.probes.extend(probes);
+    }
+}
+
+/// What counts as something that the user did (mission rule 7).
+fn is_activity(name: Tag4) -> bool {
+    [method::WHOELSE, method::WHOELSESINCE, method::BLOCK, method::UNBLOCK, method::LOGOUT, method::ACTIVE]
+        .contains(&name)
+}
+
+/// Frames that only a server sends.
+fn is_server_only(name: Tag4) -> bool {
+    [method::VERDICT, method::GAP, method::TRY_LATER, method::DELIVER, method::GONE, method::PRESENCE].contains(&name)
+        || status::ALL.contains(&name)
+}
+
+fn named(text: &str) -> Result<AccountName, Code> {
+    fold(text).ok_or(Code::UNKNOWN_USER)
+}
+
+/// A body that cannot be read is the end (S15).
+fn decode<M: Message + Default>(body: &Bytes) -> Result<M, End> {
+    M::decode(body.clone()).map_err(|_| End::protocol())
+}
+
+/// Who is over the limit waits until a good part of a burst is there again: trying for each single token would cost both
+/// sides more than the message (S20).
+fn pause_ms(burst: f64, per_second: f64) -> u64 {
+    let tokens = burst.min(per_second).max(1.0);
+    let longest = u64::try_from(limits::TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX);
+    ((tokens / per_second * 1000.0).ceil() as u64).min(longest)
+}

@@ -1,0 +1,175 @@
+//! What the assembly needs before anything runs: keys, certificates, settings for each owner, and the error that says which
+//! of them is missing and with which code the process ends.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use chat_link::CertError;
+use chat_process::exit;
+use chat_proto::limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::account::{self, HashError, Rules};
+use crate::config::{Config, Devices};
+use crate::files::{self, FileError};
+use crate::gateway;
+use crate::keys::{self, Keys, KeysError};
+use crate::rate::Rate;
+use crate::store::{self, Policy, StoreError};
+
+/// Descriptors that the server itself needs: database, listeners, sockets, logs.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The server's key.
+    #[error("{0}; \"chat-server init\" makes the key")]
+    Keys(#[from] KeysError),
+    /// The certificate, or its key.
+    #[error("{}: {error}", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong.
+        error: CertError,
+    },
+    /// An address.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Password hashing.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+impl StartError {
+    /// The code that the process ends with (sysexits.h).
+    pub fn exit(&self) -> u8 {
+        match self {
+            StartError::Store(StoreError::Locked(_)) => exit::UNAVAILABLE,
+            StartError::Store(_) => exit::IO,
+            StartError::File(error) | StartError::Keys(KeysError::File(error)) => file_exit(error),
+            StartError::Keys(_) | StartError::Certificate { .. } => exit::CONFIG,
+            StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
+            StartError::Listen { .. } => exit::UNAVAILABLE,
+            StartError::Hash(_) => exit::SOFTWARE,
+        }
+    }
+}
+
+fn file_exit(error: &FileError) -> u8 {
+    match error {
+        FileError::Exposed(_) => exit::PERMISSION,
+        FileError::Exists(_) => exit::CANNOT_CREATE,
+        FileError::Io { error, .. } => match error.kind() {
+            io::ErrorKind::NotFound => exit::CONFIG,
+            io::ErrorKind::PermissionDenied => exit::PERMISSION,
+            _ => exit::CANNOT_CREATE,
+        },
+    }
+}
+
+pub(crate) fn keys(config: &Config) -> Result<Keys, StartError> {
+    Ok(keys::load(&config.data)?)
+}
+
+pub(crate) fn tls(config: &Config) -> Result<Arc<rustls::ServerConfig>, StartError> {
+    let chain = files::read(&config.cert)?;
+    let key = files::read_secret(&config.key)?;
+    chat_link::server_config(&chain, &key).map_err(|error| StartError::Certificate { path: config.cert.clone(), error })
+}
+
+pub(crate) fn accounts(config: &Config) -> account::Settings {
+    let keys = &config.keys;
+    account::Settings {
+        registration: keys.registration.mode,
+        lockout_by: keys.auth.lockout_by,
+        lockout: Rules { after: keys.auth.lockout_after, duration_ms: ms(keys.auth.lockout_duration.0) },
+        logins: Rate::per(keys.limits.password_logins_per_minute_per_source, 60),
+        newcomers: Rate::per(keys.limits.new_accounts_per_hour_per_source, 3600),
+    }
+}
+
+pub(crate) fn settings(config: &Config) -> gateway::Settings {
+    let keys = &config.keys;
+    gateway::Settings {
+        name: config.name.clone(),
+        policy: match keys.sessions.policy {
+            Devices::Many => Policy::Many,
+            Devices::Replace => Policy::Replace,
+            Devices::Refuse => Policy::Refuse,
+        },
+        idle: keys.sessions.idle,
+        idle_after: keys.sessions.idle_after.0,
+        grace_ms: ms(keys.sessions.grace.0),
+        sending: Rate::burst(keys.limits.message_burst, keys.limits.messages_per_second),
+        connections: connections(keys.limits.connections),
+    }
+}
+
+pub(crate) fn store(config: &Config) -> store::Settings {
+    let keys = &config.keys;
+    store::Settings {
+        reserve: keys.storage.reserve.0,
+        text_max: keys.messages.max_size.0,
+        offline_keep_hours: keys.messages.offline_keep.0.as_secs().div_ceil(3600),
+        offline_max_per_user: u32::try_from(keys.messages.offline_max_per_user).unwrap_or(u32::MAX),
+        devices_per_user: keys.sessions.devices_per_user as usize,
+        seen_keep_ms: i64::try_from(keys.presence.seen_keep.0.as_millis()).unwrap_or(i64::MAX),
+        ..store::Settings::default()
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many connections there may be: what the operator says, within what the system gives, less a reserve for those who are
+/// logged in (S5). Takes all descriptors that may be had without asking anybody.
+fn connections(wanted: u32) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Refused only by a system that then leaves the lower limit, which is read again.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+    let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = given.saturating_sub(OWN_DESCRIPTORS + limits::DESCRIPTOR_RESERVE as u64).max(1);
+    let wanted = if wanted == 0 { u64::MAX } else { wanted.into() };
+    if wanted != u64::MAX && wanted > room {
+        tracing::warn!(wanted, room, "limits.connections is more than the open files that the system allows");
+    }
+    usize::try_from(room.min(wanted)).unwrap_or(usize::MAX)
+}
+
+/// Writes where it listens, one address a line, for those who asked for any port.
+pub(crate) fn tell_addresses(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
+    let path = config.run.join("listen");
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    let io = |error| FileError::Io { path: path.clone(), error };
+    // In one piece: somebody waits for the file and reads it at once.
+    let fresh = config.run.join("listen.new");
+    fs::write(&fresh, text).map_err(io)?;
+    fs::rename(&fresh, &path).map_err(io)?;
+    Ok(())
+}
+
+pub(crate) fn forget_addresses(config: &Config) {
+    for path in [config.run.join("listen"), config.admin_socket.clone()] {
+        // Gone already is as good.
+        let _ = fs::remove_file(path);
+    }
+}
