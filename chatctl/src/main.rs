@@ -162,4 +162,45 @@ mod tests {
         );
         assert_eq!(spelled("chatctl --profile bob status").as_deref(), Ok("chatctl --profile bob"));
     }
+
+    #[test]
+    fn every_hint_is_a_command() {
+        use chat_proto::fault::Code;
+        let typed = |hint: &str| args::command().try_get_matches_from(format!("chatctl {hint}").split(' '));
+        let of_codes = Code::ALL.iter().filter_map(|code| words::refusals::next(*code));
+        let path = std::path::Path::new("/x");
+        let gone = || std::io::Error::other("gone");
+        let own = [
+            troubles::not_running(),
+            troubles::not_started("x"),
+            troubles::no_program(),
+            troubles::socket("x"),
+            troubles::silent(),
+            troubles::broken("x"),
+            troubles::versions("x"),
+            troubles::no_account(),
+            troubles::first_login(),
+            troubles::which_profile(),
+            troubles::unknown_trust("x"),
+            troubles::passwords_differ(),
+            troubles::empty_text(),
+            troubles::too_large(None),
+            troubles::bad_key(),
+            troubles::no_paths("x"),
+            troubles::state_file(path, &gone()),
+            troubles::bad_config("x"),
+            troubles::no_log(path),
+            troubles::not_stopped(),
+            troubles::not_online(),
+            troubles::interrupted(Some("key")),
+        ];
+        let of_own =
+            own.into_iter().map(|trouble| trouble.next.unwrap_or_else(|| panic!("{} has no hint", trouble.what)));
+        for hint in of_codes.chain(of_own) {
+            match typed(&hint) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::DisplayHelp, "chatctl {hint}: {error}"),
+            }
+        }
+    }
 }

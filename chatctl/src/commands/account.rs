@@ -26,7 +26,7 @@ pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End
         None => checked(ctx.prompt.new_password().await?)?,
     };
     let trust = trust(&args.trust)?;
-    let profile = ctx.profile().await?;
+    let profile = ctx.profile_to_make().await?;
     ctx.restart_clock();
     let mut request = control::Register {
         profile,
@@ -60,8 +60,9 @@ fn register_refused(ctx: &Context, error: CallError, request: &control::Register
 /// `login`: by password when one is given, else by the device's key, else by a password that is asked for.
 pub async fn login(ctx: &mut Context, args: args::Login) -> Result<(), End> {
     let password = given_password(&args.password)?;
+    let profile = if args.user.is_some() { ctx.profile_to_make().await? } else { ctx.profile().await? };
     let mut request = control::Login {
-        profile: ctx.profile().await?,
+        profile,
         user: args.user,
         server: args.server,
         password: password.map(|password| password.to_string()),

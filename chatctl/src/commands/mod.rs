@@ -79,9 +79,10 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
 }
 
 async fn everyday(ctx: &mut Context) -> Result<(), End> {
-    account::status(ctx, Status::default()).await?;
+    let outcome = account::status(ctx, Status::default()).await;
+    // Help is there also where chatd is not.
     ctx.out.note(words::EVERYDAY);
-    Ok(())
+    outcome
 }
 
 impl Context {
@@ -180,8 +181,24 @@ impl Context {
         self.global.profile.as_deref().filter(|name| !name.is_empty())
     }
 
-    /// The profile to act for: the one named, else the one marked as default, else the first one's name.
+    /// The profile to act for: the one named, else the default, else the only one. Where there is none, the name of the first one:
+    /// chatd says then that it is unknown.
     pub async fn profile(&mut self) -> Result<String, End> {
+        if let Some(name) = self.named_profile() {
+            return Ok(name.to_owned());
+        }
+        let profiles = self.call(&ProfileList {}).await?.items;
+        match (profiles.iter().find(|profile| profile.default), profiles.as_slice()) {
+            (Some(profile), _) | (None, [profile]) => Ok(profile.name.clone()),
+            (None, several) if several.iter().all(|profile| profile.name != FIRST_PROFILE) && !several.is_empty() => {
+                Err(troubles::which_profile().into())
+            }
+            (None, _) => Ok(FIRST_PROFILE.to_owned()),
+        }
+    }
+
+    /// The profile of a new account: the one named, else the default one, else the first one's name.
+    pub async fn profile_to_make(&mut self) -> Result<String, End> {
         if let Some(name) = self.named_profile() {
             return Ok(name.to_owned());
         }

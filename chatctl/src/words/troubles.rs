@@ -85,6 +85,12 @@ pub fn first_login() -> Trouble {
     Trouble::new("not_logged_in", Exit::NotLoggedIn, what).next("help login")
 }
 
+/// Several profiles, none of them the default.
+pub fn which_profile() -> Trouble {
+    let what = "there are several profiles and none is the default; name one by --profile.";
+    Trouble::new("unknown_profile", Exit::Unknown, what).next("profile list")
+}
+
 /// `trust show` of a host that is not known.
 pub fn unknown_trust(name: &str) -> Trouble {
     let what = format!("no key is known for {}.", Shown::line(name));

@@ -190,3 +190,27 @@ fn profiles_and_keys_are_listed() {
     assert_eq!(home.run(&["trust", "show", "elsewhere"]).code, 6);
     assert_eq!(home.run(&["trust", "accept", "sha256:zz"]).code, 2);
 }
+
+#[test]
+fn the_profile_is_the_one_named_or_the_default_or_the_only_one() {
+    let home = |profiles: Value| {
+        Home::with(move |method, _| match method {
+            "profile_list" => Answer::Ok(json!({"items": profiles.clone()})),
+            "unread" => Answer::Ok(json!({"total": 0, "people": [], "requests": 0})),
+            _ => Answer::Ok(account()),
+        })
+    };
+    let used = |profiles: Value, args: &[&str]| {
+        let home = home(profiles);
+        let code = home.run(args).code;
+        (code, home.calls().first().map(|(_, params)| params["profile"].clone()).unwrap_or_default())
+    };
+    let two = || json!([profile("alice", false), profile("bob", true)]);
+    assert_eq!(used(two(), &["unread"]), (0, json!("bob")));
+    assert_eq!(used(two(), &["--profile", "alice", "unread"]), (0, json!("alice")));
+    assert_eq!(used(json!([profile("alice", false)]), &["unread"]), (0, json!("alice")));
+    assert_eq!(used(json!([profile("alice", false), profile("bob", false)]), &["unread"]), (6, Value::Null));
+    // a new account never takes a profile that was not meant
+    assert_eq!(used(json!([profile("alice", false)]), &["login", "bob", "--server", "h"]), (0, json!("default")));
+    assert_eq!(used(json!([profile("alice", false)]), &["login"]), (0, json!("alice")));
+}
