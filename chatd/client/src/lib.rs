@@ -1,1 +1,138 @@
-//! Placeholder.
+//! The per-user daemon as a library: assembly alone. `main` calls [`run`]; tests do too.
+
+mod book;
+pub mod config;
+mod control;
+mod daemon;
+mod files;
+pub mod history;
+mod keys;
+mod profile;
+mod shown;
+mod trust;
+mod upstream;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_local::directory::OpenError;
+use chat_local::listener::Listener;
+use chat_local::paths::Layout;
+use chat_local::record::{self, Record, RecordError};
+use chat_process::shutdown::Shutdown;
+use tokio::sync::watch;
+
+use crate::book::Book;
+use crate::daemon::Daemon;
+use crate::history::thread::OnBroken;
+use crate::profile::Surroundings;
+use crate::trust::TrustStore;
+use crate::world::World;
+
+/// Connections get so long to take their last answer.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What `main` found out before there was a runtime.
+pub struct Setup {
+    /// The configuration.
+    pub config: config::Config,
+    /// Directories.
+    pub layout: Layout,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The log file, where chatd keeps one.
+    pub log: Option<PathBuf>,
+    /// This host's name.
+    pub host: String,
+    /// This boot of the host.
+    pub boot_id: String,
+}
+
+/// Why the daemon ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file of the state directory is wrong or not safe to use.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The endpoint cannot be announced.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The system gives no randomness.
+    #[error("no randomness: {0}")]
+    Random(getrandom::Error),
+    /// Storage failed: what is on the disk is known again at the next start (contract E2).
+    #[error("{0}")]
+    Storage(String),
+    /// The listener failed.
+    #[error("the control socket failed: {0}")]
+    Listener(std::io::Error),
+}
+
+/// Serves until the shutdown begins; `ready` is called once calls are answered.
+pub async fn run(listener: Listener, setup: Setup, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), RunError> {
+    let (broken, mut failed) = watch::channel(None);
+    let on_broken: OnBroken = Arc::new(move |text| {
+        tracing::error!(text, "storage failed");
+        broken.send_replace(Some(text));
+    });
+    let state = setup.layout.state.clone();
+    let daemon = Arc::new(assemble(setup, shutdown.clone(), on_broken)?);
+    ready();
+    let opening = tokio::spawn({
+        let daemon = Arc::clone(&daemon);
+        async move { daemon.open_all().await }
+    });
+    let served = tokio::select! {
+        served = accept(&listener, &daemon) => served.map_err(RunError::Listener),
+        () = shutdown.begun() => Ok(()),
+        text = broken_text(&mut failed) => return Err(RunError::Storage(text)),
+    };
+    tracing::info!("stopping");
+    let stop = async {
+        let _ = opening.await;
+        daemon.close_all().await;
+        shutdown.finished(GRACE).await;
+    };
+    tokio::select! {
+        () = stop => {}
+        text = broken_text(&mut failed) => return Err(RunError::Storage(text)),
+    }
+    if let Err(error) = record::remove(&state) {
+        tracing::warn!(%error, "the endpoint record stays behind");
+    }
+    served
+}
+
+fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon, RunError> {
+    let Setup { config, layout, socket, log, host, boot_id } = setup;
+    let world = World::real();
+    let around = Surroundings {
+        book: Arc::new(Book::load(&layout.state)?),
+        trust: Arc::new(TrustStore::load(&layout.state)?),
+        world,
+        state: layout.state.clone(),
+        host,
+        send_read: config.send_read,
+        broken,
+        run: world.random().map_err(RunError::Random)?,
+    };
+    record::write(&layout.state, &Record { path: socket.clone(), version: env!("CARGO_PKG_VERSION").into(), boot_id })?;
+    Ok(Daemon::new(config, layout, around, shutdown, socket, log))
+}
+
+async fn accept(listener: &Listener, daemon: &Arc<Daemon>) -> std::io::Result<()> {
+    loop {
+        let connection = listener.accept().await?;
+        daemon.shutdown.spawn(control::serve(connection, Arc::clone(daemon)));
+    }
+}
+
+async fn broken_text(failed: &mut watch::Receiver<Option<String>>) -> String {
+    match failed.wait_for(Option::is_some).await.map(|text| text.clone()) {
+        Ok(Some(text)) => text,
+        // All profiles are closed: nothing can break any more.
+        _ => std::future::pending().await,
+    }
+}

@@ -1,2 +1,208 @@
-//! Placeholder.
-fn main() {}
+//! chatd's birth: arguments, configuration, background, logging, runtime; then `chatd::run`. It alone ends the process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use chat_local::directory::{Directory, OpenError};
+use chat_local::listener::{BindError, Listener};
+use chat_local::lock::Lock;
+use chat_local::paths::{Layout, Surroundings};
+use chat_process::background::{self, Readiness, Role};
+use chat_process::logging::{self, Log, Logging, Target};
+use chat_process::notify::Supervisor;
+use chat_process::runtime::{self, Threads};
+use chat_process::shutdown::{self, Event, Shutdown};
+use chat_process::{exit, harden};
+use chatd::config::Config;
+use chatd::{RunError, Setup};
+use clap::Parser;
+use listenfd::ListenFd;
+use tracing::level_filters::LevelFilter;
+
+/// Log files kept, one a day.
+const LOGS_KEPT: usize = 7;
+/// Bytes of log a day.
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
+/// Whoever started chatd waits so long for it to serve.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// The per-user chat daemon: holds connections, outbox and history of all profiles. Goes into the background unless told not to.
+#[derive(Debug, Parser)]
+#[command(name = "chatd", version)]
+struct Args {
+    /// Stay in the foreground and log to stderr.
+    #[arg(long)]
+    foreground: bool,
+    /// Keep everything (config, data, state, socket) under this directory.
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Read this configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen on this socket.
+    #[arg(long, value_name = "PATH", env = "CHAT_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Log this much: off, error, warn, info, debug, trace.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LevelFilter>,
+    /// Read the configuration, say whether it is right, and end.
+    #[arg(long)]
+    check: bool,
+}
+
+/// What ends the process: an exit code and a text for whoever started it.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn new(code: u8, error: impl std::fmt::Display) -> Failure {
+        Failure { code, text: format!("chatd: {error}") }
+    }
+}
+
+fn main() -> ExitCode {
+    harden::harden();
+    let args = Args::parse();
+    match start(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{}", failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Everything before the fork: one thread.
+fn start(args: &Args) -> Result<u8, Failure> {
+    let layout = layout(args)?;
+    let file = args.config.clone().unwrap_or_else(|| layout.config_file());
+    let config = Config::load(&file, args.config.is_some()).map_err(|error| Failure::new(exit::CONFIG, error))?;
+    if args.check {
+        println!("{}: ok", file.display());
+        return Ok(exit::OK);
+    }
+    Directory::create(&layout.state).map_err(|error| cannot_open(&error))?;
+    if args.foreground {
+        return serve(args, config, layout, Readiness::foreground());
+    }
+    let output = layout.state.join("chatd.err");
+    match background::detach(Some(&output), READY_WITHIN).map_err(|error| Failure::new(exit::OS, error))? {
+        Role::Parent(verdict) => {
+            let (code, text) = verdict.exit();
+            text.map_or(Ok(code), |text| Err(Failure { code, text }))
+        }
+        Role::Child(readiness) => serve(args, config, layout, readiness),
+    }
+}
+
+fn layout(args: &Args) -> Result<Layout, Failure> {
+    let layout = Surroundings::of_process(args.home.clone()).layout();
+    layout.map_err(|error| Failure::new(exit::CONFIG, error))
+}
+
+/// Everything behind the fork.
+fn serve(args: &Args, config: Config, layout: Layout, readiness: Readiness) -> Result<u8, Failure> {
+    let mut readiness = Some(readiness);
+    let outcome = try_serve(args, config, layout, &mut readiness);
+    if let (Err(failure), Some(readiness)) = (&outcome, readiness.take()) {
+        readiness.failed(failure.code, &failure.text);
+    }
+    outcome
+}
+
+fn try_serve(args: &Args, config: Config, layout: Layout, readiness: &mut Option<Readiness>) -> Result<u8, Failure> {
+    let level = args.log_level.or_else(|| config.log_level.as_deref()?.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let (_logging, log) = start_logging(args.foreground, level, &layout)?;
+    let runtime = runtime::build(Threads::One, "chatd").map_err(|error| Failure::new(exit::OS, error))?;
+    let served = runtime.block_on(async {
+        let (listener, socket) = listen(args, &layout)?;
+        let shutdown = Shutdown::new();
+        let mut signals = shutdown::signals(&shutdown).map_err(|error| Failure::new(exit::OS, error))?;
+        let setup = Setup { config, socket, log, host: host(), boot_id: boot_id(), layout };
+        let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
+        let ready = || {
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+            supervisor.ready();
+            readiness.take().into_iter().for_each(Readiness::ready);
+        };
+        tokio::spawn(async move {
+            loop {
+                if signals.next().await == Event::Stop {
+                    supervisor.stopping();
+                }
+            }
+        });
+        chatd::run(listener, setup, shutdown, ready).await.map_err(|error| ended(&error))
+    });
+    // Threads that wait for a disk must not keep the process.
+    runtime.shutdown_background();
+    served.map(|()| exit::OK)
+}
+
+fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Result<(Logging, Option<PathBuf>), Failure> {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let file = (!foreground).then(|| layout.log_file());
+    let target = match &file {
+        None => Target::Stderr { journal },
+        Some(_) => {
+            Target::File { dir: layout.state.clone(), name: "chatd".into(), keep: LOGS_KEPT, max_bytes: LOG_BYTES }
+        }
+    };
+    let logging = logging::start(Log { level, target, clock: SystemTime::now })
+        .map_err(|error| Failure::new(exit::CANNOT_CREATE, error))?;
+    Ok((logging, file))
+}
+
+/// The socket of the service manager, or our own.
+fn listen(args: &Args, layout: &Layout) -> Result<(Listener, PathBuf), Failure> {
+    let lock = Lock::take(&layout.state).map_err(|error| cannot_listen(&error))?;
+    let path = args.socket.clone().unwrap_or_else(|| layout.listen_path(std::path::Path::exists));
+    let given = ListenFd::from_env().take_unix_listener(0).map_err(|error| Failure::new(exit::OS, error))?;
+    let Some(given) = given else {
+        let listener = lock.bind(&path).map_err(|error| cannot_listen(&error))?;
+        return Ok((listener, path));
+    };
+    let named = given.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
+    let listener = lock.adopt(given.into()).map_err(|error| cannot_listen(&error))?;
+    Ok((listener, named.unwrap_or(path)))
+}
+
+fn cannot_listen(error: &BindError) -> Failure {
+    let code = match error {
+        BindError::AlreadyRunning { .. } => exit::UNAVAILABLE,
+        BindError::BadDirectory(_) | BindError::ForeignSocket { .. } => exit::PERMISSION,
+        BindError::PathTooLong(_) | BindError::NotListening => exit::CONFIG,
+        BindError::Occupied { .. } | BindError::Io { .. } => exit::CANNOT_CREATE,
+    };
+    Failure::new(code, error)
+}
+
+fn cannot_open(error: &OpenError) -> Failure {
+    let code = match error {
+        OpenError::Unsafe(_) => exit::PERMISSION,
+        OpenError::Io { .. } => exit::CANNOT_CREATE,
+    };
+    Failure::new(code, error)
+}
+
+fn ended(error: &RunError) -> Failure {
+    match error {
+        RunError::State(error) => cannot_open(error),
+        RunError::Storage(_) => Failure::new(exit::IO, error),
+        RunError::Record(_) => Failure::new(exit::CANNOT_CREATE, error),
+        RunError::Random(_) | RunError::Listener(_) => Failure::new(exit::OS, error),
+    }
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "device".to_owned() } else { name.to_owned() }
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,127 @@
+//! `watch`: the history from a place on, then what happens, each message once and in order (contract, P8).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chat_proto::control::events::{Event, Topic, Watch, Watching};
+use chat_proto::fault::Code;
+use chat_proto::limits::CONTROL_PAGE_BYTES;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::message::{one, recipient};
+use super::unreadable;
+use crate::daemon::Daemon;
+use crate::history::Wanted;
+use crate::history::thread::Reader;
+use crate::profile::{Answer, Published};
+use crate::shown;
+
+/// One follower.
+pub(super) struct Follow {
+    events: Receiver<Arc<Published>>,
+    reader: Reader,
+    only: Vec<Topic>,
+    from: Option<String>,
+    /// Everything up to this place was given.
+    given: u64,
+    /// The history is read up to this place before live events are taken again.
+    read_to: Option<u64>,
+    ready: VecDeque<Event>,
+}
+
+pub(super) async fn watch(d: &Daemon, call: Watch) -> Answer<(Watching, Follow)> {
+    let profile = d.profile(&call.profile).await?;
+    // Subscribed before the history is looked at: what is committed later comes as an event, what was before is in it.
+    let events = profile.follow().ok_or_else(|| Box::new(Code::DAEMON_STOPPING.into()))?;
+    let head = profile.reader.ask(|history| history.head()).await.map_err(|t| unreadable(&t))?;
+    let after = match (call.after_index, call.since) {
+        (Some(index), _) => Some(index.min(head)),
+        (None, Some(id)) => Some(one(&profile, id).await?.index),
+        (None, None) => None,
+    };
+    let classic = profile.view().classic;
+    let follow = Follow {
+        events,
+        reader: profile.reader.clone(),
+        only: call.only,
+        from: call.from.as_deref().map(|user| recipient(user, classic)).transpose()?,
+        given: after.unwrap_or(head),
+        read_to: after.map(|_| head),
+        ready: VecDeque::new(),
+    };
+    Ok((Watching { index: head }, follow))
+}
+
+impl Follow {
+    /// The next event; nothing when the profile was closed. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            match self.read_to {
+                Some(head) => self.read(head).await?,
+                None => self.live().await?,
+            }
+        }
+    }
+
+    /// Reads one page of the history.
+    async fn read(&mut self, head: u64) -> Option<()> {
+        let wanted = Wanted {
+            after: self.given,
+            before: Some(head.saturating_add(1)),
+            followed: true,
+            page_bytes: CONTROL_PAGE_BYTES,
+            ..Wanted::default()
+        };
+        let (rows, next) = self.reader.ask(move |history| history.page(&wanted)).await.ok()?;
+        let events: Vec<Event> = rows.into_iter().filter_map(shown::arrived).collect();
+        self.ready.extend(events.into_iter().filter(|event| wanted_by(&self.only, self.from.as_deref(), event)));
+        match next {
+            Some(next) => self.given = next,
+            None => {
+                self.given = self.given.max(head);
+                self.read_to = None;
+            }
+        }
+        Some(())
+    }
+
+    /// Takes one live event. A follower that was too slow reads the history again: messages are never missed.
+    async fn live(&mut self) -> Option<()> {
+        match self.events.recv().await {
+            Ok(published) => self.take(&published),
+            Err(RecvError::Lagged(_)) => self.read_to = Some(self.reader.ask(|history| history.head()).await.ok()?),
+            Err(RecvError::Closed) => return None,
+        }
+        Some(())
+    }
+
+    fn take(&mut self, published: &Published) {
+        if published.index > 0 {
+            if published.index <= self.given {
+                return;
+            }
+            self.given = published.index;
+        }
+        if wanted_by(&self.only, self.from.as_deref(), &published.event) {
+            self.ready.push_back(published.event.clone());
+        }
+    }
+}
+
+fn wanted_by(only: &[Topic], from: Option<&str>, event: &Event) -> bool {
+    let (topic, who) = match event {
+        Event::Message(message) => (Topic::Message, Some(message.from.as_str())),
+        Event::Gap { .. } => (Topic::Message, None),
+        Event::Presence { user, .. } => (Topic::Presence, Some(user.as_str())),
+        Event::PresenceMany { .. } => (Topic::Presence, None),
+        Event::Receipt { to, .. } => (Topic::Receipt, to.as_deref()),
+        Event::Link { .. } => (Topic::Link, None),
+    };
+    let topic_fits = only.is_empty() || only.contains(&topic);
+    let person_fits = from.is_none_or(|from| who.is_none_or(|who| who == from));
+    topic_fits && person_fits
+}

@@ -1,0 +1,168 @@
+//! The control socket: one task per connection, one handler per call; events of a `watch` between them.
+
+mod account;
+mod config;
+mod daemon;
+mod events;
+mod message;
+mod people;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_local::connection::{Connection, LineError, Reader, Writer};
+use chat_local::rpc::{ErrorObject, INTERNAL_ERROR, Incoming, Notification, Response};
+use chat_proto::control::{self as calls, Call, EVENT, ErrorData};
+use chat_proto::fault::Code;
+use serde_json::Value;
+
+use crate::daemon::Daemon;
+use crate::profile::Answer;
+use events::Follow;
+
+/// JSON-RPC number of a refusal that its data explains; the code's own number is added.
+const REFUSED: i64 = 1000;
+
+/// Serves one connection to its end.
+pub async fn serve(connection: Connection, daemon: Arc<Daemon>) {
+    let _counted = daemon.count();
+    let (reader, writer) = connection.split();
+    let mut session = Session { daemon, writer, follow: None };
+    if let Err(error) = session.run(reader).await {
+        tracing::debug!(%error, "a control connection ended");
+    }
+}
+
+struct Session {
+    daemon: Arc<Daemon>,
+    writer: Writer,
+    /// The `watch` of this connection.
+    follow: Option<Follow>,
+}
+
+impl Session {
+    async fn run(&mut self, mut reader: Reader) -> Result<(), LineError> {
+        let shutdown = self.daemon.shutdown.clone();
+        loop {
+            tokio::select! {
+                line = reader.recv_line() => match line {
+                    Ok(Some(line)) => self.line(&line).await?,
+                    Err(LineError::NotUtf8) => self.line("\u{fffd}").await?,
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(error),
+                },
+                event = next(&mut self.follow) => match event {
+                    Some(event) => {
+                        let params = serde_json::to_value(event)?;
+                        self.writer.send(&Notification::new(EVENT, params)).await?;
+                    }
+                    None => return Ok(()),
+                },
+                () = shutdown.begun() => return Ok(()),
+            }
+        }
+    }
+
+    async fn line(&mut self, line: &str) -> Result<(), LineError> {
+        let response = match Incoming::parse(line) {
+            Err(response) => Some(response),
+            Ok(incoming) => {
+                let outcome = self.dispatch(&incoming).await;
+                incoming.answer(outcome)
+            }
+        };
+        match response {
+            Some(response) => self.answer(&response).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn answer(&mut self, response: &Response) -> Result<(), LineError> {
+        self.writer.send(response).await
+    }
+
+    /// One arm per call, named as the command.
+    async fn dispatch(&mut self, call: &Incoming) -> Result<Value, ErrorObject> {
+        let d = &*self.daemon;
+        match call.method.as_str() {
+            "hello" => run(call, async |p| daemon::hello(&p)).await,
+            "daemon_status" => run(call, async |_: calls::daemon::DaemonStatus| Ok(daemon::status(d))).await,
+            "daemon_stop" => run(call, async |_: calls::daemon::DaemonStop| Ok(daemon::stop(d))).await,
+            "register" => run(call, async |p| account::register(d, p).await).await,
+            "login" => run(call, async |p| account::login(d, p).await).await,
+            "logout" => run(call, async |p| account::logout(d, p).await).await,
+            "status" => run(call, async |p| account::status(d, p).await).await,
+            "profile_list" => run(call, async |_: calls::config::ProfileList| config::profile_list(d).await).await,
+            "profile_add" => run(call, async |p| config::profile_add(d, p).await).await,
+            "profile_remove" => run(call, async |p| config::profile_remove(d, p).await).await,
+            "profile_default" => run(call, async |p| config::profile_default(d, p).await).await,
+            "trust_list" => run(call, async |_: calls::config::TrustList| Ok(config::trust_list(d))).await,
+            "trust_accept" => run(call, async |p| config::trust_accept(d, p).await).await,
+            "trust_remove" => run(call, async |p| config::trust_remove(d, &p)).await,
+            "message" => run(call, async |p| message::message(d, p).await).await,
+            "broadcast" => run(call, async |p| message::broadcast(d, p).await).await,
+            "inbox" => run(call, async |p| message::inbox(d, p).await).await,
+            "read" => run(call, async |p| message::read(d, p).await).await,
+            "mark_read" => run(call, async |p| message::mark_read(d, p).await).await,
+            "unread" => run(call, async |p| message::unread(d, p).await).await,
+            "show" => run(call, async |p| message::show(d, p).await).await,
+            "outbox" => run(call, async |p| message::outbox(d, p).await).await,
+            "whoelse" => run(call, async |p| people::whoelse(d, p).await).await,
+            "whoelsesince" => run(call, async |p| people::whoelsesince(d, p).await).await,
+            "block" => run(call, async |p| people::block(d, p).await).await,
+            "unblock" => run(call, async |p| people::unblock(d, p).await).await,
+            "blocked" => run(call, async |p| people::blocked(d, p).await).await,
+            "watch" => {
+                let (watching, follow) = refused(events::watch(d, params(call)?).await)?;
+                self.follow = Some(follow);
+                to_value(watching)
+            }
+            other => Err(ErrorObject::method_not_found(other)),
+        }
+    }
+}
+
+async fn next(follow: &mut Option<Follow>) -> Option<chat_proto::control::events::Event> {
+    match follow {
+        Some(follow) => follow.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Parameters in, handler, reply out. The handler's type says which call it is.
+async fn run<C: Call>(call: &Incoming, handler: impl AsyncFnOnce(C) -> Answer<C::Reply>) -> Result<Value, ErrorObject> {
+    to_value(refused(handler(params(call)?).await)?)
+}
+
+fn params<C: Call>(call: &Incoming) -> Result<C, ErrorObject> {
+    call.params().map_err(|error| ErrorObject {
+        data: serde_json::to_value(ErrorData { detail: Some(error.message.clone()), ..Code::BAD_PARAMS.into() }).ok(),
+        ..error
+    })
+}
+
+fn refused<T>(answer: Answer<T>) -> Result<T, ErrorObject> {
+    answer.map_err(|data| ErrorObject {
+        code: REFUSED + i64::from(data.code.0),
+        message: data.code.name().to_owned(),
+        data: serde_json::to_value(&*data).ok(),
+    })
+}
+
+fn to_value(reply: impl serde::Serialize) -> Result<Value, ErrorObject> {
+    serde_json::to_value(reply).map_err(|error| ErrorObject::new(INTERNAL_ERROR, error.to_string()))
+}
+
+/// Waits at most so long.
+async fn within<T>(timeout_ms: u64, work: impl Future<Output = Answer<T>>) -> Answer<T> {
+    match tokio::time::timeout(Duration::from_millis(timeout_ms), work).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Box::new(Code::TIMED_OUT.into())),
+    }
+}
+
+/// The history could not be read.
+fn unreadable(trouble: &crate::history::Trouble) -> Box<ErrorData> {
+    tracing::error!(%trouble, "the history cannot be read");
+    Box::new(ErrorData { detail: Some(trouble.to_string()), ..Code::INTERNAL.into() })
+}

@@ -1,0 +1,349 @@
+//! What a profile keeps on disk: outbox, history, cursors, marks, receipts. A seam: [`History`] in our words, SQLite behind it.
+//!
+//! The profile's owner writes through [`thread::Writer`] (one commit for all that waits), everyone reads through
+//! [`thread::Reader`]. Whatever was answered is on stable storage.
+
+mod convert;
+mod read;
+mod schema;
+pub mod sqlite;
+pub mod thread;
+mod write;
+
+pub use write::gap;
+
+use bytes::Bytes;
+use chat_proto::control::message::State;
+use chat_proto::fault::Code;
+use chat_proto::id::{DeviceId, Incarnation, MessageId, Position, ServerId};
+use chat_proto::machine::outbox::{Entry, Settle};
+
+/// Kind of a row that stands for entries that the server no longer had; its body is the count in decimal. Never on the wire.
+pub const KIND_GAP: u32 = 0x4000_0001;
+
+/// Whose message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Somebody else's.
+    No,
+    /// Sent by this device.
+    Here,
+    /// Sent by another device of this account.
+    Elsewhere,
+}
+
+/// A place in one of this device's sending streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The stream.
+    pub incarnation: Incarnation,
+    /// The place in it.
+    pub cseq: u64,
+}
+
+/// One message as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Place in the history.
+    pub index: u64,
+    /// Public id.
+    pub id: MessageId,
+    /// The sender's key.
+    pub key: Option<String>,
+    /// Kind on the wire.
+    pub kind: u32,
+    /// Whose.
+    pub own: Own,
+    /// Sending account; empty for the server.
+    pub from: String,
+    /// Receiving account; empty for a broadcast.
+    pub to: String,
+    /// Content type with its parameters.
+    pub content_type: String,
+    /// Body; empty in rows that only tell a change of state.
+    pub body: Bytes,
+    /// When.
+    pub at_ms: i64,
+    /// How far.
+    pub state: State,
+    /// Why it failed.
+    pub code: Option<Code>,
+    /// Own: its place in the stream. Others': the sender's.
+    pub place: Place,
+    /// Where it stands on the server.
+    pub n: Option<u64>,
+    /// Recipient was online at acceptance.
+    pub online: bool,
+    /// Broadcast: to how many.
+    pub audience: u32,
+    /// Broadcast: somebody was left out.
+    pub missed: bool,
+}
+
+/// A message to be queued.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Makes a retry safe.
+    pub key: String,
+    /// Kind on the wire.
+    pub kind: u32,
+    /// Own account.
+    pub from: String,
+    /// Recipient; empty for a broadcast.
+    pub to: String,
+    /// Content type.
+    pub content_type: String,
+    /// Body.
+    pub body: Bytes,
+    /// Content hash.
+    pub h: [u8; 32],
+    /// Own clock.
+    pub at_ms: i64,
+    /// The sending device.
+    pub device: DeviceId,
+    /// The stream of this start.
+    pub incarnation: Incarnation,
+}
+
+/// What goes with an accepted message beside its position.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What was decided.
+    pub settle: Settle,
+    /// Recipient was online.
+    pub online: bool,
+    /// Broadcast: to how many.
+    pub audience: u32,
+    /// Broadcast: somebody was left out.
+    pub missed: bool,
+}
+
+/// An entry that came from the server.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Where it stands.
+    pub position: Position,
+    /// Kind on the wire.
+    pub kind: u32,
+    /// Sending account; empty for the server.
+    pub from: String,
+    /// Receiving account; empty for a broadcast.
+    pub to: String,
+    /// Sending device; nothing for the server's own entries.
+    pub device: Option<DeviceId>,
+    /// Place in the sender's stream.
+    pub place: Place,
+    /// Server's clock.
+    pub at_ms: i64,
+    /// Content type.
+    pub content_type: String,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// How far a recipient got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The recipient.
+    pub peer: String,
+    /// One of its devices has everything up to here.
+    pub delivered: u64,
+    /// It read everything up to here.
+    pub read: u64,
+}
+
+/// How far this account read a sender's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The sender.
+    pub peer: String,
+    /// Up to here.
+    pub position: Position,
+}
+
+/// One change; everything in it becomes durable at once or not at all.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Queue a message: [`Done::Queued`] or [`Done::Conflict`].
+    Queue(NewMessage),
+    /// Verdicts came: [`Done::Changed`] with the rows that moved.
+    Settle(Vec<Verdict>),
+    /// Open these places again because the server lost them: [`Done::Plain`].
+    Reopen(Vec<Place>),
+    /// Entries came and the cursor moves: [`Done::Received`].
+    Receive {
+        /// Own account.
+        account: String,
+        /// This device.
+        device: DeviceId,
+        /// The entries, in order.
+        entries: Vec<Incoming>,
+        /// The cursor behind them.
+        cursor: Position,
+    },
+    /// These rows were shown: [`Done::Marks`] with those that moved.
+    MarkRead(Vec<u64>),
+    /// Another device of this account read up to here: [`Done::Plain`].
+    ReadElsewhere(Mark),
+    /// The server knows this mark: [`Done::Plain`].
+    MarkConfirmed(Mark),
+    /// How far recipients got: [`Done::Changed`] with the rows that moved.
+    Reached(Vec<Reach>),
+    /// The user saw these failures: [`Done::Plain`].
+    Looked(Vec<u64>),
+    /// From now on this server and device: open places of another are given up: [`Done::Belongs`].
+    Belong {
+        /// The server.
+        server: ServerId,
+        /// This device.
+        device: DeviceId,
+    },
+}
+
+/// What a [`Write`] did.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// The message is queued; or it was already, with the same content.
+    Queued {
+        /// The row.
+        row: Box<Row>,
+        /// The machine's entry; nothing when it had been queued before.
+        entry: Option<Entry>,
+    },
+    /// The key was used for other content.
+    Conflict,
+    /// Rows whose state changed; bodies left out.
+    Changed(Vec<Row>),
+    /// New rows, and own messages that expired.
+    Received {
+        /// New rows in order.
+        new: Vec<Row>,
+        /// Own rows that expired; bodies left out.
+        expired: Vec<Row>,
+    },
+    /// Marks that moved and the server does not know.
+    Marks(Vec<Mark>),
+    /// Server and device are written down.
+    Belongs {
+        /// They were others before: streams and cursor are gone.
+        moved: bool,
+        /// Own rows whose outcome is lost; bodies left out.
+        lost: Vec<Row>,
+    },
+    /// Done.
+    Plain,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The disk is full: nothing of the batch was written.
+    #[error("the disk is full")]
+    Full,
+    /// What holds on the disk is unknown until the next start: the process must end (contract E2).
+    #[error("the history's storage failed: {0}")]
+    Broken(String),
+}
+
+/// What a start finds on the disk.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Streams with open places, oldest first, and always the newest one: (stream, settled, open).
+    pub streams: Vec<(Incarnation, u64, Vec<Entry>)>,
+    /// The inbox cursor.
+    pub cursor: Option<Position>,
+    /// Marks that the server does not know yet.
+    pub marks: Vec<Mark>,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Its place.
+    pub place: Place,
+    /// Recipient.
+    pub to: String,
+    /// Kind.
+    pub kind: u32,
+    /// Content type.
+    pub content_type: String,
+    /// Body.
+    pub body: Bytes,
+    /// Content hash.
+    pub h: Vec<u8>,
+}
+
+/// Which messages.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Only the conversation with this person.
+    pub peer: Option<String>,
+    /// Only unread ones.
+    pub unread: bool,
+    /// Only from this time on.
+    pub since_ms: Option<i64>,
+    /// Only behind this place.
+    pub after: u64,
+    /// Only before this place.
+    pub before: Option<u64>,
+    /// The newest so many; else all.
+    pub newest: Option<u32>,
+    /// Leave out what this device sent.
+    pub followed: bool,
+    /// Bytes after which a page ends.
+    pub page_bytes: usize,
+}
+
+/// Counts for status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Unread messages.
+    pub unread: u64,
+    /// From how many people.
+    pub people: u64,
+    /// Without a verdict.
+    pub queued: u64,
+    /// Failed and not looked at.
+    pub failed: u64,
+}
+
+/// What a search by id found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// One.
+    One(Box<Row>),
+    /// None.
+    None,
+    /// Several end with it.
+    Several,
+}
+
+/// The seam: one connection to the store. One contract test holds for every implementation (`tests/history.rs`).
+pub trait History: Send + 'static {
+    /// Writes all of `batch` in one durable commit, or nothing of it.
+    fn commit(&mut self, batch: &[Write]) -> Result<Vec<Done>, Trouble>;
+    /// What a start needs.
+    fn restore(&mut self) -> Result<Restored, Trouble>;
+    /// Bodies to send, for those of `places` that exist.
+    fn load(&mut self, places: &[Place]) -> Result<Vec<Outgoing>, Trouble>;
+    /// Places `first..=last` of a stream as the machine takes them back: accepted direct messages, everything else void.
+    fn forgotten(&mut self, incarnation: Incarnation, first: u64, last: u64) -> Result<Vec<Entry>, Trouble>;
+    /// A page of messages, oldest first, and the place to go on behind if there are more.
+    fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble>;
+    /// Newest message and unread count per person, newest first.
+    fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble>;
+    /// Unread messages per person, most first.
+    fn unread(&mut self, peer: Option<&str>) -> Result<Vec<(String, u64)>, Trouble>;
+    /// One message by key, id or an unambiguous end of it.
+    fn find(&mut self, text: &str) -> Result<Found, Trouble>;
+    /// One message by its place.
+    fn row(&mut self, index: u64) -> Result<Option<Row>, Trouble>;
+    /// Messages without a verdict, and those that failed and were not looked at.
+    fn outbox(&mut self, limit: u32) -> Result<Vec<Row>, Trouble>;
+    /// The newest place.
+    fn head(&mut self) -> Result<u64, Trouble>;
+    /// Counts.
+    fn counts(&mut self) -> Result<Counts, Trouble>;
+    /// People whose receipts matter, most recent first.
+    fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble>;
+}

@@ -1,0 +1,207 @@
+//! The SQLite implementation of [`History`]: opening, checking, committing. Its reading side is `read.rs`, its changes `write.rs`.
+//!
+//! WAL with synchronous FULL, checkpointed before anything is served (contract E1); the bundled library only.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chat_local::directory::{Directory, OpenError};
+use chat_proto::machine::outbox::Entry;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::{
+    Counts, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Wanted, Write, read, schema, write,
+};
+use chat_proto::id::Incarnation;
+
+/// Name of the marker beside the database that asks the next start for a check of every page.
+const SUSPECT: &str = "suspect";
+/// KiB of page cache per connection: chatd is to stay small.
+const CACHE_KIB: i32 = 1024;
+
+/// Why a history cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenHistoryError {
+    /// The directory or file is not safe to use.
+    #[error(transparent)]
+    Place(#[from] OpenError),
+    /// SQLite failed.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The form is that of another build.
+    #[error("{}: {source}", path.display())]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// What was wrong.
+        source: Box<refinery::Error>,
+    },
+    /// Pages are damaged, or somebody else uses the database.
+    #[error("{}: {what}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What the check said.
+        what: String,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// One connection to a profile's database.
+pub struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    /// Opens the writing connection: makes file and tables where missing, checkpoints, and checks where a start before ended badly.
+    pub fn open(file: &Path) -> Result<Sqlite, OpenHistoryError> {
+        let (directory, name) = (file.parent().unwrap_or(Path::new(".")), file.file_name().unwrap_or_default());
+        Directory::create(directory)?.open_file(&name.to_string_lossy(), true)?;
+        let mut connection = connect(file).map_err(|source| at(file, source))?;
+        checkpoint(&connection, file)?;
+        let suspect = directory.join(SUSPECT);
+        if suspect.exists() {
+            quick_check(&connection, file)?;
+            // Left behind, it costs the next start one more check.
+            let _ = std::fs::remove_file(&suspect);
+        }
+        schema::migrate(&mut connection)
+            .map_err(|source| OpenHistoryError::Schema { path: file.to_owned(), source: Box::new(source) })?;
+        checkpoint(&connection, file)?;
+        Ok(Sqlite { connection })
+    }
+
+    /// Opens a further, reading connection to a database that [`Sqlite::open`] opened.
+    pub fn reader(file: &Path) -> Result<Sqlite, OpenHistoryError> {
+        let connection = connect(file).map_err(|source| at(file, source))?;
+        connection.pragma_update(None, "query_only", true).map_err(|source| at(file, source))?;
+        Ok(Sqlite { connection })
+    }
+
+    /// Asks the next start to check every page. The process is about to end; that this may fail too changes nothing.
+    pub fn mark_suspect(file: &Path) {
+        if let Some(directory) = file.parent() {
+            let _ = std::fs::write(directory.join(SUSPECT), "");
+        }
+    }
+
+    fn try_commit(&mut self, batch: &[Write]) -> rusqlite::Result<Vec<Done>> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = batch.iter().map(|one| write::apply(&transaction, one)).collect::<rusqlite::Result<_>>()?;
+        transaction.commit()?;
+        Ok(done)
+    }
+}
+
+fn at(file: &Path, source: rusqlite::Error) -> OpenHistoryError {
+    OpenHistoryError::Sqlite { path: file.to_owned(), source }
+}
+
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(file.canonicalize().unwrap_or_else(|_| file.to_owned()), flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// What a killed process left visible becomes durable here, before anybody is told of it (contract E1).
+fn checkpoint(connection: &Connection, file: &Path) -> Result<(), OpenHistoryError> {
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(|source| at(file, source))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(OpenHistoryError::Damaged { path: file.to_owned(), what: "another process uses the database".into() }),
+    }
+}
+
+fn quick_check(connection: &Connection, file: &Path) -> Result<(), OpenHistoryError> {
+    let said: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|source| at(file, source))?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        _ => Err(OpenHistoryError::Damaged { path: file.to_owned(), what: said }),
+    }
+}
+
+/// A write that did not fit was undone whole; anything else leaves the disk unknown (contract E2).
+fn trouble(error: rusqlite::Error) -> Trouble {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Trouble::Full,
+        _ => Trouble::Broken(error.to_string()),
+    }
+}
+
+fn broken(error: rusqlite::Error) -> Trouble {
+    Trouble::Broken(error.to_string())
+}
+
+impl History for Sqlite {
+    fn commit(&mut self, batch: &[Write]) -> Result<Vec<Done>, Trouble> {
+        let done = self.try_commit(batch).map_err(trouble);
+        if done.is_err() && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK").map_err(broken)?;
+        }
+        done
+    }
+
+    fn restore(&mut self) -> Result<Restored, Trouble> {
+        read::restore(&self.connection).map_err(broken)
+    }
+
+    fn load(&mut self, places: &[Place]) -> Result<Vec<Outgoing>, Trouble> {
+        read::load(&self.connection, places).map_err(broken)
+    }
+
+    fn forgotten(&mut self, incarnation: Incarnation, first: u64, last: u64) -> Result<Vec<Entry>, Trouble> {
+        read::forgotten(&self.connection, incarnation, first, last).map_err(broken)
+    }
+
+    fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble> {
+        read::page(&self.connection, wanted).map_err(broken)
+    }
+
+    fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble> {
+        read::conversations(&self.connection, unread, limit).map_err(broken)
+    }
+
+    fn unread(&mut self, peer: Option<&str>) -> Result<Vec<(String, u64)>, Trouble> {
+        read::unread(&self.connection, peer).map_err(broken)
+    }
+
+    fn find(&mut self, text: &str) -> Result<Found, Trouble> {
+        read::find(&self.connection, text).map_err(broken)
+    }
+
+    fn row(&mut self, index: u64) -> Result<Option<Row>, Trouble> {
+        read::row(&self.connection, index).map_err(broken)
+    }
+
+    fn outbox(&mut self, limit: u32) -> Result<Vec<Row>, Trouble> {
+        read::outbox(&self.connection, limit).map_err(broken)
+    }
+
+    fn head(&mut self) -> Result<u64, Trouble> {
+        read::head(&self.connection).map_err(broken)
+    }
+
+    fn counts(&mut self) -> Result<Counts, Trouble> {
+        read::counts(&self.connection).map_err(broken)
+    }
+
+    fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble> {
+        read::awaited(&self.connection, limit).map_err(broken)
+    }
+}

@@ -1,0 +1,124 @@
+//! The threads between the async world and the blocking store: one writer that commits whatever waits as one batch, one reader.
+
+use std::sync::Arc;
+
+use chat_proto::limits::{WRITER_BATCH, WRITER_QUEUE};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Done, History, Trouble, Write};
+
+/// Called once when the storage failed: what holds is unknown, the process must end (contract E2).
+pub type OnBroken = Arc<dyn Fn(String) + Send + Sync>;
+
+/// A finished write with what its submitter wanted to remember.
+pub struct Committed<T> {
+    /// What it did; the error is [`Trouble::Full`] alone.
+    pub outcome: Result<Done, Trouble>,
+    /// The submitter's own.
+    pub then: T,
+}
+
+/// The writing side. Results come back in order on the channel that [`Writer::start`] gave.
+pub struct Writer<T> {
+    jobs: mpsc::Sender<(Write, T)>,
+}
+
+impl<T: Send + 'static> Writer<T> {
+    /// Starts the thread; it ends when the writer is dropped and everything submitted is committed.
+    pub fn start(
+        name: &str,
+        mut history: impl History,
+        broken: OnBroken,
+    ) -> std::io::Result<(Writer<T>, mpsc::UnboundedReceiver<Committed<T>>)> {
+        let (jobs, mut queue) = mpsc::channel(WRITER_QUEUE);
+        // Not bounded itself: it never holds more than the bounded job queue let through and one batch.
+        let (results, done) = mpsc::unbounded_channel();
+        std::thread::Builder::new().name(format!("write-{name}")).spawn(move || {
+            let mut batch = Vec::new();
+            while queue.blocking_recv_many(&mut batch, WRITER_BATCH) > 0 {
+                if let Err(text) = run(&mut history, batch.drain(..), &results) {
+                    broken(text);
+                    return;
+                }
+            }
+        })?;
+        Ok((Writer { jobs }, done))
+    }
+
+    /// Hands a write over; gives it back when the queue is full or the thread has ended.
+    pub fn submit(&self, write: Write, then: T) -> Result<(), T> {
+        self.jobs.try_send((write, then)).map_err(|refused| refused.into_inner().1)
+    }
+
+    /// How many more writes may be submitted now.
+    pub fn room(&self) -> usize {
+        self.jobs.capacity()
+    }
+}
+
+/// Commits a batch as one; when the disk is full, each alone, so that a small one still gets through.
+fn run<T>(
+    history: &mut impl History,
+    batch: impl Iterator<Item = (Write, T)>,
+    results: &mpsc::UnboundedSender<Committed<T>>,
+) -> Result<(), String> {
+    let (writes, thens): (Vec<Write>, Vec<T>) = batch.unzip();
+    let outcomes = match history.commit(&writes) {
+        Ok(done) => done.into_iter().map(Ok).collect(),
+        Err(Trouble::Broken(text)) => return Err(text),
+        Err(Trouble::Full) => one_by_one(history, &writes)?,
+    };
+    for (outcome, then) in outcomes.into_iter().zip(thens) {
+        // An owner that ended wants no answers; what it submitted is committed all the same.
+        let _ = results.send(Committed { outcome, then });
+    }
+    Ok(())
+}
+
+fn one_by_one(history: &mut impl History, writes: &[Write]) -> Result<Vec<Result<Done, Trouble>>, String> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    for write in writes {
+        outcomes.push(match history.commit(std::slice::from_ref(write)) {
+            Ok(mut done) => done.pop().ok_or(Trouble::Full),
+            Err(Trouble::Full) => Err(Trouble::Full),
+            Err(Trouble::Broken(text)) => return Err(text),
+        });
+    }
+    Ok(outcomes)
+}
+
+type Question = Box<dyn FnOnce(&mut dyn History) + Send>;
+
+/// The reading side; cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    questions: mpsc::Sender<Question>,
+}
+
+impl Reader {
+    /// Starts the thread; it ends when all clones are dropped.
+    pub fn start(name: &str, mut history: impl History) -> std::io::Result<Reader> {
+        let (questions, mut queue) = mpsc::channel::<Question>(64);
+        std::thread::Builder::new().name(format!("read-{name}")).spawn(move || {
+            while let Some(question) = queue.blocking_recv() {
+                question(&mut history);
+            }
+        })?;
+        Ok(Reader { questions })
+    }
+
+    /// Asks the store something.
+    pub async fn ask<A: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut dyn History) -> Result<A, Trouble> + Send + 'static,
+    ) -> Result<A, Trouble> {
+        let (answer, answered) = oneshot::channel();
+        let boxed: Question = Box::new(move |history| {
+            // Whoever asked may have gone.
+            let _ = answer.send(question(history));
+        });
+        let gone = || Trouble::Broken("the history was closed".into());
+        self.questions.send(boxed).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}

@@ -1,0 +1,75 @@
+//! The device key of each profile: an Ed25519 key in PKCS #8, one private file each (S40). Used by the profile's owner.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chat_link::DeviceKey;
+use chat_proto::id::DeviceId;
+
+use crate::files;
+
+/// Name of the key file in a profile's state directory.
+const FILE: &str = "device.key";
+
+/// A device of an account: its id and the key that proves it.
+#[derive(Clone)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its key.
+    pub key: Arc<DeviceKey>,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file is not safe to use or cannot be read or written.
+    #[error(transparent)]
+    File(#[from] chat_local::directory::OpenError),
+    /// Its content is no key.
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: chat_link::identity::KeyError,
+    },
+    /// The system gives no randomness.
+    #[error("no randomness: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Where a profile's key lies.
+pub fn directory(state: &Path, profile: &str) -> PathBuf {
+    state.join("profiles").join(profile)
+}
+
+/// The device of a profile, if it has one. The file holds the id's 16 bytes and then the key.
+pub fn load(directory: &Path) -> Result<Option<Device>, KeyFileError> {
+    let Some(content) = files::read(directory, FILE)? else { return Ok(None) };
+    let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
+    let (id, key) = content.split_at_checked(16).ok_or_else(|| malformed(chat_link::identity::KeyError::Malformed))?;
+    let id = DeviceId::try_from(id).map_err(|_| malformed(chat_link::identity::KeyError::Malformed))?;
+    let key = DeviceKey::from_pkcs8(key).map_err(malformed)?;
+    Ok(Some(Device { id, key: Arc::new(key) }))
+}
+
+/// Makes a new device in the place of an old one. It is on the disk before the server hears of it.
+pub fn make(directory: &Path) -> Result<Device, KeyFileError> {
+    let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(KeyFileError::Random)?;
+    let key = DeviceKey::generate().map_err(malformed)?;
+    let mut content = zeroize::Zeroizing::new(id.to_vec());
+    content.extend_from_slice(&key.to_pkcs8().map_err(malformed)?);
+    files::replace(directory, FILE, &content)?;
+    Ok(Device { id: DeviceId(id), key: Arc::new(key) })
+}
+
+/// Removes a profile's key, if it has one.
+pub fn forget(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(directory.join(FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

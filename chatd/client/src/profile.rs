@@ -1,0 +1,296 @@
+//! A profile: an account on a server. One owner task has its outbox, inbox follower and link; others hold a [`Profile`] and ask.
+//!
+//! Control handlers ask the owner to change something, and the history's reader for anything that is only looked at.
+
+mod incoming;
+mod login;
+mod outgoing;
+mod owner;
+mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_proto::control::ErrorData;
+use chat_proto::control::account::{Ended, LinkState, LoggedOut, Problem};
+use chat_proto::control::events::Event;
+use chat_proto::control::message::{Sent, State};
+use chat_proto::fault::Code;
+use chat_proto::id::Fingerprint;
+use chat_proto::limits::CONTROL_EVENTS;
+use chat_proto::method::Tag4;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::book::Book;
+use crate::history::sqlite::{OpenHistoryError, Sqlite};
+use crate::history::thread::{OnBroken, Reader, Writer};
+use crate::history::{History as _, Trouble};
+use crate::keys::KeyFileError;
+use crate::trust::TrustStore;
+use crate::upstream::Credentials;
+use crate::world::World;
+
+/// An answer that may be a refusal meant for chatctl.
+pub type Answer<T> = Result<T, Box<ErrorData>>;
+
+/// Requests that wait for an owner: as many as there are control connections.
+const ASKS: usize = chat_proto::limits::CONTROL_CONNECTIONS;
+
+/// What a profile needs from the assembly.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Remembered profiles.
+    pub book: Arc<Book>,
+    /// Known servers.
+    pub trust: Arc<TrustStore>,
+    /// Clocks and randomness.
+    pub world: World,
+    /// State directory.
+    pub state: PathBuf,
+    /// This host's name: the device's name where none is given.
+    pub host: String,
+    /// Tell senders what was read.
+    pub send_read: bool,
+    /// Called once when storage failed.
+    pub broken: OnBroken,
+    /// Random per chatd start.
+    pub run: u64,
+}
+
+/// Why a profile cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenProfileError {
+    /// Its history.
+    #[error(transparent)]
+    History(#[from] OpenHistoryError),
+    /// What the history says.
+    #[error(transparent)]
+    Content(#[from] Trouble),
+    /// Its key.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// A thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What `status` shows, kept up to date by the owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Account; empty when there is none yet.
+    pub user: String,
+    /// Server as typed.
+    pub server: String,
+    /// This device's name.
+    pub device: String,
+    /// The server keeps the case of names.
+    pub classic: bool,
+    /// State of the link.
+    pub link: LinkState,
+    /// Since when.
+    pub since_ms: i64,
+    /// Last measured round trip.
+    pub rtt_ms: Option<u64>,
+    /// Why the last try failed.
+    pub cause: Option<Problem>,
+    /// When the next try is.
+    pub retry_at: Option<Instant>,
+    /// Why the login ended.
+    pub ended: Option<Ended>,
+    /// The server program's version.
+    pub server_version: Option<String>,
+    /// What needs the user.
+    pub problems: Vec<Problem>,
+    /// Messages without a verdict.
+    pub queued: usize,
+}
+
+/// One event with its place in the history, 0 where it has none.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Place.
+    pub index: u64,
+    /// What happened; nothing for a row that nobody is told of.
+    pub event: Event,
+}
+
+/// A login or registration.
+pub struct LoginAsk {
+    /// Account as typed.
+    pub user: String,
+    /// Server as typed.
+    pub server: String,
+    /// How.
+    pub credentials: Credentials,
+    /// The device's name.
+    pub device: Option<String>,
+    /// Trust this key.
+    pub trust: Option<Fingerprint>,
+    /// Authorities in PEM.
+    pub ca: Option<String>,
+    /// The history is empty: another account may move in.
+    pub empty: bool,
+    /// Give up after this long.
+    pub within: Duration,
+}
+
+/// A message to queue.
+pub struct SendAsk {
+    /// Recipient; empty for a broadcast.
+    pub to: String,
+    /// Kind on the wire.
+    pub kind: u32,
+    /// Content type.
+    pub content_type: String,
+    /// Body.
+    pub body: Bytes,
+    /// The sender's key.
+    pub key: String,
+    /// How far to wait.
+    pub wait: State,
+    /// Refuse when not online.
+    pub no_queue: bool,
+}
+
+/// A message that is on the disk.
+pub struct Queued {
+    /// What holds now.
+    pub progress: Progress,
+    /// Its place in the history.
+    pub index: u64,
+    /// Tells more once the goal is reached or cannot be reached now; nothing when there is nothing to wait for.
+    pub more: Option<oneshot::Receiver<Progress>>,
+}
+
+/// How far a message got.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// What its sender is told.
+    pub sent: Sent,
+    /// Why it failed.
+    pub code: Option<Code>,
+    /// When a new message may be taken.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What an owner is asked.
+pub enum Ask {
+    /// Log in.
+    Login(Box<LoginAsk>, oneshot::Sender<Answer<()>>),
+    /// Log out.
+    Logout {
+        /// Other devices too.
+        all_devices: bool,
+        /// Although messages wait.
+        force: bool,
+        /// Wait for the server so long.
+        within: Duration,
+        /// The answer.
+        reply: oneshot::Sender<Answer<LoggedOut>>,
+    },
+    /// Queue a message.
+    Send(Box<SendAsk>, oneshot::Sender<Answer<Queued>>),
+    /// Tell when a message got so far.
+    Wait {
+        /// Its place in the history.
+        index: u64,
+        /// How far.
+        goal: State,
+        /// What holds now.
+        now: Progress,
+        /// The answer.
+        reply: oneshot::Sender<Progress>,
+    },
+    /// Ask the server.
+    Server {
+        /// The method.
+        method: Tag4,
+        /// The encoded body.
+        body: Bytes,
+        /// The answer's body.
+        reply: oneshot::Sender<Answer<Bytes>>,
+    },
+    /// These rows were shown.
+    MarkRead(Vec<u64>, oneshot::Sender<Answer<()>>),
+    /// These failures were shown.
+    Looked(Vec<u64>),
+    /// Try to connect now.
+    Hurry,
+    /// End; everything taken is committed first.
+    Close,
+}
+
+/// A handle on a profile; cheap to clone.
+#[derive(Clone)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// The history, to look at.
+    pub reader: Reader,
+    asks: mpsc::Sender<Ask>,
+    view: watch::Receiver<View>,
+    events: broadcast::WeakSender<Arc<Published>>,
+}
+
+impl Profile {
+    /// Opens the history and starts the owner. Blocks on the disk.
+    pub fn start(
+        name: &str,
+        file: &std::path::Path,
+        surroundings: Surroundings,
+        connect: bool,
+    ) -> Result<(Profile, JoinHandle<()>), OpenProfileError> {
+        let mut history = Sqlite::open(file)?;
+        let restored = history.restore()?;
+        let suspect = file.to_owned();
+        let broken = Arc::clone(&surroundings.broken);
+        let on_broken: OnBroken = Arc::new(move |text| {
+            Sqlite::mark_suspect(&suspect);
+            broken(text);
+        });
+        let (writer, results) = Writer::start(name, history, on_broken)?;
+        let reader = Reader::start(name, Sqlite::reader(file)?)?;
+        let (asks, asked) = mpsc::channel(ASKS);
+        let (events, _) = broadcast::channel(CONTROL_EVENTS);
+        let weak = events.downgrade();
+        let owner = owner::Owner::new(name, surroundings, writer, reader.clone(), restored, events)?;
+        let (owner, view) = owner;
+        let task = tokio::spawn(owner.run(asked, results, connect));
+        Ok((Profile { name: name.to_owned(), reader, asks, view, events: weak }, task))
+    }
+
+    /// What `status` shows.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// The view as it changes.
+    pub fn views(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Events from now on; nothing once the owner has ended.
+    pub fn follow(&self) -> Option<broadcast::Receiver<Arc<Published>>> {
+        Some(self.events.upgrade()?.subscribe())
+    }
+
+    /// Hands something to the owner.
+    pub async fn tell(&self, ask: Ask) -> Answer<()> {
+        self.asks.send(ask).await.map_err(|_| stopping())
+    }
+
+    /// Asks the owner and waits for its answer.
+    pub async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Answer<T>>) -> Ask) -> Answer<T> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ask(reply)).await?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Box<ErrorData> {
+    Box::new(Code::DAEMON_STOPPING.into())
+}

@@ -1,0 +1,246 @@
+//! What comes from the server beside verdicts: inbox entries, receipts, marks, presence.
+
+use chat_proto::control::events::Event;
+use chat_proto::fault::Code;
+use chat_proto::id::{DeviceId, Incarnation, Position};
+use chat_proto::limits::RECEIPTS_FOLLOWED;
+use chat_proto::machine::inbox::Taken;
+use chat_proto::{method, wire};
+use prost::Message as _;
+use tokio::sync::oneshot;
+
+use super::Answer;
+use super::owner::{Owner, Then};
+use super::session::Pending;
+use crate::history::{self, Done, Incoming, Mark, Place, Reach, Row, Trouble, Write};
+use crate::shown;
+use chat_proto::control::ErrorData;
+
+/// Entries that were taken and are not committed.
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// The cursor on the disk.
+    pub cursor: Option<Position>,
+    /// A commit is on its way; what comes meanwhile waits for the next.
+    pub receiving: bool,
+    entries: Vec<Incoming>,
+    taken: Option<Position>,
+    count: usize,
+    ack_now: bool,
+}
+
+impl Inbox {
+    /// With the cursor that a start finds.
+    pub fn at(cursor: Option<Position>) -> Inbox {
+        Inbox { cursor, ..Inbox::default() }
+    }
+
+    /// A new session brings them again.
+    pub fn forget_uncommitted(&mut self) {
+        self.entries.clear();
+        self.taken = None;
+        self.count = 0;
+        self.ack_now = false;
+    }
+}
+
+impl Owner {
+    /// An inbox entry.
+    pub fn deliver(&mut self, deliver: wire::Deliver) {
+        let position: Position = deliver.position.unwrap_or_default().into();
+        match self.follower.handle_deliver(deliver.prev.unwrap_or_default().into(), position) {
+            Taken::Keep => {
+                self.inbox.ack_now |= deliver.ack_now;
+                self.inbox.entries.push(incoming(deliver, position));
+                self.inbox.taken = Some(position);
+                self.inbox.count += 1;
+            }
+            Taken::Fetch(from) => self.push(method::FETCH, &wire::Fetch { from: Some(from.into()) }),
+            Taken::Ignore => {}
+        }
+    }
+
+    /// Entries were taken by retention: shown as a gap.
+    pub fn gone(&mut self, gone: wire::Gone) {
+        let to: Position = gone.to.unwrap_or_default().into();
+        self.follower.handle_gone(to);
+        let at_ms = self.around.world.now_ms();
+        self.inbox.entries.push(history::gap(to, gone.count, at_ms));
+        self.inbox.taken = Some(to);
+    }
+
+    /// The place from which the server goes on is written down where it is another than ours.
+    pub fn resume_inbox(&mut self, cursor: Position, missed: u64, at_ms: i64) {
+        if missed > 0 {
+            self.inbox.entries.push(history::gap(cursor, missed, at_ms));
+        }
+        if missed > 0 || self.inbox.cursor != Some(cursor) {
+            self.inbox.taken = Some(cursor);
+        }
+    }
+
+    /// Commits what came; one commit at a time, with all that waits.
+    pub fn receive(&mut self) {
+        if self.inbox.receiving {
+            return;
+        }
+        let (Some(position), Some(device)) = (self.inbox.taken, self.device.as_ref().map(|d| d.id)) else { return };
+        let inbox = &mut self.inbox;
+        inbox.taken = None;
+        inbox.receiving = true;
+        let (count, ack_now) = (std::mem::take(&mut inbox.count), std::mem::take(&mut inbox.ack_now));
+        let entries = std::mem::take(&mut inbox.entries);
+        let account = self.entry.user.clone();
+        let then = Then::Received { session: self.sessions, position, count, ack_now };
+        self.submit(Write::Receive { account, device, entries, cursor: position }, then);
+    }
+
+    /// They are in the history: acknowledged, and shown to whoever follows.
+    pub fn received(
+        &mut self,
+        new: Vec<Row>,
+        expired: &[Row],
+        session: u64,
+        position: Position,
+        count: usize,
+        ack_now: bool,
+    ) {
+        self.inbox.receiving = false;
+        self.inbox.cursor = Some(position);
+        if session == self.sessions && count > 0 {
+            self.follower.handle_committed(self.around.world.mono_ms(), position, count, ack_now);
+        }
+        for row in new {
+            let index = row.index;
+            if let Some(event) = shown::arrived(row) {
+                self.tell(index, event);
+            }
+        }
+        expired.iter().for_each(|row| self.moved(row, None));
+    }
+
+    /// Acknowledges when it is time.
+    pub fn acknowledge(&mut self) {
+        if self.online().is_none() {
+            return;
+        }
+        if let Some(position) = self.follower.poll_ack(self.around.world.mono_ms()) {
+            self.push(method::ACK, &wire::Ack { position: Some(position.into()) });
+        }
+    }
+
+    /// How far recipients got.
+    pub fn receipts(&mut self, receipts: wire::Receipts) {
+        let reach = |r: wire::Receipt| Reach { peer: r.account, delivered: r.delivered, read: r.read };
+        let items: Vec<Reach> = receipts.items.into_iter().map(reach).collect();
+        if !items.is_empty() {
+            self.submit(Write::Reached(items), Then::Reached);
+        }
+    }
+
+    /// Receipts of this person matter from now on.
+    pub fn follow(&mut self, person: String) {
+        if person.is_empty() || self.followed.len() >= RECEIPTS_FOLLOWED || self.online().is_none() {
+            return;
+        }
+        if self.followed.insert(person.clone()) {
+            self.to_follow.push(person);
+        }
+    }
+
+    pub fn ask_receipts(&mut self) {
+        if self.to_follow.is_empty() || self.online().is_none() {
+            return;
+        }
+        let accounts = std::mem::take(&mut self.to_follow);
+        self.request(method::RECEIPT, wire::Follow { accounts }.encode_to_vec().into(), Pending::Receipts);
+    }
+
+    /// Rows were marked as read on the disk: the server hears of it, until it confirms.
+    pub fn marked(&mut self, outcome: Result<Done, Trouble>, reply: oneshot::Sender<Answer<()>>) {
+        let answer = match outcome {
+            Ok(Done::Marks(marks)) => {
+                for mark in marks {
+                    self.marks.insert(mark.peer.clone(), mark.clone());
+                    if self.online().is_some() {
+                        self.send_mark(mark);
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Box::new(ErrorData::from(Code::DISK_FULL))),
+        };
+        let _ = reply.send(answer);
+    }
+
+    pub fn repeat_marks(&mut self) {
+        for mark in self.marks.values().cloned().collect::<Vec<_>>() {
+            self.send_mark(mark);
+        }
+    }
+
+    fn send_mark(&mut self, mark: Mark) {
+        let body = wire::Mark {
+            account: mark.peer.clone(),
+            position: Some(mark.position.into()),
+            share: self.around.send_read,
+        };
+        self.request(method::MARK, body.encode_to_vec().into(), Pending::Mark(mark));
+    }
+
+    pub fn mark_confirmed(&mut self, mark: Mark) {
+        if self.marks.get(&mark.peer) == Some(&mark) {
+            self.marks.remove(&mark.peer);
+            self.submit(Write::MarkConfirmed(mark), Then::Nothing);
+        }
+    }
+
+    /// Another device of this account read messages.
+    pub fn marked_elsewhere(&mut self, mark: wire::Mark) {
+        let position = mark.position.unwrap_or_default().into();
+        self.submit(Write::ReadElsewhere(Mark { peer: mark.account, position }), Then::Nothing);
+    }
+
+    pub fn presence(&self, presence: &wire::Presence) {
+        for item in &presence.items {
+            self.tell(0, came_or_went(item));
+        }
+        let named = u32::try_from(presence.items.len()).unwrap_or(u32::MAX);
+        if presence.count > named {
+            let count = presence.count - named;
+            self.tell(0, Event::PresenceMany { count, at_ms: self.around.world.now_ms() });
+        }
+    }
+}
+
+fn came_or_went(item: &wire::PresenceItem) -> Event {
+    let reason = match item.reason {
+        1 => "login",
+        2 => "logout",
+        3 => "idle",
+        4 => "link",
+        5 => "kicked",
+        _ => "unknown",
+    };
+    Event::Presence {
+        user: item.account.clone(),
+        state: if item.online { "online" } else { "offline" }.into(),
+        reason: reason.into(),
+        at_ms: item.at_ms,
+    }
+}
+
+fn incoming(deliver: wire::Deliver, position: Position) -> Incoming {
+    Incoming {
+        position,
+        kind: deliver.kind,
+        from: deliver.from,
+        to: deliver.to,
+        device: DeviceId::try_from(&deliver.device[..]).ok(),
+        place: Place { incarnation: Incarnation(deliver.incarnation), cseq: deliver.cseq },
+        at_ms: deliver.at_ms,
+        content_type: deliver.content_type,
+        // A copy: the frame's body shares the memory of a whole read.
+        body: bytes::Bytes::copy_from_slice(&deliver.body),
+    }
+}

@@ -1,0 +1,420 @@
+//! The owner's loop: what it has, what wakes it, what it does after every wake-up.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_link::LinkError;
+use chat_proto::control::account::{LinkState, Problem};
+use chat_proto::control::events::Event;
+use chat_proto::fault::Code;
+use chat_proto::frame::Frame;
+use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::machine::inbox::Follower;
+use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::incoming::Inbox;
+use super::login::{Login, Trying};
+use super::outgoing::{Fresh, Waiter};
+use super::session::{Pending, Session};
+use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
+use crate::book;
+use crate::history::thread::{Committed, Reader, Writer};
+use crate::history::{Mark, Outgoing, Place, Restored, Trouble, Verdict, Write};
+use crate::keys::{self, Device};
+
+/// Writes that one profile may have on the way: a full batch and one that waits.
+const WRITES_ON_THE_WAY: usize = 2 * chat_proto::limits::WRITER_BATCH;
+/// Frames handled before anything else gets its turn.
+const FRAMES_AT_ONCE: usize = 256;
+/// The loop wakes at least so often, for nothing; a day.
+const IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// What a write was for; comes back with its result.
+pub(super) enum Then {
+    /// A message of the user.
+    Queued {
+        reply: oneshot::Sender<Answer<Queued>>,
+        wait: chat_proto::control::message::State,
+        h: [u8; 32],
+        key: String,
+    },
+    /// Verdicts; for some, when a new message may be taken.
+    Settled { verdicts: Vec<Verdict>, retry: HashMap<Place, u64> },
+    /// Entries of the inbox.
+    Received { session: u64, position: Position, count: usize, ack_now: bool },
+    /// The user saw rows.
+    Marked(oneshot::Sender<Answer<()>>),
+    /// Server and device are written down: the session may open.
+    Belongs,
+    /// Places are open again: offer them.
+    Reopened { session: u64, reoffer: Reoffer, entries: Vec<Entry> },
+    /// Receipts.
+    Reached,
+    /// Nothing to do.
+    Nothing,
+}
+
+/// What was read from the history for the owner.
+pub(super) enum Loaded {
+    /// Bodies to send.
+    Bodies { session: u64, transmits: Vec<Transmit>, bodies: Result<Vec<Outgoing>, Trouble> },
+    /// Places that the server lost.
+    Forgotten { session: u64, reoffer: Reoffer, entries: Result<Vec<Entry>, Trouble> },
+    /// People whose receipts matter.
+    Awaited { session: u64, people: Result<Vec<String>, Trouble> },
+}
+
+/// Everything of a profile that changes.
+pub(super) struct Owner {
+    pub name: String,
+    pub around: Surroundings,
+    pub entry: book::Entry,
+    pub device: Option<Device>,
+    pub writer: Writer<Then>,
+    pub reader: Reader,
+    /// Writes submitted and not back.
+    pub writing: usize,
+    pub loads: mpsc::UnboundedSender<Loaded>,
+    loaded: mpsc::UnboundedReceiver<Loaded>,
+
+    pub outbox: Outbox,
+    /// The stream of this start, once something was queued.
+    pub incarnation: Option<Incarnation>,
+    /// Messages whose queueing is being committed.
+    pub queueing: usize,
+    pub fresh: Fresh,
+    /// Bodies are being read; nothing may overtake them.
+    pub loading: bool,
+    /// Streams whose lost places are not offered again yet.
+    pub reoffering: usize,
+    /// Verdicts for which the disk had no room; written down before the next session opens.
+    pub unsettled: Vec<(Vec<Verdict>, HashMap<Place, u64>)>,
+    pub waiters: HashMap<u64, Vec<Waiter>>,
+    /// The server asked to wait: why, until when.
+    pub later: Option<(Code, u64)>,
+
+    pub follower: Follower,
+    pub inbox: Inbox,
+    pub marks: HashMap<String, Mark>,
+    pub followed: HashSet<String>,
+    pub to_follow: Vec<String>,
+
+    pub trying: Option<Trying>,
+    pub session: Option<Session>,
+    /// Counts sessions, so that what belongs to an old one is known.
+    pub sessions: u64,
+    pub login: Option<Login>,
+    pub leaving: Option<super::login::Leaving>,
+    pub retry_at: Option<Instant>,
+    pub tries: u32,
+    pub tried_at: Option<Instant>,
+    pub cause: Option<Problem>,
+    pub rtt_ms: Option<u64>,
+    pub server_version: Option<String>,
+    pub problems: Vec<Problem>,
+    /// Calls that wait for the link.
+    pub parked: Vec<(chat_proto::method::Tag4, bytes::Bytes, Pending)>,
+    /// The server and device that the history is known to belong to.
+    pub belongs: Option<(ServerId, DeviceId)>,
+
+    view: watch::Sender<View>,
+    pub events: broadcast::Sender<Arc<Published>>,
+}
+
+/// What woke the owner.
+enum Woken {
+    Asked(Option<Ask>),
+    Committed(Box<Committed<Then>>),
+    Loaded(Loaded),
+    Tried(Answer<crate::upstream::Opened>),
+    Frame(Result<Option<Frame>, LinkError>),
+    Time,
+}
+
+impl Owner {
+    pub fn new(
+        name: &str,
+        around: Surroundings,
+        writer: Writer<Then>,
+        reader: Reader,
+        restored: Restored,
+        events: broadcast::Sender<Arc<Published>>,
+    ) -> Result<(Owner, watch::Receiver<View>), OpenProfileError> {
+        let entry = around.book.get(name).unwrap_or_default();
+        let device = keys::load(&keys::directory(&around.state, name))?;
+        let mut outbox = Outbox::default();
+        for (incarnation, settled, open) in restored.streams {
+            outbox.restore(incarnation, settled, open);
+        }
+        let (loads, loaded) = mpsc::unbounded_channel();
+        let link = if entry.logged_in { LinkState::Waiting } else { LinkState::LoggedOut };
+        let (view, viewed) = watch::channel(first_view(&entry, link, around.world.now_ms(), outbox.open_count()));
+        let owner = Owner {
+            name: name.to_owned(),
+            entry,
+            device,
+            writer,
+            reader,
+            writing: 0,
+            loads,
+            loaded,
+            outbox,
+            incarnation: None,
+            queueing: 0,
+            fresh: Fresh::default(),
+            loading: false,
+            reoffering: 0,
+            unsettled: Vec::new(),
+            waiters: HashMap::new(),
+            later: None,
+            follower: Follower::default(),
+            inbox: Inbox::at(restored.cursor),
+            marks: restored.marks.into_iter().map(|mark| (mark.peer.clone(), mark)).collect(),
+            followed: HashSet::new(),
+            to_follow: Vec::new(),
+            trying: None,
+            session: None,
+            sessions: 0,
+            login: None,
+            leaving: None,
+            retry_at: None,
+            tries: 0,
+            tried_at: None,
+            cause: None,
+            rtt_ms: None,
+            server_version: None,
+            problems: Vec::new(),
+            parked: Vec::new(),
+            belongs: None,
+            view,
+            events,
+            around,
+        };
+        Ok((owner, viewed))
+    }
+
+    /// Runs until asked to close, or until nobody holds a handle.
+    pub async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        mut results: mpsc::UnboundedReceiver<Committed<Then>>,
+        connect: bool,
+    ) {
+        if connect && self.entry.logged_in {
+            self.connect_by_key();
+        }
+        self.publish();
+        loop {
+            let room = self.writing < WRITES_ON_THE_WAY;
+            let deadline = self.deadline();
+            let woken = tokio::select! {
+                Some(done) = results.recv() => Woken::Committed(Box::new(done)),
+                Some(loaded) = self.loaded.recv() => Woken::Loaded(loaded),
+                opened = tried(&mut self.trying) => Woken::Tried(opened),
+                frame = frame(&mut self.session), if room => Woken::Frame(frame),
+                ask = asks.recv(), if room => Woken::Asked(ask),
+                () = tokio::time::sleep_until(deadline) => Woken::Time,
+            };
+            match woken {
+                Woken::Asked(None | Some(Ask::Close)) => break,
+                Woken::Asked(Some(ask)) => self.asked(ask),
+                Woken::Committed(done) => self.committed(*done),
+                Woken::Loaded(loaded) => self.loaded(loaded),
+                Woken::Tried(opened) => self.tried(opened),
+                Woken::Frame(frame) => self.frames(frame),
+                Woken::Time => self.time(),
+            }
+            self.pump();
+            self.publish();
+        }
+        self.finish(&mut results).await;
+    }
+
+    /// Everything that was taken is committed and answered before the owner ends.
+    async fn finish(mut self, results: &mut mpsc::UnboundedReceiver<Committed<Then>>) {
+        while self.writing > 0 {
+            let Some(done) = results.recv().await else { break };
+            self.committed(done);
+        }
+        self.give_up_waiting(None);
+        if let Some(session) = self.session.take() {
+            session.link.close().await;
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Login(ask, reply) => self.log_in(*ask, reply),
+            Ask::Logout { all_devices, force, within, reply } => self.log_out(all_devices, force, within, reply),
+            Ask::Send(ask, reply) => self.send(*ask, reply),
+            Ask::Wait { index, goal, now, reply } => self.wait(index, Waiter::patient(goal, now, reply)),
+            Ask::Server { method, body, reply } => self.call(method, body, Pending::Call(reply)),
+            Ask::MarkRead(indices, reply) => self.submit(Write::MarkRead(indices), Then::Marked(reply)),
+            Ask::Looked(indices) => self.submit(Write::Looked(indices), Then::Nothing),
+            Ask::Hurry => {
+                self.hurry(Duration::ZERO);
+            }
+            Ask::Close => {}
+        }
+    }
+
+    fn loaded(&mut self, loaded: Loaded) {
+        match loaded {
+            Loaded::Bodies { session, transmits, bodies } => self.bodies(session, &transmits, bodies),
+            Loaded::Forgotten { session, reoffer, entries } => self.forgotten(session, reoffer, entries),
+            Loaded::Awaited { session, people } if session == self.sessions => match people {
+                Ok(people) => people.into_iter().for_each(|person| self.follow(person)),
+                Err(error) => tracing::error!(%error, "the history cannot be read"),
+            },
+            Loaded::Awaited { .. } => {}
+        }
+    }
+
+    /// One frame woke the owner; those that came with it are handled in the same turn.
+    fn frames(&mut self, first: Result<Option<Frame>, LinkError>) {
+        let mut next = first;
+        for left in (0..FRAMES_AT_ONCE).rev() {
+            match next {
+                Ok(Some(frame)) => self.frame(frame),
+                Ok(None) => return self.lost("the server closed the connection"),
+                Err(error) => return self.lost(&error.to_string()),
+            }
+            let Some(session) = self.session.as_mut().filter(|_| left > 0) else { return };
+            next = match session.link.try_recv() {
+                Ok(None) => return,
+                other => other,
+            };
+        }
+    }
+
+    /// Hands a change to the writer.
+    pub fn submit(&mut self, write: Write, then: Then) {
+        self.writing += 1;
+        if self.writer.submit(write, then).is_err() {
+            // The bound on writes under way is below the queue's: the thread has ended, and the process is about to.
+            self.writing -= 1;
+        }
+    }
+
+    /// What may be said to the server now.
+    fn pump(&mut self) {
+        self.receive();
+        self.transmit();
+        self.acknowledge();
+        self.ask_receipts();
+    }
+
+    fn time(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) && self.trying.is_none() && self.session.is_none() {
+            self.connect_by_key();
+        }
+        self.leave_in_time(now);
+        self.keep_alive(now);
+    }
+
+    fn deadline(&self) -> Instant {
+        let mono = self.around.world.mono_ms();
+        let now = Instant::now();
+        let at = |ms: u64| now + Duration::from_millis(ms.saturating_sub(mono));
+        let online = self.online().is_some();
+        [
+            self.retry_at.filter(|_| self.trying.is_none() && self.session.is_none()),
+            self.outbox.poll_timeout().filter(|_| online).map(at),
+            self.follower.poll_timeout().filter(|_| online).map(at),
+            self.session.as_ref().map(Session::deadline),
+            self.leaving.as_ref().map(|leaving| leaving.until),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + IDLE)
+    }
+
+    /// The open session, once the server welcomed it.
+    pub fn online(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|session| session.welcomed)
+    }
+
+    /// The state of the link in one word.
+    pub fn link_state(&self) -> LinkState {
+        match (&self.session, &self.trying) {
+            _ if !self.entry.logged_in => LinkState::LoggedOut,
+            (Some(session), _) if session.welcomed => LinkState::Online,
+            (Some(_), _) | (None, Some(_)) => LinkState::Connecting,
+            (None, None) => LinkState::Waiting,
+        }
+    }
+
+    /// Brings the view up to date and tells followers of a changed link.
+    pub fn publish(&mut self) {
+        let link = self.link_state();
+        let now_ms = self.around.world.now_ms();
+        let waiting = link == LinkState::Waiting;
+        let mut link_changed = false;
+        self.view.send_if_modified(|view| {
+            link_changed = view.link != link;
+            let new = View {
+                user: self.entry.user.clone(),
+                server: self.entry.server.clone(),
+                device: self.entry.device.clone(),
+                classic: self.entry.classic,
+                link,
+                since_ms: if link_changed { now_ms } else { view.since_ms },
+                rtt_ms: self.rtt_ms,
+                cause: self.cause.clone(),
+                retry_at: self.retry_at.filter(|_| waiting),
+                ended: self.entry.ended.clone(),
+                server_version: self.server_version.clone(),
+                problems: self.problems.clone(),
+                queued: self.outbox.open_count(),
+            };
+            let changed = *view != new;
+            *view = new;
+            changed
+        });
+        if link_changed {
+            self.tell(0, Event::Link { state: link, cause: self.cause.clone(), at_ms: now_ms });
+        }
+    }
+
+    /// Tells followers. Nobody may be there.
+    pub fn tell(&self, index: u64, event: Event) {
+        let _ = self.events.send(Arc::new(Published { index, event }));
+    }
+}
+
+fn first_view(entry: &book::Entry, link: LinkState, since_ms: i64, queued: usize) -> View {
+    View {
+        user: entry.user.clone(),
+        server: entry.server.clone(),
+        device: entry.device.clone(),
+        classic: entry.classic,
+        link,
+        since_ms,
+        rtt_ms: None,
+        cause: None,
+        retry_at: None,
+        ended: entry.ended.clone(),
+        server_version: None,
+        problems: Vec::new(),
+        queued,
+    }
+}
+
+async fn tried(trying: &mut Option<Trying>) -> Answer<crate::upstream::Opened> {
+    match trying {
+        Some(trying) => trying.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn frame(session: &mut Option<Session>) -> Result<Option<Frame>, LinkError> {
+    match session {
+        Some(session) => session.link.recv_while_flushing().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,359 @@
+//! An open connection: HELLO and WELCOME, requests and their answers, what the server pushes, and whether it lives.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use chat_link::Link;
+use chat_proto::control::ErrorData;
+use chat_proto::control::account::Problem;
+use chat_proto::fault::{Code, Fault};
+use chat_proto::frame::Frame;
+use chat_proto::id::{Incarnation, Position};
+use chat_proto::limits::{AUTH_WITHIN, BACKOFF_MIN, PING_AFTER, PONG_WITHIN, RECEIPTS_FOLLOWED, TEXT_MAX};
+use chat_proto::machine::inbox::Follower;
+use chat_proto::machine::outbox::{Entry, Remembered, Reoffer};
+use chat_proto::method::{self, Tag4};
+use chat_proto::{status, wire};
+use prost::Message;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Answer;
+use super::login::problem;
+use super::owner::{Loaded, Owner, Then};
+use crate::history::{Mark, Place, Trouble, Verdict, Write};
+use crate::upstream;
+
+/// What an answer of the server is for.
+pub(super) enum Pending {
+    /// HELLO.
+    Hello,
+    /// A call of the user.
+    Call(oneshot::Sender<Answer<Bytes>>),
+    /// A mark to be confirmed.
+    Mark(Mark),
+    /// Receipts to be followed.
+    Receipts,
+    /// A logout.
+    Logout,
+}
+
+/// A connection that is logged in.
+pub(super) struct Session {
+    pub link: Link,
+    /// WELCOME came.
+    pub welcomed: bool,
+    /// Bytes of the largest text that the server takes.
+    pub text_max: usize,
+    heard: Instant,
+    pinged: Option<Instant>,
+    missed: u32,
+    tag: u32,
+    pending: HashMap<u32, Pending>,
+}
+
+impl Session {
+    pub fn new(link: Link) -> Session {
+        Session {
+            link,
+            welcomed: false,
+            text_max: TEXT_MAX,
+            heard: Instant::now(),
+            pinged: None,
+            missed: 0,
+            tag: 100,
+            pending: HashMap::new(),
+        }
+    }
+
+    /// When the other side's silence is to be looked at.
+    pub fn deadline(&self) -> Instant {
+        match self.pinged {
+            _ if !self.welcomed => self.heard + AUTH_WITHIN,
+            Some(at) => at + PONG_WITHIN,
+            None => self.heard + PING_AFTER,
+        }
+    }
+
+    fn ask(&mut self, name: Tag4, body: Bytes, pending: Option<Pending>) {
+        self.tag = self.tag.wrapping_add(1).max(1);
+        self.link.queue(&Frame { name, tag: self.tag, body });
+        if let Some(pending) = pending {
+            self.pending.insert(self.tag, pending);
+        }
+    }
+}
+
+impl Owner {
+    /// Opens the session.
+    pub fn hello(&mut self) {
+        let streams = self
+            .outbox
+            .streams()
+            .map(|(incarnation, settled)| wire::OpenStream { incarnation: incarnation.0, settled });
+        let hello =
+            wire::Hello { run: self.around.run, streams: streams.collect(), cursor: self.inbox.cursor.map(Into::into) };
+        self.request(method::HELLO, hello.encode_to_vec().into(), Pending::Hello);
+    }
+
+    /// Sends a request on the session, if there is one.
+    pub fn request(&mut self, name: Tag4, body: Bytes, pending: Pending) {
+        if let Some(session) = &mut self.session {
+            session.ask(name, body, Some(pending));
+        }
+    }
+
+    /// Sends something that has no answer of its own.
+    pub fn push(&mut self, name: Tag4, body: &impl Message) {
+        if let Some(session) = &mut self.session {
+            session.link.queue(&Frame::new(name, 0, body));
+        }
+    }
+
+    /// A call of the user: now, or as soon as the link is up, or not.
+    pub fn call(&mut self, name: Tag4, body: Bytes, pending: Pending) {
+        if self.online().is_some() {
+            self.request(name, body, pending);
+        } else if self.hurry(BACKOFF_MIN) {
+            self.parked.push((name, body, pending));
+        } else if self.entry.logged_in {
+            refuse(pending, &self.unreachable());
+        } else {
+            refuse(pending, &self.not_logged_in());
+        }
+    }
+
+    /// The refusal while the link is down.
+    pub fn unreachable(&self) -> ErrorData {
+        ErrorData {
+            retry_after_ms: self.retry_after_ms(),
+            detail: self.cause.as_ref().and_then(|cause| cause.subject.clone()),
+            ..Code::SERVER_UNREACHABLE.into()
+        }
+    }
+
+    /// One frame of the server.
+    pub fn frame(&mut self, frame: Frame) {
+        let Some(session) = &mut self.session else { return };
+        session.heard = Instant::now();
+        session.missed = 0;
+        if frame.name != method::PONG {
+            // Whatever it says, it lives; the round trip of this PING is not measured then.
+            session.pinged = None;
+        }
+        let done = match frame.name {
+            status::CONFIRMATION | status::ERROR => self.answered(frame),
+            status::END => self.bye(&frame.body),
+            method::PING => {
+                session.link.queue(&Frame { name: method::PONG, ..frame });
+                Ok(())
+            }
+            method::PONG => {
+                let since = session.pinged.take().map(|at| at.elapsed().as_millis());
+                self.rtt_ms = since.and_then(|ms| u64::try_from(ms).ok()).or(self.rtt_ms);
+                Ok(())
+            }
+            _ => self.pushed(&frame),
+        };
+        if let Err(error) = done {
+            self.lost(&format!("the server's bytes make no sense: {error}"));
+        }
+    }
+
+    fn pushed(&mut self, frame: &Frame) -> Result<(), prost::DecodeError> {
+        let body = frame.body.clone();
+        match frame.name {
+            method::VERDICT => self.verdicts(wire::Verdict::decode(body)?),
+            method::GAP => {
+                let gap = wire::Gap::decode(body)?;
+                self.outbox.handle_gap(Incarnation(gap.incarnation), gap.last);
+            }
+            method::TRY_LATER => self.try_later(wire::TryLater::decode(body)?),
+            method::DELIVER => self.deliver(wire::Deliver::decode(body)?),
+            method::GONE => self.gone(wire::Gone::decode(body)?),
+            method::RECEIPT => self.receipts(wire::Receipts::decode(body)?),
+            method::MARK => self.marked_elsewhere(wire::Mark::decode(body)?),
+            method::PRESENCE => self.presence(&wire::Presence::decode(body)?),
+            // A newer server may push what this build does not know.
+            _ => tracing::debug!("a push of an unknown kind"),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, frame: Frame) -> Result<(), prost::DecodeError> {
+        let Some(pending) = self.session.as_mut().and_then(|s| s.pending.remove(&frame.tag)) else { return Ok(()) };
+        if frame.name == status::ERROR {
+            let fault: Fault = wire::Refusal::decode(frame.body)?.into();
+            self.refused(pending, &fault);
+            return Ok(());
+        }
+        match pending {
+            Pending::Hello => self.welcome(wire::Welcome::decode(frame.body)?),
+            Pending::Call(reply) => {
+                let _ = reply.send(Ok(Bytes::copy_from_slice(&frame.body)));
+            }
+            Pending::Mark(mark) => self.mark_confirmed(mark),
+            Pending::Receipts => self.receipts(wire::Receipts::decode(frame.body)?),
+            Pending::Logout => self.left(true),
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, pending: Pending, fault: &Fault) {
+        let error = upstream::fault(fault);
+        match pending {
+            Pending::Hello => self.fell(&error),
+            // A mark that can never be taken is not repeated for ever.
+            Pending::Mark(mark) if fault.code.blame() == chat_proto::fault::Blame::Caller => self.mark_confirmed(mark),
+            Pending::Mark(_) | Pending::Receipts => {}
+            Pending::Logout => self.left(false),
+            call @ Pending::Call(_) => refuse(call, &error),
+        }
+    }
+
+    fn welcome(&mut self, welcome: wire::Welcome) {
+        let Some(session) = &mut self.session else { return };
+        session.welcomed = true;
+        session.text_max = usize::try_from(welcome.text_max).unwrap_or(TEXT_MAX).clamp(1, TEXT_MAX);
+        let remembered: Vec<Remembered> = welcome.streams.iter().map(remembered).collect();
+        let (settles, forgotten) = self.outbox.handle_welcome(&remembered);
+        let verdicts: Vec<Verdict> =
+            settles.into_iter().map(|settle| Verdict { settle, online: false, audience: 0, missed: false }).collect();
+        self.settle(verdicts, HashMap::new());
+        self.reoffer(forgotten);
+        let cursor: Position = welcome.cursor.unwrap_or_default().into();
+        self.follower = Follower::start(cursor);
+        self.resume_inbox(cursor, welcome.resync, welcome.now_ms);
+        self.problems.retain(|problem| problem.code != Code::DUPLICATE_DEVICE);
+        if welcome.copy {
+            tracing::warn!(profile = self.name, "an old copy of this device's data is running");
+            self.problems.push(Problem { code: Code::DUPLICATE_DEVICE, subject: Some(self.entry.device.clone()) });
+        }
+        self.repeat_marks();
+        self.followed.clear();
+        self.to_follow.clear();
+        self.load_awaited();
+        for (name, body, pending) in std::mem::take(&mut self.parked) {
+            self.request(name, body, pending);
+        }
+        tracing::info!(profile = self.name, "online");
+        self.logged_in();
+    }
+
+    fn load_awaited(&self) {
+        let (reader, loads, session) = (self.reader.clone(), self.loads.clone(), self.sessions);
+        tokio::spawn(async move {
+            let people = reader.ask(|history| history.awaited(RECEIPTS_FOLLOWED)).await;
+            let _ = loads.send(Loaded::Awaited { session, people });
+        });
+    }
+
+    /// What the server forgot is read from the history and offered again, before anything new (contract rule 3).
+    fn reoffer(&mut self, forgotten: Vec<Reoffer>) {
+        self.reoffering = forgotten.len();
+        for reoffer in forgotten {
+            tracing::warn!(
+                profile = self.name,
+                first = reoffer.first,
+                last = reoffer.last,
+                "the server was restored: offering again"
+            );
+            let (reader, loads, session) = (self.reader.clone(), self.loads.clone(), self.sessions);
+            tokio::spawn(async move {
+                let Reoffer { incarnation, first, last } = reoffer;
+                let entries = reader.ask(move |history| history.forgotten(incarnation, first, last)).await;
+                let _ = loads.send(Loaded::Forgotten { session, reoffer, entries });
+            });
+        }
+    }
+
+    /// The lost places are known: they are open again, on the disk too.
+    pub fn forgotten(&mut self, session: u64, reoffer: Reoffer, entries: Result<Vec<Entry>, Trouble>) {
+        match entries {
+            _ if session != self.sessions => {}
+            Ok(entries) => {
+                let place = |e: &Entry| Place { incarnation: reoffer.incarnation, cseq: e.cseq };
+                let again = entries.iter().filter(|e| !e.void).map(place).collect();
+                self.submit(Write::Reopen(again), Then::Reopened { session, reoffer, entries });
+            }
+            Err(error) => self.lost(&error.to_string()),
+        }
+    }
+
+    fn bye(&mut self, body: &[u8]) -> Result<(), prost::DecodeError> {
+        let bye = wire::Bye::decode(body)?;
+        let error = ErrorData { retry_after_ms: (bye.after_ms > 0).then_some(bye.after_ms), ..Code(bye.code).into() };
+        if self.leaving.is_some() {
+            self.left(false);
+        } else if bye.may_reconnect {
+            self.fell(&error);
+        } else {
+            self.login_failed(&error);
+            self.end_login(error.code);
+        }
+        Ok(())
+    }
+
+    /// The link is gone: a new one is made by itself.
+    pub fn lost(&mut self, detail: &str) {
+        self.fell(&upstream::unreachable(detail));
+    }
+
+    fn fell(&mut self, error: &ErrorData) {
+        tracing::info!(profile = self.name, code = error.code.name(), detail = error.detail, "link lost");
+        self.login_failed(error);
+        self.cause = Some(problem(error));
+        self.drop_session();
+        if self.leaving.is_some() {
+            return self.left(false);
+        }
+        self.plan_retry(error.retry_after_ms);
+        self.give_up_waiting(Some(error));
+    }
+
+    /// Forgets the session and all that lived in it.
+    pub fn drop_session(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        self.sessions += 1;
+        self.outbox.handle_disconnected();
+        self.later = None;
+        self.loading = false;
+        self.reoffering = 0;
+        self.inbox.forget_uncommitted();
+        let cut = self.unreachable();
+        for (_, pending) in session.pending {
+            match pending {
+                Pending::Call(_) => refuse(pending, &cut),
+                Pending::Hello | Pending::Mark(_) | Pending::Receipts | Pending::Logout => {}
+            }
+        }
+    }
+
+    /// Asks a silent server whether it lives; two misses and it does not.
+    pub fn keep_alive(&mut self, now: Instant) {
+        let Some(session) = self.session.as_mut().filter(|session| session.deadline() <= now) else { return };
+        if !session.welcomed || session.missed >= 1 {
+            return self.lost("the server is silent");
+        }
+        if session.pinged.is_some() {
+            session.missed += 1;
+        }
+        session.pinged = Some(now);
+        session.ask(method::PING, Bytes::new(), None);
+    }
+}
+
+fn remembered(state: &wire::StreamState) -> Remembered {
+    Remembered {
+        incarnation: Incarnation(state.incarnation),
+        last: state.last,
+        decisions: state.decisions.iter().map(|d| (d.h8, Code(d.code), d.position.map(Into::into))).collect(),
+    }
+}
+
+/// Tells whoever waits for the answer that there will be none.
+pub(super) fn refuse(pending: Pending, error: &ErrorData) {
+    if let Pending::Call(reply) = pending {
+        let _ = reply.send(Err(Box::new(error.clone())));
+    }
+}

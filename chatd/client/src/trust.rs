@@ -1,0 +1,252 @@
+//! Which servers are trusted: the file of known server keys, and the decision about one that shows itself (S2, S3).
+//!
+//! All profiles' connections ask here, the `trust` calls change it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chat_link::CertificateProblem;
+use chat_local::directory::OpenError;
+use chat_proto::control::config::{TrustQuestion, Trusted};
+use chat_proto::fault::Code;
+use chat_proto::id::{Fingerprint, ServerId, hex, unhex};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// Name of the file in the state directory.
+const FILE: &str = "known-servers.json";
+/// Keys of servers that were not trusted, remembered so that they may be accepted.
+const SHOWN_MAX: usize = 16;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    name: String,
+    server_id: String,
+    since_ms: i64,
+    by: String,
+}
+
+impl Known {
+    fn id(&self) -> Option<ServerId> {
+        unhex(&self.server_id).map(ServerId)
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Content {
+    #[serde(default)]
+    known: Vec<Known>,
+    /// What untrusted servers showed last, newest at the end.
+    #[serde(default)]
+    shown: Vec<Known>,
+}
+
+/// The known servers.
+pub struct TrustStore {
+    directory: PathBuf,
+    // Not an owner task: every use is a look-up or one small file, from connections of several profiles.
+    content: Mutex<Content>,
+}
+
+/// A server that showed itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// `HOST:PORT`.
+    pub name: &'a str,
+    /// The key that it proved.
+    pub server: ServerId,
+    /// What its certificate is worth.
+    pub certificate: &'a Result<(), CertificateProblem>,
+    /// `--trust`: this key and no other.
+    pub asked: Option<Fingerprint>,
+}
+
+/// Why a server is not trusted.
+#[derive(Clone, Debug)]
+pub struct Distrust {
+    /// [`Code::TRUST_UNKNOWN`] or [`Code::TRUST_CHANGED`].
+    pub code: Code,
+    /// What it showed.
+    pub question: TrustQuestion,
+}
+
+impl TrustStore {
+    /// Reads the file.
+    pub fn load(directory: &Path) -> Result<TrustStore, OpenError> {
+        let content = match files::read(directory, FILE)? {
+            None => Content::default(),
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?,
+        };
+        Ok(TrustStore { directory: directory.to_owned(), content: Mutex::new(content) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, content: &Content) -> Result<(), OpenError> {
+        let bytes = serde_json::to_vec_pretty(content)
+            .map_err(|error| OpenError::Io { path: self.directory.join(FILE), source: error.into() })?;
+        files::replace(&self.directory, FILE, &bytes)
+    }
+
+    /// Decides about a server, and remembers what was decided.
+    pub fn judge(&self, shown: Shown<'_>, now_ms: i64) -> Result<Result<(), Box<Distrust>>, OpenError> {
+        let mut content = self.lock();
+        let known = content.known.iter().find(|k| k.name == shown.name).cloned();
+        match decide(&shown, known.as_ref()) {
+            Ok(by) => {
+                if let Some(by) = by {
+                    put(&mut content.known, entry(shown.name, shown.server, now_ms, by));
+                    self.save(&content)?;
+                }
+                Ok(Ok(()))
+            }
+            Err(distrust) => {
+                if !content.shown.iter().any(|k| k.name == shown.name && k.id() == Some(shown.server)) {
+                    content.shown.push(entry(shown.name, shown.server, now_ms, "shown"));
+                    let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
+                    content.shown.drain(..surplus);
+                    self.save(&content)?;
+                }
+                Ok(Err(distrust))
+            }
+        }
+    }
+
+    /// All trusted keys.
+    pub fn list(&self) -> Vec<Trusted> {
+        self.lock().known.iter().filter_map(trusted).collect()
+    }
+
+    /// Trusts the key that some server showed.
+    pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
+        let mut content = self.lock();
+        let matches = |k: &Known| k.id().is_some_and(|id| id.fingerprint() == fingerprint);
+        let Some(shown) = content.shown.iter().rev().chain(&content.known).find(|k| matches(k)).cloned() else {
+            return Ok(None);
+        };
+        let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
+        content.shown.retain(|k| k.name != accepted.name);
+        put(&mut content.known, accepted.clone());
+        self.save(&content)?;
+        Ok(trusted(&accepted))
+    }
+
+    /// Forgets a server; `name` with or without port. Answers whether there was one.
+    pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
+        let mut content = self.lock();
+        let before = content.known.len();
+        let named = |k: &Known| k.name == name || k.name.rsplit_once(':').is_some_and(|(host, _)| host == name);
+        content.known.retain(|k| !named(k));
+        let removed = content.known.len() < before;
+        if removed {
+            self.save(&content)?;
+        }
+        Ok(removed)
+    }
+}
+
+/// `Ok(Some(by))`: trusted, to be remembered; `Ok(None)`: trusted as known.
+fn decide(shown: &Shown<'_>, known: Option<&Known>) -> Result<Option<&'static str>, Box<Distrust>> {
+    let same = known.is_some_and(|k| k.id() == Some(shown.server));
+    if let Some(asked) = shown.asked {
+        return match asked == shown.server.fingerprint() {
+            true if same && known.is_some_and(|k| k.by == "pin") => Ok(None),
+            true => Ok(Some("pin")),
+            false => Err(distrust(shown, known.filter(|_| !same))),
+        };
+    }
+    match known {
+        Some(k) if same && (k.by == "pin" || shown.certificate.is_ok()) => Ok(None),
+        Some(_) if same => Err(distrust(shown, None)),
+        Some(k) => Err(distrust(shown, Some(k))),
+        None if shown.certificate.is_ok() => Ok(Some("ca")),
+        None => Err(distrust(shown, None)),
+    }
+}
+
+fn distrust(shown: &Shown<'_>, known: Option<&Known>) -> Box<Distrust> {
+    let certificate = match shown.certificate {
+        Ok(()) => String::new(),
+        Err(problem) => problem.to_string(),
+    };
+    Box::new(Distrust {
+        code: if known.is_some() { Code::TRUST_CHANGED } else { Code::TRUST_UNKNOWN },
+        question: TrustQuestion {
+            server: shown.name.to_owned(),
+            fingerprint: shown.server.fingerprint(),
+            known: known.and_then(Known::id).map(|id| id.fingerprint()),
+            known_since_ms: known.map(|k| k.since_ms),
+            certificate,
+        },
+    })
+}
+
+fn entry(name: &str, server: ServerId, since_ms: i64, by: &str) -> Known {
+    Known { name: name.to_owned(), server_id: hex(&server.0), since_ms, by: by.to_owned() }
+}
+
+fn put(list: &mut Vec<Known>, new: Known) {
+    list.retain(|k| k.name != new.name);
+    list.push(new);
+}
+
+fn trusted(known: &Known) -> Option<Trusted> {
+    Some(Trusted {
+        kind: "server".into(),
+        name: known.name.clone(),
+        fingerprint: known.id()?.fingerprint(),
+        since_ms: known.since_ms,
+        by: known.by.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "chat.example.org:7443";
+
+    fn shown(key: u8, certificate: &Result<(), CertificateProblem>, asked: Option<u8>) -> Shown<'_> {
+        let asked = asked.map(|key| ServerId([key; 32]).fingerprint());
+        Shown { name: NAME, server: ServerId([key; 32]), certificate, asked }
+    }
+
+    fn code(store: &TrustStore, shown: Shown<'_>) -> Option<Code> {
+        store.judge(shown, 7).expect("written").err().map(|d| d.code)
+    }
+
+    #[test]
+    fn unknown_keys_are_asked_for_and_changed_ones_refused() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("state");
+        let (good, bad) = (Ok(()), Err(CertificateProblem::UnknownIssuer));
+        let store = TrustStore::load(&state).expect("empty");
+        assert_eq!(code(&store, shown(1, &bad, None)), Some(Code::TRUST_UNKNOWN));
+        assert_eq!(code(&store, shown(1, &bad, Some(2))), Some(Code::TRUST_UNKNOWN));
+        assert!(store.accept(ServerId([3; 32]).fingerprint(), 8).expect("read").is_none());
+        assert_eq!(
+            store.accept(ServerId([1; 32]).fingerprint(), 8).expect("written").map(|t| t.by),
+            Some("pin".into())
+        );
+        let store = TrustStore::load(&state).expect("read again");
+        assert_eq!(code(&store, shown(1, &bad, None)), None);
+        assert_eq!(code(&store, shown(2, &good, None)), Some(Code::TRUST_CHANGED));
+        assert_eq!(code(&store, shown(2, &bad, Some(2))), None, "asked for by its fingerprint");
+        assert!(store.remove("chat.example.org").expect("written"));
+        assert!(!store.remove("chat.example.org").expect("read"));
+    }
+
+    #[test]
+    fn a_certificate_that_was_good_must_stay_good() {
+        let home = tempfile::tempdir().expect("a directory");
+        let store = TrustStore::load(&home.path().join("state")).expect("empty");
+        let (good, bad) = (Ok(()), Err(CertificateProblem::Expired));
+        assert_eq!(code(&store, shown(1, &good, None)), None);
+        assert_eq!(store.list()[0].by, "ca");
+        assert_eq!(code(&store, shown(1, &bad, None)), Some(Code::TRUST_UNKNOWN));
+    }
+}
