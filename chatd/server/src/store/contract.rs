@@ -1,1 +1,15 @@
-//! x
+//! The one contract test of the store seam: what every store must do, whatever keeps its rows.
+//!
+//! Called by each store's own tests with a [`Place`] to keep it in; knows nothing of SQL.
+
+mod keeping;
+mod messages;
+mod model;
+mod people;
+mod town;
+
+pub use keeping::*;
+pub use messages::*;
+pub use model::*;
+pub use people::*;
+pub use town::{Place, Recorder};

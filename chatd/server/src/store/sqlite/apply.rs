@@ -14,7 +14,7 @@ use rusqlite::params;
 use super::start::{self, Begun};
 use super::writer::{Effect, Writer};
 use crate::message::{self, Accepted, Facts};
-use crate::store::{AcctId, Entry, Fence, StoreError, Verdict};
+use crate::store::{AcctId, DevId, Entry, Fence, StoreError, Verdict};
 
 /// TRYLATER for a full disk asks for this wait, in milliseconds.
 const DISK_FULL_WAIT_MS: u64 = 5_000;
@@ -63,6 +63,10 @@ impl Writer {
     /// Counts a new stream of the session's device; false when there are too many.
     fn begin_stream(&mut self, fence: Fence, incarnation: Incarnation) -> bool {
         let Some(device) = self.begun.world.devices.get_mut(&fence.dev) else { return false };
+        if device.newest == Some(incarnation) {
+            // Begun before, but nothing was decided in it: the disk was full.
+            return true;
+        }
         device.streams_begun += 1;
         device.newest = Some(incarnation);
         device.dirty = true;
@@ -187,7 +191,7 @@ impl Writer {
     pub fn notice(
         &mut self,
         acct: AcctId,
-        except: crate::store::DevId,
+        except: DevId,
         kind: u32,
         body: Vec<u8>,
         now_ms: i64,
@@ -294,20 +298,23 @@ impl Writer {
 
     /// Moves a device's cursors. Needs no flush: what a crash forgets is in the next HELLO.
     pub fn ack(&mut self, fence: Fence, acked: u64, cursor: u64) -> Result<(), StoreError> {
-        if !self.owns(fence) {
-            return Ok(());
-        }
+        if self.owns(fence) { self.seen(fence.acct, fence.dev, acked, cursor) } else { Ok(()) }
+    }
+
+    /// A device told what it holds: its cursors rise, never fall.
+    pub fn seen(&mut self, acct: AcctId, dev: DevId, acked: u64, cursor: u64) -> Result<(), StoreError> {
         let top = self.begun.next - 1;
-        let Some(device) = self.begun.world.devices.get_mut(&fence.dev) else { return Ok(()) };
+        let Some(device) = self.begun.world.devices.get_mut(&dev) else { return Ok(()) };
         device.acked = device.acked.max(acked.min(top));
         device.cursor = device.cursor.max(cursor.min(top));
         device.dirty = true;
-        let acked = device.acked;
-        self.dirty.insert(fence.dev);
-        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, fence.acct)? else { return Ok(()) };
-        if acked > account.seen_max {
-            account.seen_max = acked;
-            self.tell_followers(fence.acct, acked, 0);
+        // The cursor counts too: else a sender's own rows would wait for it for ever, and fill its inbox.
+        let seen = device.acked.max(device.cursor);
+        self.dirty.insert(dev);
+        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, acct)? else { return Ok(()) };
+        if seen > account.seen_max {
+            account.seen_max = seen;
+            self.tell_followers(acct, seen, 0);
         }
         Ok(())
     }
@@ -326,7 +333,7 @@ impl Writer {
 
     /// Tells a sender that its message expired.
     pub fn tell_expired(&mut self, sender: AcctId, mid: wire::Expired, now_ms: i64) -> Result<(), StoreError> {
-        self.notice(sender, crate::store::DevId(0), kind::EXPIRED, mid.encode_to_vec(), now_ms)
+        self.notice(sender, DevId(0), kind::EXPIRED, mid.encode_to_vec(), now_ms)
     }
 }
 
@@ -336,6 +343,24 @@ struct Row {
     incarnation: Incarnation,
     cseq: u64,
     h8: u64,
+}
+
+/// How many entries behind `seen` wait for an account, those of the present transaction included.
+fn count_waiting(begun: &Begun, account: AcctId, seen: u64) -> Result<u32, StoreError> {
+    let folded: u32 = begun
+        .conn
+        .prepare_cached("SELECT count(*) FROM pend WHERE acct = ? AND g > ?")?
+        .query_row(params![account.0, seen as i64], |row| row.get(0))?;
+    let mut unfolded = begun
+        .conn
+        .prepare_cached("SELECT audience FROM log WHERE g > ?1 AND code = 0 AND (acct = ?2 OR audience IS NOT NULL)")?;
+    let rows = unfolded.query_map(params![begun.folded.max(seen) as i64, account.0], |row| row.get(0))?;
+    let mut count = folded;
+    for audience in rows {
+        let audience: Option<Vec<u8>> = audience?;
+        count += u32::from(audience.is_none_or(|a| start::decode_audience(&a).any(|party| party == account)));
+    }
+    Ok(count)
 }
 
 /// The facts of the present transaction.
@@ -371,14 +396,7 @@ impl Facts for Now<'_> {
         }
         // The bound came near the quota: count exactly what is behind the account's furthest device.
         let seen = held.seen_max;
-        let exact: u32 = self
-            .begun
-            .conn
-            .prepare_cached(
-                "SELECT (SELECT count(*) FROM pend WHERE acct = ?1 AND g > ?2) +
-                 (SELECT count(*) FROM log WHERE g > ?3 AND acct = ?1 AND code = 0 AND g > ?2)",
-            )?
-            .query_row(params![account.0, seen as i64, self.begun.folded as i64], |row| row.get(0))?;
+        let exact = count_waiting(self.begun, account, seen)?;
         if let Some(held) = self.begun.world.accounts.get_mut(&account) {
             held.waiting_bound = exact;
         }

@@ -19,7 +19,7 @@ use crate::store::{AcctId, DevId, StoreError};
 pub const AFTER: u64 = 4 * FOLD_CHANGES as u64;
 
 /// A device that was not live for so many running hours holds nothing back that another acknowledged (P2).
-const HOLDS_HOURS: u64 = 30 * 24;
+pub const HOLDS_HOURS: u64 = 30 * 24;
 
 /// Rows that retention looks at in one transaction.
 const EXPIRE_ROWS: i64 = 256;
@@ -108,7 +108,10 @@ fn fold_row(writer: &mut Writer, row: &Folding, touched: &mut BTreeSet<AcctId>) 
     for party in &parties {
         start::account(&begun.conn, &mut begun.world, *party)?;
     }
-    Ok(parties.into_iter().filter(|party| begun.world.low_cursor(*party, begun.hour, HOLDS_HOURS) < row.g).collect())
+    let (waiting, free): (Vec<_>, Vec<_>) =
+        parties.into_iter().partition(|party| begun.world.low_cursor(*party, begun.hour, HOLDS_HOURS) < row.g);
+    free.into_iter().try_for_each(|party| count_missed(writer, party, &[row.g as i64]))?;
+    Ok(waiting)
 }
 
 fn write_streams(writer: &mut Writer, touched: &BTreeSet<(DevId, Incarnation)>) -> Result<(), StoreError> {
@@ -167,24 +170,26 @@ fn release(writer: &mut Writer, acct: AcctId, low: u64) -> Result<(), StoreError
         .prepare_cached("DELETE FROM pend WHERE acct = ? AND g <= ? RETURNING g")?
         .query_map(params![acct.0, low as i64], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    count_missed(writer, acct, &released);
+    count_missed(writer, acct, &released)?;
     released.into_iter().try_for_each(|g| unreference(writer, g))
 }
 
-/// Devices that were away too long learn how many entries went without them.
-fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) {
-    let world = &mut writer.begun.world;
-    let Some(account) = world.accounts.get(&acct) else { return };
+/// Devices that were away too long learn how many entries went without them; their own do not count.
+fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) -> Result<(), StoreError> {
+    let Writer { begun, dirty, .. } = writer;
+    let Some(account) = begun.world.accounts.get(&acct) else { return Ok(()) };
     for dev in &account.devices {
-        if let Some(device) = world.devices.get_mut(dev) {
-            let missed = released.iter().filter(|g| **g as u64 > device.cursor).count() as u64;
-            if missed > 0 {
-                device.missed += missed;
+        let Some(device) = begun.world.devices.get_mut(dev) else { continue };
+        for g in released.iter().filter(|g| **g as u64 > device.cursor) {
+            let mut find = begun.conn.prepare_cached("SELECT 1 FROM log WHERE g = ? AND dev <> ?")?;
+            if find.exists(params![g, dev.0])? {
+                device.missed += 1;
                 device.dirty = true;
-                writer.dirty.insert(*dev);
+                dirty.insert(*dev);
             }
         }
     }
+    Ok(())
 }
 
 /// One account less waits for a row; the last one takes it along.
@@ -229,7 +234,7 @@ pub fn expire(writer: &mut Writer, now_ms: i64) -> Result<bool, StoreError> {
                 continue;
             }
             let seen = start::account(&begun.conn, &mut begun.world, party)?.map_or(0, |a| a.seen_max);
-            count_missed(writer, party, &[g]);
+            count_missed(writer, party, &[g])?;
             if acct == Some(party.0) && seen < g as u64 && cseq > 0 {
                 let device: Vec<u8> = writer
                     .begun

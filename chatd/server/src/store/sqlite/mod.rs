@@ -42,6 +42,8 @@ struct Shared {
     online: RwLock<Online>,
     /// Rises with every round of the writer.
     progress: AtomicU64,
+    /// Held until the last thread is gone: nobody else may open the database before.
+    _lock: Option<File>,
 }
 
 /// The store on SQLite.
@@ -51,7 +53,6 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     epochs: Arc<Epochs>,
     failed: Mutex<Option<oneshot::Receiver<StoreError>>>,
-    _lock: File,
 }
 
 impl SqliteStore {
@@ -67,16 +68,16 @@ impl SqliteStore {
         now_ms: i64,
     ) -> Result<SqliteStore, StoreError> {
         let lock = start::lock(dir)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { _lock: Some(lock), ..Shared::default() });
         let begun = start::begin(dir, &shared, &settings, mono_ms, now_ms)?;
         let epochs = Arc::new(begun.epochs.clone());
         let (ops, ops_in) = mpsc::channel(WRITER_QUEUE);
         let (queries, queries_in) = std::sync::mpsc::channel();
         let (failing, failed) = oneshot::channel();
         reader::spawn(dir, READERS, queries_in, Arc::clone(&shared))?;
-        writer::spawn(begun, settings, outlet, Arc::clone(&shared), ops_in, failing)
+        writer::spawn(begun, settings, outlet, Arc::clone(&shared), ops_in, failing, (mono_ms, now_ms))
             .map_err(|error| StoreError::File { path: dir.to_owned(), error })?;
-        Ok(SqliteStore { ops, queries, shared, epochs, failed: Mutex::new(Some(failed)), _lock: lock })
+        Ok(SqliteStore { ops, queries, shared, epochs, failed: Mutex::new(Some(failed)) })
     }
 
     /// Resolves when the store cannot go on: the process must end with the code of a storage error. For one caller.

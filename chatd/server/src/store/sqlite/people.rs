@@ -37,10 +37,8 @@ impl Writer {
         let head = (self.begun.next - 1) as i64;
         self.begun
             .conn
-            .prepare_cached(
-                "INSERT INTO account(name, phc, since_ms, seen_max) VALUES(?, ?, unixepoch('subsec') * 1000, ?)",
-            )?
-            .execute(params![name.as_str(), phc, head])?;
+            .prepare_cached("INSERT INTO account(name, phc, since_ms, seen_max) VALUES(?, ?, ?, ?)")?
+            .execute(params![name.as_str(), phc, self.now_ms, head])?;
         let acct = AcctId(self.begun.conn.last_insert_rowid() as u32);
         start::account(&self.begun.conn, &mut self.begun.world, acct)?;
         let dev = self.insert_device(acct, device, head as u64)?;
@@ -116,7 +114,7 @@ impl Writer {
         }
         let notice = wire::DeviceNotice { device: device.id.0.to_vec(), name: device.name.clone(), what: 1 };
         let dev = self.insert_device(acct, device, seen_max)?;
-        self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), 0)?;
+        self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), self.now_ms)?;
         Ok(Ok(Login { acct, name, dev }))
     }
 
@@ -158,7 +156,11 @@ impl Writer {
             self.notice(acct, DevId(0), kind::DEVICE, notice.encode_to_vec(), open.now_ms)?;
         }
         let cursor = match (resume.restored, open.cursor) {
-            (false, Some(claimed)) => claimed,
+            (false, Some(claimed)) => {
+                // Acknowledgements are not flushed on their own: a lost one is in the HELLO (contract rule 12).
+                self.seen(acct, dev, claimed.n, claimed.n)?;
+                claimed
+            }
             _ => self.begun.epochs.position(resume.cursor),
         };
         let welcome = wire::Welcome {
@@ -344,7 +346,7 @@ impl Writer {
             .conn
             .prepare_cached(
                 "INSERT INTO mark(reader, sender, n, shared) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
-                 SET n = ?3, shared = max(shared, ?4) WHERE n < ?3 OR shared < ?4",
+                 SET n = max(n, ?3), shared = max(shared, ?4) WHERE n < ?3 OR shared < ?4",
             )?
             .execute(params![fence.acct.0, from.0, n as i64, if share { n as i64 } else { 0 }])?;
         if raised > 0 {
@@ -434,6 +436,7 @@ impl Writer {
 
     pub fn tick(&mut self, mono_ms: u64, now_ms: i64) -> Result<(), StoreError> {
         self.mono_ms = self.mono_ms.max(mono_ms);
+        self.now_ms = now_ms;
         for change in self.begun.world.presence.tick(mono_ms) {
             self.gone(change, now_ms)?;
         }
@@ -450,6 +453,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Devices that hold nothing back from now on: the folder looks at their accounts.
+    fn release_idle(&mut self, hour: u64) -> Result<(), StoreError> {
+        let Some(limit) = hour.checked_sub(fold::HOLDS_HOURS) else { return Ok(()) };
+        let idle: Vec<(u32, u32)> = self
+            .begun
+            .conn
+            .prepare_cached("SELECT dev, acct FROM device WHERE live_hour = ?")?
+            .query_map([limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (dev, acct) in idle {
+            start::account(&self.begun.conn, &mut self.begun.world, AcctId(acct))?;
+            self.dirty.insert(DevId(dev));
+        }
+        Ok(())
+    }
+
     /// An hour of running has passed: ages grow, old things go.
     fn hour(&mut self, now_ms: i64) -> Result<(), StoreError> {
         self.write()?;
@@ -458,9 +477,12 @@ impl Writer {
         self.begun.conn.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('hours', ?)", [hour as i64])?;
         let seen_from = now_ms.saturating_sub(self.settings.seen_keep_ms);
         self.begun.conn.execute("DELETE FROM session WHERE to_ms < ?", [seen_from])?;
-        for device in self.begun.world.devices.values_mut().filter(|d| d.live.is_some()) {
+        for (dev, device) in self.begun.world.devices.iter_mut().filter(|(_, d)| d.live.is_some()) {
             device.live_hour = hour;
+            device.dirty = true;
+            self.dirty.insert(*dev);
         }
+        self.release_idle(hour)?;
         self.expiring = true;
         Ok(())
     }

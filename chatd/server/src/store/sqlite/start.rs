@@ -230,7 +230,7 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
             .collect::<Result<_, _>>()?;
         let devices = load_devices(conn, world, id)?;
         world.names.insert(name.clone(), id);
-        let waiting_bound = waiting(conn, id)?;
+        let waiting_bound = waiting_bound(conn, id)?;
         world.accounts.insert(
             id,
             Account {
@@ -247,9 +247,13 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
     Ok(world.accounts.get_mut(&id))
 }
 
-/// How many folded entries wait for an account.
-pub fn waiting(conn: &Connection, acct: AcctId) -> Result<u32, StoreError> {
-    Ok(conn.prepare_cached("SELECT count(*) FROM pend WHERE acct = ?")?.query_row([acct.0], |row| row.get(0))?)
+/// At least as many entries as wait for an account: the folded ones, and everything that is not folded.
+fn waiting_bound(conn: &Connection, acct: AcctId) -> Result<u32, StoreError> {
+    let mut count = conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM pend WHERE acct = ?)
+           + max(0, coalesce((SELECT max(g) FROM log), 0) - coalesce((SELECT value FROM meta WHERE key = 'folded'), 0))",
+    )?;
+    Ok(count.query_row([acct.0], |row| row.get(0))?)
 }
 
 fn load_devices(conn: &Connection, world: &mut World, acct: AcctId) -> Result<Vec<DevId>, StoreError> {

@@ -1,1 +1,158 @@
+//! The contract tests of the store seam on SQLite, and what only this store has.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{SqliteStore, schema};
+use crate::store::contract::{self, Place, Recorder};
+use crate::store::{Op, Outlet, Settings, Store, StoreError};
+
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Dir {
+        Dir(TempDir::new().unwrap())
+    }
+
+    fn saved(&self) -> PathBuf {
+        self.0.path().join("saved")
+    }
+
+    fn count(&self, sql: &str) -> u64 {
+        let conn = Connection::open(schema::file(self.0.path())).unwrap();
+        conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64
+    }
+}
+
+impl Place for Dir {
+    type Kept = SqliteStore;
+
+    async fn open(&self, outlet: Arc<dyn Outlet>, settings: Settings, mono_ms: u64, now_ms: i64) -> SqliteStore {
+        loop {
+            match SqliteStore::open(self.0.path(), Arc::clone(&outlet), settings.clone(), mono_ms, now_ms) {
+                Ok(store) => return store,
+                // The threads of the store before are still ending.
+                Err(StoreError::Locked(_)) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn kept(&self) -> u64 {
+        self.count("SELECT (SELECT count(*) FROM log) + (SELECT count(*) FROM pend) + (SELECT count(*) FROM refs)")
+    }
+
+    fn save(&self) {
+        std::fs::copy(schema::file(self.0.path()), self.saved()).unwrap();
+    }
+
+    fn set_back(&self) {
+        let file = schema::file(self.0.path());
+        assert_eq!(
+            std::fs::metadata(file.with_extension("db-wal")).map_or(0, |m| m.len()),
+            0,
+            "closed and checkpointed"
+        );
+        std::fs::copy(self.saved(), file).unwrap();
+    }
+}
+
+macro_rules! contract {
+    ($($name:ident)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            contract::$name(Dir::new()).await;
+        })+
+    };
+}
+
+contract! {
+    a_verdict_stands
+    places_are_decided_in_order
+    refusals_are_recorded
+    the_quota_counts_what_waits
+    pages_straddle_the_fold
+    own_messages_reach_the_other_devices
+    an_old_session_is_fenced
+    nonsense_ends_the_session
+    accounts_and_devices
+    policies
+    two_living_copies
+    presence_is_per_account
+    a_restart_is_not_news
+    who_else
+    receipts_and_marks
+    blocks
+    failure_counters
+    rows_go_with_the_last_acknowledgement
+    a_lost_acknowledgement_is_in_the_hello
+    a_new_device_starts_at_the_highest_cursor
+    a_device_away_too_long_is_told
+    a_live_device_is_not_away
+    retention_tells_the_sender
+    old_copies_are_noticed
+    a_store_set_back
+}
+
+#[tokio::test]
+async fn agrees_with_the_model() {
+    for seed in 0..12 {
+        contract::agrees_with_the_model(Dir::new(), seed, 150).await;
+    }
+}
+
+fn open(dir: &Dir) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(dir.0.path(), Arc::new(Recorder::default()), Settings::default(), 0, 0)
+}
+
+#[tokio::test]
+async fn one_process_holds_the_store() {
+    let dir = Dir::new();
+    let store = open(&dir).unwrap();
+    assert!(matches!(open(&dir), Err(StoreError::Locked(_))));
+    assert!(store.epochs().0.len() == 1);
+    let before = store.progress();
+    let (done, wait) = tokio::sync::oneshot::channel();
+    store.submit(Op::Tick { mono_ms: 1, now_ms: 1 }).await;
+    store.submit(Op::Shutdown(done)).await;
+    wait.await.unwrap();
+    assert!(store.progress() > before);
+}
+
+#[tokio::test]
+async fn a_start_that_accepts_nothing_leaves_no_epoch() {
+    let dir = Dir::new();
+    for _ in 0..3 {
+        drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    }
+    assert_eq!(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await.epochs().0.len(), 1);
+    assert_eq!(dir.count("SELECT epoch FROM epoch"), 4, "but no number is given twice");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let dir = Dir::new();
+    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    let conn = Connection::open(schema::file(dir.0.path())).unwrap();
+    conn.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+    drop(conn);
+    let refused = loop {
+        match open(&dir) {
+            Err(StoreError::Locked(_)) => std::thread::yield_now(),
+            other => break other.map(|_| ()),
+        }
+    };
+    assert!(matches!(refused, Err(StoreError::Newer { .. })));
+}
+
+#[tokio::test]
+async fn damage_is_found_after_a_storage_error() {
+    let dir = Dir::new();
+    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    super::start::mark_failed(dir.0.path());
+    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    assert!(!dir.0.path().join("storage-failed").exists(), "checked once");
+}

@@ -42,6 +42,8 @@ pub struct Writer {
     pub dirty: BTreeSet<DevId>,
     /// The server's monotonic clock as last told.
     pub mono_ms: u64,
+    /// The wall clock as last told.
+    pub now_ms: i64,
     /// When the present running hour began, by that clock.
     pub hour_began: Option<u64>,
     /// Retention has more to do.
@@ -60,13 +62,15 @@ pub fn spawn(
     shared: Arc<Shared>,
     ops: mpsc::Receiver<Op>,
     failing: oneshot::Sender<StoreError>,
+    (mono_ms, now_ms): (u64, i64),
 ) -> std::io::Result<()> {
     let writer = Writer {
         begun,
         settings,
         effects: Vec::new(),
         dirty: BTreeSet::new(),
-        mono_ms: 0,
+        mono_ms,
+        now_ms,
         hour_began: None,
         expiring: false,
         outlet,
