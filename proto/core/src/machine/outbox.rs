@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::fault::Code;
 use crate::id::{Incarnation, Position};
-use crate::limits::{SEND_WINDOW, SEND_WINDOW_BYTES};
+use crate::limits::{SEND_WINDOW, SEND_WINDOW_BYTES, TRY_LATER_MAX};
 
 /// Something for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +261,8 @@ impl Outbox {
 
     /// The server cannot decide now: wait, then send again from the last decided place.
     pub fn handle_try_later(&mut self, now_ms: u64, after_ms: u64) {
-        self.not_before = Some(now_ms + after_ms);
+        // whatever the other side asks for, the contract's bound holds
+        self.not_before = Some(now_ms + after_ms.min(TRY_LATER_MAX.as_millis() as u64));
         self.streams.iter_mut().for_each(OutStream::rewind);
     }
 

@@ -59,7 +59,8 @@ impl Stream {
             Some(stored) if stored.h8 == h8 => Offer::Stored(stored),
             Some(stored) => Offer::Conflict(stored),
             None if cseq <= self.last => Offer::Lost,
-            None if cseq == self.last + 1 => Offer::Decide,
+            // behind the arm above it is at least 1; a damaged store may say that `last` is the largest number
+            None if cseq - 1 == self.last => Offer::Decide,
             None => Offer::Gap { last: self.last },
         }
     }
@@ -83,7 +84,7 @@ impl Stream {
 
     fn decision(&self, cseq: u64) -> Option<Decision> {
         let age = self.last.checked_sub(cseq)? as usize;
-        let index = self.recent.len().checked_sub(age + 1)?;
+        let index = self.recent.len().checked_sub(1)?.checked_sub(age)?;
         (cseq > 0)
             .then(|| self.recent.get(index).copied())
             .flatten()

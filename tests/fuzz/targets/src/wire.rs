@@ -1,0 +1,71 @@
+//! What a stranger sends a server, and a server a client: frames in any pieces, bodies of every method.
+
+use bytes::BytesMut;
+use chat_proto::frame::{Frame, FrameError, decode};
+use chat_proto::limits::{FRAME_MAX, FRAME_MAX_STRANGER};
+use chat_proto::{id, wire};
+use prost::Message;
+
+/// Frames fed in pieces of a size that the first byte gives: the same frames come out as from the whole, and encode back.
+pub fn frame(data: &[u8]) {
+    let Some((&head, data)) = data.split_first() else {
+        return;
+    };
+    let max = if head & 1 == 0 { FRAME_MAX } else { FRAME_MAX_STRANGER };
+    let piece = usize::from(head >> 1).max(1);
+    let (whole, end) = frames(data, data.len().max(1), max);
+    assert_eq!((&whole, &end), (&frames(data, piece, max).0, &frames(data, piece, max).1), "pieces of {piece}");
+    let mut again = BytesMut::new();
+    for frame in &whole {
+        frame.encode(&mut again);
+        assert!(frame.size() <= max + 4);
+    }
+    assert_eq!(again[..], data[..again.len()], "frames encode back to the bytes they came from");
+}
+
+/// What comes out when `data` arrives in pieces: frames up to the end or the first error.
+fn frames(data: &[u8], piece: usize, max: usize) -> (Vec<Frame>, Option<FrameError>) {
+    let (mut input, mut out) = (BytesMut::new(), Vec::new());
+    for piece in data.chunks(piece) {
+        input.extend_from_slice(piece);
+        loop {
+            match decode(&mut input, max) {
+                Ok(Some(frame)) => out.push(frame),
+                Ok(None) => break,
+                Err(error) => return (out, Some(error)),
+            }
+        }
+    }
+    (out, None)
+}
+
+/// A body decoder that checks that what it took encodes and decodes to the same.
+fn round<T: Message + Default + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    let Ok(body) = T::decode(data) else {
+        return;
+    };
+    let bytes = body.encode_to_vec();
+    assert_eq!(bytes.len(), body.encoded_len());
+    assert_eq!(T::decode(&bytes[..]).as_ref(), Ok(&body));
+}
+
+macro_rules! bodies {
+    ($($body:ident)+) => { &[$(round::<wire::$body>),+] };
+}
+
+/// Every struct of `chat_proto::wire`, those inside others too.
+const BODIES: &[fn(&[u8])] = bodies![
+    Position Identify Identity Name NameState Enrol Password DeviceLogin LoggedIn Hello OpenStream Welcome Epoch StreamState
+    Decision Send Void Verdict Run Gap TryLater Deliver Expired DeviceNotice Fetch Gone Ack Mark Follow Receipts Receipt
+    Presence PresenceItem PeopleQuery People Person Account BlockChanged Blocked Logout Empty Refusal Bye
+];
+
+/// A body: the first byte picks its type. What becomes a well-formed identity is tried on the bytes as well.
+pub fn body(data: &[u8]) {
+    let Some((&pick, data)) = data.split_first() else {
+        return;
+    };
+    BODIES[usize::from(pick) % BODIES.len()](data);
+    let _ = (id::DeviceId::try_from(data), id::ServerId::try_from(data));
+    assert_eq!(wire::h8(data).is_some(), data.len() >= 8);
+}
