@@ -23,7 +23,8 @@ typed() {
 }
 
 target_dir() {
-  echo "${CARGO_TARGET_DIR:-$root/target}"
+  local dir=${CARGO_TARGET_DIR:-$root/target}
+  case $dir in /*) echo "$dir" ;; *) echo "$PWD/$dir" ;; esac
 }
 
 # Install Debian packages when we may; else say what to type.
