@@ -117,6 +117,7 @@ impl Owner {
             }
         }
         expired.iter().for_each(|row| self.moved(row, None));
+        self.greet(tokio::time::Instant::now());
     }
 
     /// Acknowledges when it is time.
@@ -180,6 +181,11 @@ impl Owner {
     }
 
     fn send_mark(&mut self, mark: Mark) {
+        let known = self.online().is_some_and(|session| session.epochs.knows(mark.position));
+        if !known {
+            // The server was set back to before this message: it has nobody to tell.
+            return self.mark_confirmed(mark);
+        }
         let body = wire::Mark {
             account: mark.peer.clone(),
             position: Some(mark.position.into()),

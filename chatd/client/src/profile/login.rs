@@ -23,6 +23,9 @@ use crate::upstream::{self, Attempt, Credentials, Opened};
 /// A reconnect by key gets so long before it is given up.
 const RECONNECT_WITHIN: Duration = Duration::from_secs(20);
 
+/// A login that the user typed waits so long for the first messages: his own last one may be the newest and never comes.
+const CATCH_UP: Duration = Duration::from_millis(250);
+
 /// A try that is under way.
 pub(super) struct Trying {
     task: JoinHandle<Answer<Opened>>,
@@ -52,6 +55,8 @@ impl Drop for Trying {
 /// A user who waits for a login.
 pub(super) struct Login {
     reply: oneshot::Sender<Answer<()>>,
+    /// The session is open; what waited in the inbox up to this place may come until then, to be counted in the answer.
+    pub catching_up: Option<(u64, Instant)>,
 }
 
 /// A logout that waits for the server's word.
@@ -76,7 +81,7 @@ impl Owner {
         }
         match self.prepare(&ask, same_user, by_key) {
             Ok(trying) => {
-                self.login = Some(Login { reply });
+                self.login = Some(Login { reply, catching_up: None });
                 self.start(ask.credentials, ask.trust, ask.within, trying);
             }
             Err(error) => {
@@ -202,7 +207,7 @@ impl Owner {
     }
 
     /// The try failed: the user is told, or a later one is planned.
-    fn not_connected(&mut self, error: &ErrorData) {
+    pub fn not_connected(&mut self, error: &ErrorData) {
         self.cause = Some(problem(error));
         tracing::info!(profile = self.name, code = error.code.name(), detail = error.detail, "not connected");
         if let Some(login) = self.login.take() {
@@ -254,11 +259,21 @@ impl Owner {
         ErrorData { ended: self.entry.ended.clone(), ..Code::NOT_LOGGED_IN.into() }
     }
 
-    /// The session is open: whoever waits for the login is told.
-    pub fn logged_in(&mut self) {
+    /// The session is open: whoever waits for the login is told, once what waited for him up to `head` is here.
+    pub fn logged_in(&mut self, head: u64) {
         self.tries = 0;
         self.cause = None;
-        if let Some(login) = self.login.take() {
+        if let Some(login) = &mut self.login {
+            login.catching_up = Some((head, Instant::now() + CATCH_UP));
+        }
+        self.greet(Instant::now());
+    }
+
+    /// Tells whoever waits for the login when it is time.
+    pub fn greet(&mut self, now: Instant) {
+        let here = self.inbox.cursor.map_or(0, |cursor| cursor.n);
+        let due = |login: &mut Login| login.catching_up.is_some_and(|(head, until)| here >= head || until <= now);
+        if let Some(login) = self.login.take_if(due) {
             let _ = login.reply.send(Ok(()));
         }
     }

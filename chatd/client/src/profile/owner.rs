@@ -313,6 +313,7 @@ impl Owner {
             self.connect_by_key();
         }
         self.leave_in_time(now);
+        self.greet(now);
         self.keep_alive(now);
     }
 
@@ -327,6 +328,7 @@ impl Owner {
             self.follower.poll_timeout().filter(|_| online).map(at),
             self.session.as_ref().map(Session::deadline),
             self.leaving.as_ref().map(|leaving| leaving.until),
+            self.login.as_ref().and_then(|login| login.catching_up).map(|(_, until)| until),
         ]
         .into_iter()
         .flatten()

@@ -10,6 +10,7 @@ use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{AUTH_WITHIN, BACKOFF_MIN, PING_AFTER, PONG_WITHIN, RECEIPTS_FOLLOWED, TEXT_MAX};
+use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Remembered, Reoffer};
 use chat_proto::method::{self, Tag4};
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub welcomed: bool,
     /// Bytes of the largest text that the server takes.
     pub text_max: usize,
+    /// The server's starts: which positions it knows.
+    pub epochs: Epochs,
     heard: Instant,
     pinged: Option<Instant>,
     missed: u32,
@@ -58,6 +61,7 @@ impl Session {
             link,
             welcomed: false,
             text_max: TEXT_MAX,
+            epochs: Epochs::default(),
             heard: Instant::now(),
             pinged: None,
             missed: 0,
@@ -202,7 +206,11 @@ impl Owner {
     fn refused(&mut self, pending: Pending, fault: &Fault) {
         let error = upstream::fault(fault);
         match pending {
-            Pending::Hello => self.fell(&error),
+            Pending::Hello => {
+                self.drop_session();
+                self.login_failed(&error);
+                self.not_connected(&error);
+            }
             // A mark that can never be taken is not repeated for ever.
             Pending::Mark(mark) if fault.code.blame() == chat_proto::fault::Blame::Caller => self.mark_confirmed(mark),
             Pending::Mark(_) | Pending::Receipts => {}
@@ -215,6 +223,8 @@ impl Owner {
         let Some(session) = &mut self.session else { return };
         session.welcomed = true;
         session.text_max = usize::try_from(welcome.text_max).unwrap_or(TEXT_MAX).clamp(1, TEXT_MAX);
+        let epoch = |e: &wire::Epoch| Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first };
+        session.epochs = Epochs(welcome.epochs.iter().map(epoch).collect());
         let remembered: Vec<Remembered> = welcome.streams.iter().map(remembered).collect();
         let (settles, forgotten) = self.outbox.handle_welcome(&remembered);
         let verdicts: Vec<Verdict> =
@@ -237,7 +247,7 @@ impl Owner {
             self.request(name, body, pending);
         }
         tracing::info!(profile = self.name, "online");
-        self.logged_in();
+        self.logged_in(welcome.head.map_or(0, |head| head.n));
     }
 
     fn load_awaited(&self) {
