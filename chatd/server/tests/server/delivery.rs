@@ -1,0 +1,181 @@
+//! Sending, delivering, acknowledging, fetching.
+
+use chat_proto::fault::Code;
+use chat_proto::frame::Frame;
+use chat_proto::{limits, method, wire};
+
+use crate::client::{Client, at};
+use crate::world::{PASSWORD, World};
+
+#[tokio::test]
+async fn a_message_reaches_who_is_online_and_who_comes_later() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let run = alice.text("bob", "lunch?").await;
+    assert_eq!((run.code, run.online), (Code::ACCEPTED.0, true));
+    let delivery = bob.delivery().await;
+    assert_eq!(delivery.prev, bob.welcome.cursor, "the first prev is WELCOME's cursor");
+    assert_eq!((delivery.from.as_str(), delivery.to.as_str()), ("alice", "bob"));
+    assert_eq!(delivery.incarnation, alice.incarnation);
+    bob.ack(delivery.position).await;
+    bob.barrier().await;
+    let device = bob.device.clone();
+    drop(bob);
+
+    alice.text("bob", "one").await;
+    alice.text("bob", "two").await;
+    let mut bob = Client::connect_as(&world, device).await;
+    bob.by_key("bob").await.unwrap();
+    bob.hello_from(delivery.position).await.unwrap();
+    assert_eq!(bob.read().await, ("alice".into(), "one".into()));
+    assert_eq!(bob.read().await, ("alice".into(), "two".into()));
+}
+
+#[tokio::test]
+async fn refusals_are_recorded_and_repeated() {
+    let world = World::start().await;
+    let mut alice = world.user("alice").await;
+    assert_eq!(alice.text("nobody", "x").await.code, Code::UNKNOWN_USER.0);
+    assert_eq!(alice.text("alice", "x").await.code, Code::YOURSELF.0);
+    let mut item = alice.item("nobody", "x", 1);
+    item.settled = 0;
+    alice.link.queue(&Frame::new(method::SEND, 0, &item));
+    alice.link.flush().await.unwrap();
+    let again: wire::Verdict = alice.push(method::VERDICT).await;
+    assert_eq!((again.runs[0].code, again.runs[0].stored), (Code::UNKNOWN_USER.0, true));
+}
+
+#[tokio::test]
+async fn a_gap_is_told_once() {
+    let world = World::start().await;
+    let (mut alice, _bob) = (world.user("alice").await, world.user("bob").await);
+    for cseq in [3, 4, 5] {
+        let item = alice.item("bob", "early", cseq);
+        alice.link.queue(&Frame::new(method::SEND, 0, &wire::Send { settled: 0, ..item }));
+    }
+    alice.link.flush().await.unwrap();
+    let gap: wire::Gap = alice.push(method::GAP).await;
+    assert_eq!(gap, wire::Gap { incarnation: alice.incarnation, last: 0 });
+    assert_eq!(alice.text("bob", "one").await.code, Code::ACCEPTED.0);
+    assert_eq!(alice.seen(method::GAP), 0);
+}
+
+#[tokio::test]
+async fn the_window_is_kept_and_the_rest_comes_with_acks() {
+    const ALL: usize = limits::DELIVER_WINDOW + 40;
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    for n in 0..ALL {
+        assert_eq!(alice.text("bob", &n.to_string()).await.code, Code::ACCEPTED.0);
+    }
+    let mut last = at(bob.welcome.cursor);
+    for n in 0..ALL {
+        if n == limits::DELIVER_WINDOW {
+            bob.barrier().await;
+            assert_eq!(bob.seen(method::DELIVER), 0, "no more than the window");
+            bob.ack(Some(last.into())).await;
+        }
+        let delivery = bob.delivery().await;
+        assert_eq!(delivery.body, n.to_string());
+        assert_eq!(at(delivery.prev), last, "the chain");
+        last = at(delivery.position);
+    }
+}
+
+#[tokio::test]
+async fn fetch_gives_again_from_a_place() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    for text in ["one", "two", "three"] {
+        alice.text("bob", text).await;
+    }
+    let one = bob.delivery().await;
+    bob.delivery().await;
+    bob.delivery().await;
+    bob.link.queue(&Frame::new(method::FETCH, 0, &wire::Fetch { from: one.position }));
+    bob.link.flush().await.unwrap();
+    let two = bob.delivery().await;
+    assert_eq!((two.prev, &two.body[..]), (one.position, &b"two"[..]));
+    assert_eq!(&bob.delivery().await.body[..], b"three");
+}
+
+#[tokio::test]
+async fn an_ack_of_what_was_never_given_is_the_end() {
+    let world = World::start().await;
+    for (nonce, n) in [(0, 1_000_000), (1, 0)] {
+        let name = format!("bob{n}");
+        let mut bob = world.user(&name).await;
+        let cursor = bob.welcome.cursor.unwrap_or_default();
+        bob.ack(Some(wire::Position { nonce: cursor.nonce ^ nonce, n: cursor.n + n, ..cursor })).await;
+        assert_eq!(bob.end().await, Some(Code::PROTOCOL));
+    }
+}
+
+#[tokio::test]
+async fn other_devices_of_the_sender_get_a_copy() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let mut second = Client::connect(&world).await;
+    second.login("alice", PASSWORD).await.unwrap();
+    second.hello().await;
+    alice.text("bob", "hello").await;
+    let copy = loop {
+        // The notice that a device was enrolled may come first.
+        let delivery = second.delivery().await;
+        if delivery.kind == wire::kind::DIRECT {
+            break delivery;
+        }
+    };
+    assert_eq!((copy.from.as_str(), copy.to.as_str(), copy.cseq), ("alice", "bob", 1));
+    assert_eq!(bob.read().await.1, "hello");
+    alice.barrier().await;
+    bob.text("alice", "back").await;
+    let mine = loop {
+        let delivery = alice.delivery().await;
+        if delivery.kind == wire::kind::DIRECT {
+            break delivery;
+        }
+    };
+    assert_eq!(mine.body, "back", "the sending device is not given its own");
+}
+
+#[tokio::test]
+async fn who_sends_too_fast_waits_and_loses_nothing() {
+    let world = World::with("limits = { messages_per_second = 100, message_burst = 5 }").await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    for n in 1..=8 {
+        alice.queue_text("bob", &n.to_string());
+    }
+    alice.link.flush().await.unwrap();
+    let later: wire::TryLater = alice.push(method::TRY_LATER).await;
+    assert_eq!(later.code, Code::SLOW_DOWN.0);
+    assert!(later.after_ms > 0 && later.after_ms <= 60_000);
+    tokio::time::sleep(std::time::Duration::from_millis(later.after_ms + 1)).await;
+    for n in 1..=8 {
+        // At or below the last decided place the stored verdict comes again.
+        let item = alice.item("bob", &n.to_string(), n);
+        if n > 5 {
+            alice.link.queue(&Frame::new(method::SEND, 0, &item));
+        }
+    }
+    alice.link.flush().await.unwrap();
+    for n in 1..=8 {
+        assert_eq!(bob.read().await.1, n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_does_not_read_holds_up_nobody() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let mut carol = world.user("carol").await;
+    let text = "x".repeat(limits::TEXT_MAX);
+    for _ in 0..64 {
+        assert_eq!(alice.text("bob", &text).await.code, Code::ACCEPTED.0);
+    }
+    alice.text("carol", "meanwhile").await;
+    assert_eq!(carol.read().await.1, "meanwhile");
+    for n in 0..64 {
+        assert_eq!(bob.read().await.1.len(), limits::TEXT_MAX, "{n}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The server as its clients see it: a real one in this process, real TLS, clients that speak the protocol frame by frame.
+
+mod account;
+mod client;
+mod delivery;
+mod input;
+mod people;
+mod session;
+mod strangers;
+mod world;

@@ -1,0 +1,81 @@
+//! Connections that are not logged in (S1, S4, S5).
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use chat_proto::limits;
+
+use crate::client::{Client, Device, SOON, try_link};
+use crate::world::World;
+
+/// Everything that a raw connection gets back after these bytes, and how long it took to be closed.
+fn raw(world: &World, bytes: &[u8]) -> (Vec<u8>, Duration) {
+    let began = Instant::now();
+    let mut socket = TcpStream::connect(world.address).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // A reset is a close too.
+    let _ = socket.read_to_end(&mut answer);
+    (answer, began.elapsed())
+}
+
+/// A ClientHello that offers TLS 1.2 at most.
+const TLS12: &[u8] = &[
+    0x16, 3, 1, 0, 0x2f, 1, 0, 0, 0x2b, 3, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+    21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0, 0, 4, 0xc0, 0x2f, 0, 0x9c, 1, 0,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_tls_1_3_is_closed_without_a_banner() {
+    let world = World::start().await;
+    let noise: [&[u8]; 4] = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0\0\0\x08SEND\0\0\0\x01", &[0xff; 64], TLS12];
+    for bytes in noise {
+        let (answer, took) = tokio::task::block_in_place(|| raw(&world, bytes));
+        assert!(answer.len() <= 7, "at most a TLS alert: {answer:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_source_has_its_share_and_sessions_are_not_touched() {
+    let world = World::start().await;
+    let mut alice = world.user("alice").await;
+    let mut silent = Vec::new();
+    for _ in 0..limits::STRANGERS_PER_SOURCE {
+        silent.push(Client::bare(&world, Device::new()).await);
+    }
+    assert!(try_link(&world).await.is_err(), "the seventeenth is turned away");
+    alice.barrier().await;
+    // A place is free again when its connection is gone.
+    silent.pop();
+    let free = async {
+        while try_link(&world).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, free).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_byte_now_and_then_does_not_keep_a_stranger() {
+    let world = World::start().await;
+    let mut stranger = Client::connect(&world).await;
+    let began = tokio::time::Instant::now();
+    let drip = async {
+        loop {
+            stranger.link.queue(&chat_proto::frame::Frame::new(
+                chat_proto::method::PING,
+                1,
+                &chat_proto::wire::Empty {},
+            ));
+            match stranger.link.recv_while_flushing().await {
+                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(500)).await,
+                _ => return,
+            }
+        }
+    };
+    tokio::time::timeout(limits::AUTH_WITHIN + SOON, drip).await.unwrap();
+    assert!(began.elapsed() >= limits::AUTH_WITHIN - Duration::from_secs(1));
+}

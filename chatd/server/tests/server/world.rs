@@ -1,0 +1,87 @@
+//! A server in a fresh directory.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use chat_process::notify::Supervisor;
+use chat_process::shutdown::Shutdown;
+use chat_proto::id::ServerId;
+use chat_server::admin::init::{self, Wanted};
+use chat_server::config::{self, Config, Layout};
+use chat_server::{Server, keys};
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+pub const PASSWORD: &str = "correct horse  battery";
+
+pub struct World {
+    pub server: Option<Server>,
+    pub id: ServerId,
+    pub address: SocketAddr,
+    config: Config,
+    _dir: TempDir,
+}
+
+impl World {
+    /// A server without rate limits.
+    pub async fn start() -> World {
+        World::with("").await
+    }
+
+    /// A server with these settings besides the usual ones.
+    pub async fn with(settings: &str) -> World {
+        chat_link::install_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(Some(dir.path()), None);
+        let wanted = Wanted { layout: &layout, name: None, host_name: "localhost", self_signed: true };
+        init::init(&wanted).await.unwrap();
+        let config = configure(&layout, settings);
+        let id = keys::load(&config.data).unwrap().identity.id();
+        let server = start(&config).await;
+        let address = server.addresses()[0];
+        World { server: Some(server), id, address, config, _dir: dir }
+    }
+
+    /// SIGTERM's way out, and a new start on the same data.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let server = start(&self.config).await;
+        self.address = server.addresses()[0];
+        self.server = Some(server);
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// A registered person with an open session.
+    pub async fn user(&self, name: &str) -> Client {
+        let mut client = Client::connect(self).await;
+        client.register(name, PASSWORD).await.unwrap();
+        client.hello().await;
+        client
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+}
+
+async fn start(config: &Config) -> Server {
+    Server::start(config.clone(), Shutdown::new(), Supervisor::new(false)).await.unwrap()
+}
+
+/// The file that `init` wrote, and a drop-in with what this test wants.
+fn configure(layout: &Layout, settings: &str) -> Config {
+    let folder = layout.config.with_extension("d");
+    std::fs::create_dir(&folder).unwrap();
+    let usual = "listen = [\"127.0.0.1:0\"]\n[storage]\nreserve = 0\n[limits]\nmessages_per_second = 0\n\
+                 password_logins_per_minute_per_source = 0\nnew_accounts_per_hour_per_source = 0\n\
+                 unknown_recipients_per_hour = 0\nbroadcasts_per_minute = 0\n";
+    std::fs::write(folder.join("1.toml"), usual).unwrap();
+    std::fs::write(folder.join("2.toml"), settings).unwrap();
+    config::load(layout, "localhost").unwrap()
+}
