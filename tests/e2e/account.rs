@@ -108,7 +108,7 @@ fn a2_the_third_wrong_password_locks() {
     // success resets the count: two wrong ones and a right one, twice
     for _ in 0..2 {
         let home = &third;
-        home.run(&["logout", "--wipe"]).ok();
+        home.run(&["logout", "--wipe", "--yes"]).ok();
         for _ in 0..2 {
             enter(&world, home, &["--json", "--password-file", &wrong]).fails_with("wrong_credentials", 7);
         }

@@ -1,9 +1,9 @@
 //! The daemon: starts by itself, lives once, survives kills, refuses unsafe places (S33-S36), is found without an environment.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use chat_tests::process::{alive, command, listener_pid, until};
@@ -64,6 +64,7 @@ fn a_daemon_says_how_it_is() {
     home.run(&["config", "check"]).ok();
     let config = home.dir().join("config/config.toml");
     let text = fs::read_to_string(&config).unwrap_or_default();
+    fs::create_dir_all(home.dir().join("config")).expect("our directory");
     fs::write(&config, format!("{text}\nhistroy = 3\n")).expect("the configuration can be written");
     home.run(&["config", "check"]).exits(14).says("histroy");
 }
@@ -128,20 +129,38 @@ fn s33_the_socket_is_for_its_user_alone() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    // another user, with every directory opened to him by mistake: refused by his uid, and no byte is answered
-    for dir in [home.dir().parent().expect("the world's directory"), home.dir(), &home.dir().join("run")] {
+    // another user, let in by mistake through every directory: refused by his uid, and no byte is answered
+    let opened = [home.dir().parent().expect("the world's directory"), home.dir(), &home.dir().join("run")];
+    for dir in opened {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("our directory");
     }
     fs::set_permissions(home.socket(), fs::Permissions::from_mode(0o666)).expect("our socket");
-    let mut stranger = home.command(&["--timeout", "3s", "status"]);
     let socket = home.socket();
-    let output = stranger.arg("--socket").arg(&socket).uid(STRANGER).output();
-    if let Ok(output) = output {
-        let output = Output::new("chatctl status as another user".into(), &output);
-        assert_ne!(output.code, 0, "{output}");
-        output.never_says("alice@");
+    let answer = as_stranger(move || {
+        let mut stream = UnixStream::connect(socket).expect("nothing but the uid stops him");
+        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"hello","params":{"versions":{"min":1,"max":1},"build":"x"}}"#;
+        let _ = writeln!(stream, "{hello}");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    });
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    // our own chatctl does not use a directory that others may enter
+    home.run(&["status"]).exits(3).says("0755");
+    for dir in opened {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("our directory");
     }
     home.run(&["status"]).ok();
+}
+
+/// Runs something under the uid that owns nothing, on a thread of its own: a thread's uid counts.
+fn as_stranger<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(move || {
+        let uid = rustix::process::Uid::from_raw(STRANGER);
+        rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may become anyone");
+        what()
+    });
+    thread.join().expect("what the stranger does works")
 }
 
 #[test]
@@ -189,28 +208,27 @@ fn s35_a_squatted_socket_gets_no_byte() {
     }
     let mut world = World::start();
     let home = world.bare("alice", "alice");
-    let run = world.path("squat");
+    // the squatter listens in a place of his own, and a mistake of the admin brings the socket where chatctl looks
+    let squat = world.path("squat");
+    fs::create_dir(&squat).expect("a fresh directory");
+    fs::set_permissions(&squat, fs::Permissions::from_mode(0o777)).expect("our directory");
+    fs::set_permissions(squat.parent().expect("the world's directory"), fs::Permissions::from_mode(0o755))
+        .expect("ours");
+    let path = squat.join("sock");
+    let bound = path.clone();
+    let listener = as_stranger(move || UnixListener::bind(bound).expect("the squatter binds"));
+    let run = home.dir().join("run");
     fs::create_dir(&run).expect("a fresh directory");
-    fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).expect("our directory");
-    fs::set_permissions(run.parent().expect("the world's directory"), fs::Permissions::from_mode(0o755)).expect("ours");
-    let socket = run.join("sock");
-    // the squatter listens under another uid, on a thread of his own: the kernel notes who called listen
-    let path = socket.clone();
-    let listener = std::thread::spawn(move || {
-        let uid = rustix::process::Uid::from_raw(STRANGER);
-        rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may become anyone");
-        UnixListener::bind(path).expect("the squatter binds")
-    })
-    .join()
-    .expect("the squatter listens");
-    let socket_arg = socket.display().to_string();
-    let refused = home.run(&["--socket", &socket_arg, "--timeout", "3s", "status"]);
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).expect("our directory");
+    let socket = home.socket();
+    fs::rename(path, &socket).expect("root may move it");
+    let refused = home.run(&["--timeout", "3s", "status"]);
     assert_eq!(refused.code, 3, "{refused}");
     refused.says(&STRANGER.to_string());
     listener.set_nonblocking(true).expect("our listener");
     if let Ok((mut stream, _)) = listener.accept() {
         let mut got = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut stream, &mut got);
+        let _ = stream.read_to_end(&mut got);
         assert!(got.is_empty(), "chatctl sent {} bytes to a squatter", got.len());
     }
 }
@@ -250,8 +268,7 @@ fn a_hung_client_does_not_stop_the_others() {
     let (alice, bob) = (world.user("alice"), world.user("bob"));
     let hung: Vec<_> = (0..8)
         .map(|_| {
-            use std::io::Write;
-            let mut stream = std::os::unix::net::UnixStream::connect(alice.socket()).expect("our socket");
+            let mut stream = UnixStream::connect(alice.socket()).expect("our socket");
             stream.write_all(b"{\"jsonrpc\":").expect("half a line");
             stream
         })

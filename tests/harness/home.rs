@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
 use serde_json::Value;
@@ -48,22 +48,32 @@ impl Home {
 
     /// Start chatd in the foreground and wait until it takes connections.
     pub fn up(&self) {
+        if let Err(status) = self.launch(&[]) {
+            panic!("chatd ended at start: {status}\n{}", process::tail(&self.log(), 40));
+        }
+    }
+
+    /// As [`Home::up`], run by another program (see [`process::wrapped`]) and allowed to end before it takes connections.
+    pub fn launch(&self, wrap: &[String]) -> Result<(), ExitStatus> {
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
-        let mut child = command("chatd")
-            .arg("--foreground")
-            .arg("--home")
-            .arg(&self.dir)
+        let mut inner = command("chatd");
+        inner.arg("--foreground").arg("--home").arg(&self.dir);
+        let mut child = process::wrapped(wrap, inner)
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
             .expect("chatd can be started");
-        until("chatd listens", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                panic!("chatd ended at start: {status}\n{}", process::tail(&self.log(), 40));
-            }
-            (listener_pid(&self.socket()) == Some(child.id())).then_some(())
+        let ended = until("chatd listens", || match child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => (listener_pid(&self.socket()) == Some(child.id())).then_some(Ok(())),
         });
-        *self.slot() = Some(child);
+        *self.slot() = ended.is_ok().then_some(child);
+        ended
+    }
+
+    /// How chatd ended, once it has by itself or by something that a test did not do through here.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.slot().as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
     /// kill -9 chatd, whoever started it.
@@ -171,11 +181,11 @@ impl Home {
         self.json(&["read", "--peek", "-n", "1000000"]).ok().items()
     }
 
-    /// The texts that others sent, oldest first.
+    /// The texts that other people sent, oldest first; notices of the server itself are left out.
     #[track_caller]
     pub fn received(&self) -> Vec<String> {
         let items = self.history();
-        let others = items.iter().filter(|item| item["from"] != self.user.as_str());
+        let others = items.iter().filter(|item| item["kind"] != "system" && item["from"] != self.user.as_str());
         others.map(|item| item["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 

@@ -45,6 +45,21 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// The same command run by another program, say strace, whose arguments come first.
+pub fn wrapped(wrap: &[String], inner: Command) -> Command {
+    let Some((program, arguments)) = wrap.split_first() else {
+        return inner;
+    };
+    let mut outer = Command::new(program);
+    outer.args(arguments).arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null()).env_clear();
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            outer.env(name, value);
+        }
+    }
+    outer
+}
+
 /// Wait until `fact` gives something; panics with `what` when that takes longer than [`PATIENCE`].
 pub fn until<T>(what: &str, fact: impl FnMut() -> Option<T>) -> T {
     match within(PATIENCE, fact) {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::Signal;
 
@@ -67,23 +67,33 @@ impl Server {
 
     /// Start the process and wait until it listens.
     pub fn up(&mut self) {
+        if let Err(status) = self.launch(&[]) {
+            panic!("chat-server ended at start: {status}\n{}", process::tail(&self.log(), 40));
+        }
+    }
+
+    /// As [`Server::up`], run by another program (see [`process::wrapped`]) and allowed to end before it listens.
+    pub fn launch(&mut self, wrap: &[String]) -> Result<(), ExitStatus> {
         let listen = self.dir.join("run/listen");
         let _ = fs::remove_file(&listen);
         let address = self.address().to_string();
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
-        let mut child = self
-            .command(&["run", "--listen", &address])
+        let mut child = process::wrapped(wrap, self.command(&["run", "--listen", &address]))
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
             .expect("chat-server can be started");
-        until("the server listens", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                panic!("chat-server ended at start: {status}\n{}", process::tail(&self.log(), 40));
-            }
-            fs::read_to_string(&listen).ok().filter(|text| text.contains(&address))
+        let ended = until("the server listens", || match child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => fs::read_to_string(&listen).ok().filter(|text| text.contains(&address)).map(|_| Ok(())),
         });
-        self.child = Some(child);
+        self.child = ended.is_ok().then_some(child);
+        ended
+    }
+
+    /// How it ended, once it has by itself or by something that a test did not do through here.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
     /// kill -9.

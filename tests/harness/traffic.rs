@@ -97,12 +97,13 @@ fn verdict(output: &Output) -> Option<Verdict> {
     }
 }
 
-/// A device's history in the checker's form.
+/// A device's history in the checker's form, without notices of the server itself.
 pub fn history(home: &Home, device: &str) -> History {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let items = home
         .history()
         .iter()
+        .filter(|item| item["kind"] != "system")
         .map(|item| Item { id: text(&item["id"]), from: text(&item["from"]), text: text(&item["text"]) })
         .collect();
     History { account: home.user().to_owned(), device: device.to_owned(), items }

@@ -33,7 +33,9 @@ impl Watch {
                 }
             }
         });
-        Watch { child, lines, seen: Vec::new() }
+        let mut watch = Watch { child, lines, seen: Vec::new() };
+        watch.expect("heartbeat", |event| event["type"] == "heartbeat");
+        watch
     }
 
     /// The next event for which `wanted` holds; what comes before it is kept in [`Watch::seen`].
@@ -73,9 +75,11 @@ impl Watch {
         self.child.id()
     }
 
-    /// Wait for its own end; its exit code.
+    /// Wait for its own end; its exit code, or a panic that says which signal ended it.
+    #[track_caller]
     pub fn end(mut self) -> i32 {
-        self.child.wait().ok().and_then(|status| status.code()).unwrap_or(-1)
+        let status = self.child.wait().expect("our child");
+        status.code().unwrap_or_else(|| panic!("watch was ended by a signal: {status}"))
     }
 }
 

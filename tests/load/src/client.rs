@@ -52,8 +52,6 @@ pub struct Session {
     /// Verdicts came up to here.
     settled: u64,
     newest: Option<wire::Position>,
-    /// The newest entry of the inbox when the session was opened, if there was one to come.
-    waiting: Option<wire::Position>,
     unacked: u32,
     unacked_since: Instant,
 }
@@ -120,7 +118,6 @@ impl Site {
             sent: last,
             settled: last,
             newest: None,
-            waiting: welcome.head.filter(|head| Some(*head) != welcome.cursor),
             unacked: 0,
             unacked_since: Instant::now(),
         })
@@ -189,11 +186,6 @@ impl Session {
     /// The next frame that is here already.
     pub fn ready(&mut self) -> Result<Option<Event>> {
         self.link.try_recv()?.map(|frame| self.take(frame)).transpose()
-    }
-
-    /// The newest entry that waited when the session was opened; nothing when the inbox was read.
-    pub fn waiting(&self) -> Option<wire::Position> {
-        self.waiting
     }
 
     /// Ends the session on purpose, so that the account is not online in any later row.

@@ -14,6 +14,8 @@ use crate::world::World;
 
 const SENDERS: usize = 4;
 const AWAY: usize = 16;
+/// The message after all others: whoever has it has everything before it.
+const END: &[u8] = b"end";
 
 /// A sender's last place before the kill, and the last one acknowledged.
 struct Promised {
@@ -55,6 +57,12 @@ async fn kill_once(world: &mut World, after: Duration) -> Result<(u64, u64)> {
     world.server.kill();
     let promised = senders.join_all().await;
     world.up()?;
+    let mut last = world.sessions(who.start..who.start + 1).await?.remove(0);
+    away.clone().for_each(|n| last.send(&name(n), Bytes::from_static(END)));
+    while last.open() > 0 {
+        last.next().await?;
+    }
+    last.logout().await?;
     let mut found: HashMap<([u8; 16], u64), u32> = HashMap::new();
     for receiver in world.sessions(away).await? {
         fetch(receiver, &mut found).await?;
@@ -82,17 +90,14 @@ async fn until_killed(mut session: Session, device: [u8; 16], away: Vec<String>)
     }
 }
 
-/// Takes in everything that waited for an account.
+/// Takes in everything that waited for an account, up to the last message.
 async fn fetch(mut receiver: Session, found: &mut HashMap<([u8; 16], u64), u32>) -> Result<()> {
-    if let Some(last) = receiver.waiting() {
-        loop {
-            let Event::Delivered(entry) = receiver.next().await? else { continue };
-            let device = entry.device[..].try_into().context("a device id has 16 bytes")?;
-            *found.entry((device, entry.cseq)).or_default() += 1;
-            if entry.position == Some(last) {
-                break;
-            }
+    loop {
+        let Event::Delivered(entry) = receiver.next().await? else { continue };
+        if entry.body == END {
+            return receiver.logout().await;
         }
+        let device = entry.device[..].try_into().context("a device id has 16 bytes")?;
+        *found.entry((device, entry.cseq)).or_default() += 1;
     }
-    receiver.logout().await
 }
