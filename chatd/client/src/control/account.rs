@@ -99,6 +99,9 @@ async fn log_in(profile: &Profile, ask: LoginAsk) -> Answer<Account> {
 pub(super) async fn logout(d: &Daemon, call: Logout) -> Answer<LoggedOut> {
     let profile = d.profile(&call.profile).await?;
     let (allowed, begun) = (Duration::from_millis(call.timeout_ms), Instant::now());
+    // A link that is just being made gets its chance, so that the server hears of the logout.
+    let mut views = profile.views();
+    let _ = timeout(allowed / 4, views.wait_for(|view| view.link != LinkState::Connecting)).await;
     if !call.force {
         drained(&profile, DRAIN_WITHIN.min(allowed / 2)).await;
     }

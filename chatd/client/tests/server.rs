@@ -1,0 +1,300 @@
+//! chatd against a server that does what a test says: the delivery contract as a user of chatd sees it.
+
+mod common;
+
+use chat_proto::control::account::{LinkState, Login, Logout, Status, Trust};
+use chat_proto::control::events::{Event, Watch};
+use chat_proto::control::message::{Kind, MarkRead, Pending, Show, State, Unread};
+use chat_proto::fault::Code;
+use chat_proto::method;
+use chat_proto::{status, wire};
+use common::{Chatd, Fake, World, at, code, deliver, message, open, run};
+use prost::Message as _;
+
+fn show(id: &str, wait: State) -> Show {
+    Show { profile: "default".into(), id: id.into(), wait: Some(wait), timeout_ms: 5000 }
+}
+
+#[tokio::test]
+async fn a_message_is_sent_decided_and_read_back() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let (sent, send) = tokio::join!(ctl.message("hi", "k1"), async {
+        let send = peer.send().await;
+        peer.accept(&send, 10).await;
+        send
+    });
+    let sent = sent.expect("accepted");
+    assert_eq!((sent.state, sent.duplicate), (State::Accepted, false));
+    assert_eq!(send.h, wire::content_hash("bob", wire::kind::DIRECT, &send.content_type, b"hi"));
+    let again = ctl.message("hi", "k1").await.expect("the same answer");
+    assert_eq!((again.id, again.state, again.duplicate), (sent.id, State::Accepted, true));
+    assert_eq!(code(ctl.message("other", "k1").await), Code::CONFLICT);
+    let items = ctl.read().await;
+    assert_eq!(items.iter().map(|m| (m.text.as_str(), m.state)).collect::<Vec<_>>(), [("hi", State::Accepted)]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_error_with_the_message() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let (refused, ()) = tokio::join!(ctl.message("hi", "k1"), async {
+        let send = peer.send().await;
+        let run = wire::Run { retry_after_ms: 700, ..run(&send, Code::INBOX_FULL.0) };
+        peer.push(method::VERDICT, &wire::Verdict { runs: vec![run] }).await;
+    });
+    let refused = refused.expect_err("refused");
+    assert_eq!((refused.code, refused.retry_after_ms), (Code::INBOX_FULL, Some(700)));
+    assert_eq!(refused.message.expect("what became of it").state, State::Failed);
+}
+
+#[tokio::test]
+async fn a_gap_is_sent_again_and_try_later_is_waited_for() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let (pending, ()) = tokio::join!(ctl.message("hi", "k1"), async {
+        let first = peer.send().await;
+        peer.push(method::GAP, &wire::Gap { incarnation: first.incarnation, last: 0 }).await;
+        assert_eq!(peer.send().await.cseq, first.cseq);
+        peer.push(method::TRY_LATER, &wire::TryLater { after_ms: 50, code: Code::STORAGE.0 }).await;
+    });
+    let pending = pending.expect("still queued");
+    assert_eq!((pending.state, pending.pending), (State::Queued, Some(Pending::Unreachable)));
+    assert!(pending.retry_after_ms.is_some());
+    assert_eq!(pending.cause.map(|cause| cause.code), Some(Code::STORAGE));
+    let send = peer.send().await;
+    let (shown, ()) = tokio::join!(ctl.call(show("k1", State::Accepted)), peer.accept(&send, 3));
+    assert_eq!(shown.expect("shown").state, State::Accepted);
+}
+
+#[tokio::test]
+async fn a_cut_leaves_it_queued_and_welcome_settles_it() {
+    let World { mut ctl, mut peer, fake, chatd: _chatd, home: _home } = World::new().await;
+    let (pending, first) = tokio::join!(ctl.message("hi", "k1"), async {
+        let send = peer.send().await;
+        drop(peer);
+        send
+    });
+    assert_eq!(pending.expect("queued").pending, Some(Pending::Unreachable));
+    let (mut peer, hello) = fake.session().await;
+    assert_eq!(hello.streams, [wire::OpenStream { incarnation: first.incarnation, settled: 0 }]);
+    let h8 = wire::h8(&first.h).expect("32 bytes");
+    let decision = wire::Decision { h8, code: 0, position: Some(at(4)) };
+    let stream = wire::StreamState { incarnation: first.incarnation, last: 1, decisions: vec![decision] };
+    let welcome = wire::Welcome { streams: vec![stream], cursor: Some(at(0)), ..open() };
+    let (shown, ()) = tokio::join!(ctl.call(show("k1", State::Accepted)), peer.welcome(welcome));
+    assert_eq!(shown.expect("shown").state, State::Accepted);
+}
+
+#[tokio::test]
+async fn a_decision_that_is_not_known_any_more_is_lost_and_never_sent_again() {
+    let World { mut ctl, mut peer, fake, chatd: _chatd, home: _home } = World::new().await;
+    let (_, first) = tokio::join!(ctl.message("hi", "k1"), async {
+        let send = peer.send().await;
+        drop(peer);
+        send
+    });
+    let (mut peer, _) = fake.session().await;
+    let stream = wire::StreamState { incarnation: first.incarnation, last: 9, decisions: Vec::new() };
+    peer.welcome(wire::Welcome { streams: vec![stream], cursor: Some(at(0)), ..open() }).await;
+    let shown = ctl.call(show("k1", State::Accepted)).await.expect("shown");
+    assert_eq!((shown.state, shown.code), (State::Failed, Some(Code::OUTCOME_LOST)));
+}
+
+#[tokio::test]
+async fn a_restored_server_is_offered_again_what_it_lost_before_anything_new() {
+    let World { mut ctl, mut peer, fake, chatd: _chatd, home: _home } = World::new().await;
+    let (_, first) = tokio::join!(ctl.message("old", "k1"), async {
+        let send = peer.send().await;
+        peer.accept(&send, 10).await;
+        send
+    });
+    drop(peer);
+    let (mut peer, hello) = fake.session().await;
+    assert_eq!(hello.streams.first().map(|s| s.settled), Some(1));
+    let stream = wire::StreamState { incarnation: first.incarnation, last: 0, decisions: Vec::new() };
+    peer.welcome(wire::Welcome { streams: vec![stream], cursor: Some(at(0)), restored: true, ..open() }).await;
+    let (new, (again, next)) = tokio::join!(ctl.message("new", "k2"), async {
+        let again = peer.send().await;
+        peer.accept(&again, 11).await;
+        let next = peer.send().await;
+        peer.accept(&next, 12).await;
+        (again, next)
+    });
+    assert_eq!(new.expect("accepted").state, State::Accepted);
+    assert_eq!((again.cseq, again.h, &again.body[..]), (1, first.h, &b"old"[..]));
+    assert_eq!((next.cseq, &next.body[..]), (2, &b"new"[..]));
+    assert_eq!(ctl.call(show("k1", State::Accepted)).await.expect("shown").state, State::Accepted);
+}
+
+#[tokio::test]
+async fn what_comes_is_kept_once_acknowledged_and_counted() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    peer.push(method::DELIVER, &deliver(0, 5, 1, "one")).await;
+    assert_acked(&mut peer, 5).await;
+    // The same message at another place: a server that was restored. Then one of a kind that this build does not know.
+    peer.push(method::DELIVER, &deliver(5, 6, 1, "one")).await;
+    let strange = wire::Deliver { kind: 99, content_type: "x/y".into(), ..deliver(6, 7, 2, "??") };
+    peer.push(method::DELIVER, &strange).await;
+    assert_acked(&mut peer, 7).await;
+    let items = ctl.read().await;
+    assert_eq!(items.len(), 2);
+    assert_eq!((items[0].text.as_str(), items[0].kind), ("one", Kind::Direct));
+    assert_eq!((items[1].text.as_str(), items[1].kind), ("[x/y, 2 bytes]", Kind::System));
+    let unread = Unread { profile: "default".into(), user: None };
+    assert_eq!(ctl.call(unread.clone()).await.expect("counted").total, 2);
+    let read = MarkRead { profile: "default".into(), indices: items.iter().map(|m| m.index).collect() };
+    ctl.call(read).await.expect("marked");
+    assert_eq!(ctl.call(unread).await.expect("counted").total, 0);
+    let mark = wire::Mark::decode(peer.expect(method::MARK).await.body).expect("MARK");
+    assert_eq!((mark.account.as_str(), mark.position, mark.share), ("bob", Some(at(7)), true));
+}
+
+async fn assert_acked(peer: &mut common::Peer, n: u64) {
+    loop {
+        let frame = peer.recv().await;
+        assert_eq!(frame.name, method::ACK);
+        let ack = wire::Ack::decode(frame.body).expect("ACK");
+        if ack.position == Some(at(n)) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_chain_is_fetched() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    peer.push(method::DELIVER, &deliver(0, 5, 1, "one")).await;
+    peer.push(method::DELIVER, &deliver(6, 7, 3, "three")).await;
+    let fetch = wire::Fetch::decode(peer.expect(method::FETCH).await.body).expect("FETCH");
+    assert_eq!(fetch.from, Some(at(5)));
+    peer.push(method::DELIVER, &deliver(5, 6, 2, "two")).await;
+    peer.push(method::DELIVER, &deliver(6, 7, 3, "three")).await;
+    assert_acked(&mut peer, 7).await;
+    let texts: Vec<String> = ctl.read().await.into_iter().map(|m| m.text).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn receipts_move_a_message_and_its_waiter() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let call = chat_proto::control::message::SendMessage { wait: State::Read, ..message("hi", "k1") };
+    let (sent, ()) = tokio::join!(ctl.call(call), async {
+        let send = peer.send().await;
+        peer.accept(&send, 10).await;
+        let asked = peer.recv().await;
+        assert_eq!(asked.name, method::RECEIPT);
+        let receipt = |delivered, read| wire::Receipts { items: vec![wire::Receipt { account: "bob".into(), delivered, read }] };
+        peer.confirm(&asked, &receipt(10, 0));
+        peer.push(method::RECEIPT, &receipt(10, 10)).await;
+    });
+    assert_eq!(sent.expect("read").state, State::Read);
+}
+
+#[tokio::test]
+async fn a_follower_gets_each_message_once_across_a_reconnect() {
+    let World { mut ctl, mut peer, chatd, home: _home, fake: _fake } = World::new().await;
+    peer.push(method::DELIVER, &deliver(0, 1, 1, "one")).await;
+    assert_acked(&mut peer, 1).await;
+    let watch = |after| Watch { profile: "default".into(), only: vec![], from: None, since: None, after_index: after };
+    let watching = ctl.call(watch(Some(0))).await.expect("watching");
+    peer.push(method::DELIVER, &deliver(1, 2, 2, "two")).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        if let Event::Message(m) = ctl.event().await {
+            seen.push((m.index, m.text));
+        }
+    }
+    assert_eq!(seen, [(1, "one".to_owned()), (2, "two".to_owned())]);
+    assert_eq!(watching.index, 1);
+    let mut second = chatd.ctl().await;
+    second.call(watch(Some(1))).await.expect("watching");
+    assert!(matches!(second.event().await, Event::Message(m) if m.text == "two"));
+}
+
+#[tokio::test]
+async fn another_server_key_is_a_hard_stop_and_nothing_is_said_to_it() {
+    let World { mut ctl, peer, fake, home: _home, chatd: _chatd } = World::new().await;
+    let address = fake.address();
+    drop((fake, peer));
+    let other = Fake::at(address);
+    let login = Login {
+        profile: "default".into(),
+        user: None,
+        server: None,
+        password: Some("correct horse".into()),
+        device: None,
+        take_over: false,
+        trust: Trust::default(),
+        timeout_ms: 5000,
+    };
+    let (refused, ()) = tokio::join!(ctl.call(login), async {
+        let mut peer = other.accept().await;
+        peer.identify(&other.identity).await;
+        assert!(!matches!(peer.try_recv().await, Ok(Some(_))), "something was said to a stranger");
+    });
+    let refused = refused.expect_err("refused");
+    assert_eq!(refused.code, Code::TRUST_CHANGED);
+    let question = refused.trust.expect("what it showed");
+    assert_eq!(question.fingerprint, other.identity.id().fingerprint());
+}
+
+#[tokio::test]
+async fn a_logout_is_confirmed_and_remembered() {
+    let World { mut ctl, mut peer, mut chatd, home, fake } = World::new().await;
+    let logout = Logout { profile: "default".into(), all_devices: false, wipe: false, force: false, timeout_ms: 5000 };
+    let (done, ()) = tokio::join!(ctl.call(logout.clone()), async {
+        let asked = peer.expect(method::LOGOUT).await;
+        peer.confirm(&asked, &wire::Empty {});
+        let bye = wire::Bye { code: 0, may_reconnect: false, after_ms: 0 };
+        peer.push(status::END, &bye).await;
+    });
+    assert!(done.expect("logged out").confirmed);
+    assert_eq!(code(ctl.message("hi", "k1").await), Code::NOT_LOGGED_IN);
+    drop(ctl);
+    chatd.stop().await;
+    let chatd = Chatd::start(&home.path().join("h")).await;
+    let mut ctl = chatd.ctl().await;
+    let status = ctl.call(Status { profile: "default".into(), wait_online_ms: None }).await.expect("status");
+    assert_eq!(status.link, LinkState::LoggedOut);
+    assert_eq!(status.ended.map(|ended| ended.code), Some(Code::NOT_LOGGED_IN));
+    drop(fake);
+}
+
+#[tokio::test]
+async fn a_restart_reconnects_by_key_and_sends_what_waits() {
+    let World { mut ctl, peer, mut chatd, home, fake } = World::new().await;
+    let call = chat_proto::control::message::SendMessage { wait: State::Queued, ..message("hi", "k1") };
+    assert_eq!(ctl.call(call).await.expect("queued").state, State::Queued);
+    drop(ctl);
+    drop(peer);
+    chatd.stop().await;
+    let chatd = Chatd::start(&home.path().join("h")).await;
+    let (mut peer, hello) = fake.session().await;
+    assert_eq!(hello.streams.len(), 1);
+    peer.welcome_plainly(&hello).await;
+    let send = peer.send().await;
+    assert_eq!((send.cseq, &send.body[..]), (1, &b"hi"[..]));
+    peer.accept(&send, 3).await;
+    let mut ctl = chatd.ctl().await;
+    assert_eq!(ctl.call(show("k1", State::Accepted)).await.expect("shown").state, State::Accepted);
+    let (next, send) = tokio::join!(ctl.message("next", "k2"), async {
+        let send = peer.send().await;
+        peer.accept(&send, 4).await;
+        send
+    });
+    next.expect("accepted");
+    assert_ne!(send.incarnation, hello.streams[0].incarnation, "a new start has a new stream");
+    assert_eq!(send.cseq, 1);
+}
+
+#[tokio::test]
+async fn without_a_server_it_is_queued_or_refused() {
+    let World { mut ctl, peer, fake, chatd: _chatd, home: _home } = World::new().await;
+    drop((peer, fake));
+    let pending = ctl.message("hi", "k1").await.expect("queued");
+    assert_eq!((pending.state, pending.pending), (State::Queued, Some(Pending::Unreachable)));
+    let call = chat_proto::control::message::SendMessage { no_queue: true, ..message("hi", "k2") };
+    assert_eq!(code(ctl.call(call).await), Code::SERVER_UNREACHABLE);
+    let logout = Logout { profile: "default".into(), all_devices: false, wipe: false, force: false, timeout_ms: 2000 };
+    assert_eq!(code(ctl.call(logout.clone()).await), Code::UNSENT);
+    let done = ctl.call(Logout { force: true, ..logout }).await.expect("logged out");
+    assert_eq!((done.unsent, done.confirmed), (1, false));
+}
