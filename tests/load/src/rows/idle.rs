@@ -31,7 +31,8 @@ pub async fn run(args: &Args, world: &mut World, report: &mut Report) -> Result<
         }
         let flush_us = (flush, world.flush_us()?);
         let goal = |must, aim| Goal { must: Some(must), aim: Some(aim), more: false };
-        let figure = |row, what, unit, values, goal| Figure { row, what, unit, values, goal, flush_us, note: String::new() };
+        let figure =
+            |row, what, unit, values, goal| Figure { row, what, unit, values, goal, flush_us, note: String::new() };
         let what = format!("idle TLS session, one of {sessions}");
         report.add(figure("7", what, "KiB resident", each, goal(14.0, 10.0)));
         let what = format!("{sessions} idle sessions");

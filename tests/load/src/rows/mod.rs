@@ -86,7 +86,14 @@ fn company(samples: &[Sample]) -> String {
 }
 
 /// A figure of the processor time, with the rate in its note.
-fn cpu_figure(row: &'static str, what: String, must: f64, aim: f64, samples: &[Sample], flush_us: (f64, f64)) -> Figure {
+fn cpu_figure(
+    row: &'static str,
+    what: String,
+    must: f64,
+    aim: f64,
+    samples: &[Sample],
+    flush_us: (f64, f64),
+) -> Figure {
     let mut rates: Vec<f64> = samples.iter().map(Sample::per_second).collect();
     rates.sort_by(f64::total_cmp);
     let rate = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
