@@ -181,7 +181,8 @@ async fn receipts_move_a_message_and_its_waiter() {
         peer.accept(&send, 10).await;
         let asked = peer.recv().await;
         assert_eq!(asked.name, method::RECEIPT);
-        let receipt = |delivered, read| wire::Receipts { items: vec![wire::Receipt { account: "bob".into(), delivered, read }] };
+        let receipt =
+            |delivered, read| wire::Receipts { items: vec![wire::Receipt { account: "bob".into(), delivered, read }] };
         peer.confirm(&asked, &receipt(10, 0));
         peer.push(method::RECEIPT, &receipt(10, 10)).await;
     });

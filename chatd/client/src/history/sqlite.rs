@@ -205,3 +205,42 @@ impl History for Sqlite {
         read::awaited(&self.connection, limit).map_err(broken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::NewMessage;
+    use chat_proto::id::DeviceId;
+
+    fn queue(size: usize, key: &str) -> Write {
+        Write::Queue(NewMessage {
+            key: key.into(),
+            kind: 1,
+            from: "alice".into(),
+            to: "bob".into(),
+            content_type: "text/plain".into(),
+            body: vec![b'x'; size].into(),
+            h: [0; 32],
+            at_ms: 0,
+            device: DeviceId([1; 16]),
+            incarnation: Incarnation(1),
+        })
+    }
+
+    #[test]
+    fn a_full_disk_takes_nothing_of_the_batch_and_goes_on_later() {
+        let home = tempfile::tempdir().expect("a directory");
+        let mut history = Sqlite::open(&home.path().join("work/chat.db")).expect("opened");
+        let pages: i64 = history.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("counted");
+        let limit = |history: &Sqlite, pages: i64| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            history.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("limited");
+        };
+        limit(&history, pages);
+        let full = history.commit(&[queue(10, "small"), queue(60_000, "large")]);
+        assert!(matches!(full, Err(Trouble::Full)), "{full:?}");
+        assert_eq!(history.head().expect("read"), 0);
+        limit(&history, 100_000);
+        assert!(matches!(history.commit(&[queue(60_000, "large")]).expect("committed")[..], [Done::Queued { .. }]));
+    }
+}

@@ -11,9 +11,9 @@ use chat_local::paths::Surroundings;
 use chat_local::rpc::{Client, RpcError};
 use chat_process::shutdown::Shutdown;
 use chat_proto::control::account::{Account, Register, Trust};
-use chat_proto::control::message::{Message, Page, Read, SendMessage, Sent, State};
-use chat_proto::control::{Call, ErrorData, EVENT};
 use chat_proto::control::events::Event;
+use chat_proto::control::message::{Message, Page, Read, SendMessage, Sent, State};
+use chat_proto::control::{Call, EVENT, ErrorData};
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::DeviceId;
@@ -212,7 +212,8 @@ pub struct Chatd {
 
 impl Chatd {
     pub async fn start(home: &Path) -> Chatd {
-        let layout = Surroundings { home_flag: Some(home.to_owned()), ..Surroundings::default() }.layout().expect("a home");
+        let layout =
+            Surroundings { home_flag: Some(home.to_owned()), ..Surroundings::default() }.layout().expect("a home");
         let socket = layout.listen_path(|_| true);
         let listener = chat_local::bind(&socket, &layout.state).expect("bound");
         let config = Config::load(&layout.config_file(), false).expect("defaults");
@@ -223,7 +224,8 @@ impl Chatd {
     }
 
     pub async fn ctl(&self) -> Ctl {
-        let connection = chat_local::connect(&self.home.join("run/sock"), Instant::now() + SOON).await.expect("chatd listens");
+        let connection =
+            chat_local::connect(&self.home.join("run/sock"), Instant::now() + SOON).await.expect("chatd listens");
         Ctl(Client::new(connection))
     }
 

@@ -1,0 +1,320 @@
+//! The contract of the history seam: what every implementation must hold. It runs for SQLite, the only one.
+
+use std::path::{Path, PathBuf};
+
+use chat_proto::control::message::State;
+use chat_proto::fault::Code;
+use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::machine::outbox::Settle;
+use chat_proto::wire::{self, TEXT_PLAIN, content_hash, kind};
+use chatd::history::sqlite::Sqlite;
+use chatd::history::{
+    Done, Found, History, Incoming, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Wanted, Write,
+};
+use prost::Message as _;
+
+const HERE: DeviceId = DeviceId([1; 16]);
+const BOBS: DeviceId = DeviceId([2; 16]);
+const INC: Incarnation = Incarnation(u64::MAX - 5);
+
+struct Store {
+    home: tempfile::TempDir,
+    history: Sqlite,
+}
+
+impl Store {
+    fn new() -> Store {
+        let home = tempfile::tempdir().expect("a directory");
+        let history = Sqlite::open(&file(home.path())).expect("opened");
+        Store { home, history }
+    }
+
+    /// As a start would find it, and nothing of the process before.
+    fn reopened(self) -> Store {
+        let Store { home, history } = self;
+        drop(history);
+        let history = Sqlite::open(&file(home.path())).expect("opened");
+        Store { home, history }
+    }
+
+    fn write(&mut self, write: Write) -> Done {
+        self.history.commit(&[write]).expect("committed").pop().expect("one answer")
+    }
+
+    fn queue(&mut self, text: &str, key: &str) -> Row {
+        match self.write(Write::Queue(new(text, key))) {
+            Done::Queued { row, .. } => *row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn settle(&mut self, cseq: u64, code: Code, n: Option<u64>) -> Vec<Row> {
+        let position = n.map(at);
+        let settle = Settle { incarnation: INC, cseq, code, position, stored: false };
+        match self.write(Write::Settle(vec![Verdict { settle, online: true, audience: 0, missed: false }])) {
+            Done::Changed(rows) => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn receive(&mut self, entries: Vec<Incoming>) -> (Vec<Row>, Vec<Row>) {
+        let cursor = entries.last().expect("some").position;
+        let write = Write::Receive { account: "alice".into(), device: HERE, entries, cursor };
+        match self.write(write) {
+            Done::Received { new, expired } => (new, expired),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn all(&mut self) -> Vec<Row> {
+        self.history.page(&Wanted { page_bytes: usize::MAX, ..Wanted::default() }).expect("read").0
+    }
+}
+
+fn file(home: &Path) -> PathBuf {
+    home.join("work").join("chat.db")
+}
+
+fn at(n: u64) -> Position {
+    Position { epoch: 1, nonce: u64::MAX, n }
+}
+
+fn new(text: &str, key: &str) -> NewMessage {
+    NewMessage {
+        key: key.into(),
+        kind: kind::DIRECT,
+        from: "alice".into(),
+        to: "bob".into(),
+        content_type: TEXT_PLAIN.into(),
+        body: text.as_bytes().to_vec().into(),
+        h: content_hash("bob", kind::DIRECT, TEXT_PLAIN, text.as_bytes()),
+        at_ms: 5,
+        device: HERE,
+        incarnation: INC,
+    }
+}
+
+fn from_bob(n: u64, cseq: u64, text: &str) -> Incoming {
+    Incoming {
+        position: at(n),
+        kind: kind::DIRECT,
+        from: "bob".into(),
+        to: "alice".into(),
+        device: Some(BOBS),
+        place: Place { incarnation: Incarnation(9), cseq },
+        at_ms: 6,
+        content_type: TEXT_PLAIN.into(),
+        body: text.as_bytes().to_vec().into(),
+    }
+}
+
+#[test]
+fn places_are_given_in_the_commit_and_keys_are_kept() {
+    let mut store = Store::new();
+    let first = store.queue("a", "k1");
+    assert_eq!((first.place, first.state, first.own), (Place { incarnation: INC, cseq: 1 }, State::Queued, Own::Here));
+    assert_eq!(store.queue("b", "k2").place.cseq, 2);
+    let again = store.write(Write::Queue(new("a", "k1")));
+    assert!(matches!(again, Done::Queued { row, entry: None } if row.id == first.id));
+    assert!(matches!(store.write(Write::Queue(new("other", "k1"))), Done::Conflict));
+    assert_eq!(store.queue("c", "k3").place.cseq, 3, "a key that was used takes no place");
+}
+
+#[test]
+fn a_start_finds_open_places_and_the_newest_stream() {
+    let mut store = Store::new();
+    for (text, key) in [("a", "k1"), ("b", "k2"), ("c", "k3")] {
+        store.queue(text, key);
+    }
+    assert_eq!(store.settle(1, Code::ACCEPTED, Some(7)).len(), 1);
+    assert!(store.settle(1, Code::INTERNAL, None).is_empty(), "a verdict stands");
+    let mut store = store.reopened();
+    let restored = store.history.restore().expect("read");
+    let (incarnation, settled, open) = &restored.streams[0];
+    assert_eq!((*incarnation, *settled), (INC, 1));
+    assert_eq!(open.iter().map(|e| (e.cseq, e.size)).collect::<Vec<_>>(), [(2, 1), (3, 1)]);
+    store.settle(2, Code::INBOX_FULL, None);
+    store.settle(3, Code::ACCEPTED, Some(8));
+    let restored = store.history.restore().expect("read");
+    assert_eq!(restored.streams, [(INC, 3, vec![])]);
+    let counts = store.history.counts().expect("counted");
+    assert_eq!((counts.queued, counts.failed), (0, 1));
+    let failed = store.history.outbox(10).expect("read");
+    assert_eq!((failed[0].state, failed[0].code), (State::Failed, Some(Code::INBOX_FULL)));
+    store.write(Write::Looked(vec![failed[0].index]));
+    assert_eq!(store.history.counts().expect("counted").failed, 0);
+}
+
+#[test]
+fn entries_are_kept_once_with_the_cursor() {
+    let mut store = Store::new();
+    let (fresh, _) = store.receive(vec![from_bob(3, 1, "one"), from_bob(4, 2, "two")]);
+    assert_eq!(fresh.iter().map(|row| row.index).collect::<Vec<_>>(), [1, 2]);
+    let (fresh, _) = store.receive(vec![from_bob(9, 2, "two"), from_bob(10, 3, "three")]);
+    assert_eq!(fresh.len(), 1, "the same message at another place");
+    let own =
+        Incoming { from: "alice".into(), to: "bob".into(), device: Some(DeviceId([7; 16])), ..from_bob(11, 1, "x") };
+    let (fresh, _) = store.receive(vec![own.clone()]);
+    assert_eq!((fresh[0].own, fresh[0].state), (Own::Elsewhere, State::Accepted));
+    assert!(store.receive(vec![own]).0.is_empty());
+    let mut store = store.reopened();
+    assert_eq!(store.history.restore().expect("read").cursor, Some(at(11)));
+    assert_eq!(store.all().len(), 4);
+    assert_eq!(store.history.unread(None).expect("counted"), [("bob".to_owned(), 3)]);
+}
+
+#[test]
+fn own_messages_of_this_device_that_come_back_are_known() {
+    let mut store = Store::new();
+    store.queue("a", "k1");
+    let back = Incoming {
+        from: "alice".into(),
+        to: "bob".into(),
+        device: Some(HERE),
+        place: Place { incarnation: INC, cseq: 1 },
+        ..from_bob(4, 1, "a")
+    };
+    assert!(store.receive(vec![back]).0.is_empty());
+}
+
+#[test]
+fn marks_rise_to_the_first_unread_and_until_confirmed() {
+    let mut store = Store::new();
+    store.receive(vec![from_bob(3, 1, "one"), from_bob(4, 2, "two"), from_bob(5, 3, "three")]);
+    assert!(matches!(store.write(Write::MarkRead(vec![2])), Done::Marks(marks) if marks.is_empty()));
+    let mark = Mark { peer: "bob".into(), position: at(4) };
+    assert!(matches!(store.write(Write::MarkRead(vec![1, 1, 99])), Done::Marks(marks) if marks == [mark.clone()]));
+    assert_eq!(store.history.restore().expect("read").marks, [mark.clone()]);
+    store.write(Write::MarkConfirmed(mark));
+    assert!(store.history.restore().expect("read").marks.is_empty());
+    store.write(Write::ReadElsewhere(Mark { peer: "bob".into(), position: at(5) }));
+    assert!(store.history.unread(None).expect("counted").is_empty());
+}
+
+#[test]
+fn receipts_are_state() {
+    let mut store = Store::new();
+    store.queue("a", "k1");
+    store.queue("b", "k2");
+    store.settle(1, Code::ACCEPTED, Some(7));
+    store.settle(2, Code::ACCEPTED, Some(9));
+    assert_eq!(store.history.awaited(10).expect("read"), ["bob"]);
+    let mut reach = |delivered, read| {
+        let item = Reach { peer: "bob".into(), delivered, read };
+        match store.write(Write::Reached(vec![item])) {
+            Done::Changed(rows) => rows.iter().map(|r| (r.place.cseq, r.state)).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(reach(8, 0), [(1, State::Delivered)]);
+    assert_eq!(reach(9, 7), [(1, State::Read), (2, State::Delivered)]);
+    assert!(reach(8, 3).is_empty(), "it never goes back");
+    assert_eq!(reach(0, 9), [(2, State::Read)]);
+    assert!(store.history.awaited(10).expect("read").is_empty());
+}
+
+#[test]
+fn an_expired_message_says_so() {
+    let mut store = Store::new();
+    let id = store.queue("a", "k1").id;
+    store.settle(1, Code::ACCEPTED, Some(7));
+    let body = wire::Expired { device: HERE.0.to_vec(), incarnation: INC.0, cseq: 1, code: Code::EXPIRED.0 };
+    let entry = Incoming {
+        kind: kind::EXPIRED,
+        from: String::new(),
+        device: None,
+        body: body.encode_to_vec().into(),
+        ..from_bob(8, 0, "")
+    };
+    let forged = Incoming {
+        from: "bob".into(),
+        device: Some(BOBS),
+        place: Place { incarnation: INC, cseq: 1 },
+        ..entry.clone()
+    };
+    assert!(store.receive(vec![forged]).1.is_empty(), "only the server says that");
+    let (_, expired) = store.receive(vec![entry]);
+    assert_eq!((expired[0].id.clone(), expired[0].state, expired[0].code), (id, State::Expired, Some(Code::EXPIRED)));
+}
+
+#[test]
+fn messages_are_found_by_key_id_and_unambiguous_end() {
+    let mut store = Store::new();
+    let row = store.queue("a", "build-7");
+    store.queue("b", "build-8");
+    for text in ["build-7", &row.id.0, &row.id.0[10..], &row.id.0[10..].to_uppercase()] {
+        assert!(matches!(store.history.find(text).expect("read"), Found::One(found) if found.id == row.id), "{text}");
+    }
+    for text in ["", "%", "build-9", "zzzzzzzzzzzzzzzzz"] {
+        assert_eq!(store.history.find(text).expect("read"), Found::None, "{text}");
+    }
+}
+
+#[test]
+fn pages_go_on_where_they_ended() {
+    let mut store = Store::new();
+    store.receive((1..=10).map(|n| from_bob(n, n, &"x".repeat(1000))).collect());
+    let wanted = Wanted { page_bytes: 5000, newest: Some(8), ..Wanted::default() };
+    let (page, next) = store.history.page(&wanted).expect("read");
+    assert_eq!(page.iter().map(|r| r.index).collect::<Vec<_>>(), [3, 4, 5]);
+    let rest = Wanted { after: next.expect("more"), newest: None, page_bytes: usize::MAX, ..wanted };
+    let (page, next) = store.history.page(&rest).expect("read");
+    assert_eq!((page.first().map(|r| r.index), page.len(), next), (Some(6), 5, None));
+    let tiny = Wanted { page_bytes: 1, ..Wanted::default() };
+    assert_eq!(store.history.page(&tiny).expect("read").0.len(), 1, "one always fits");
+}
+
+#[test]
+fn forgotten_places_are_offered_again_or_void() {
+    let mut store = Store::new();
+    store.queue("a", "k1");
+    store.queue("b", "k2");
+    store.settle(1, Code::ACCEPTED, Some(7));
+    store.settle(2, Code::RECIPIENT_BLOCKED, None);
+    let entries = store.history.forgotten(INC, 1, 3).expect("read");
+    assert_eq!(entries.iter().map(|e| (e.cseq, e.void)).collect::<Vec<_>>(), [(1, false), (2, true), (3, true)]);
+    store.write(Write::Reopen(vec![Place { incarnation: INC, cseq: 1 }]));
+    let restored = store.reopened().history.restore().expect("read");
+    assert_eq!(restored.streams[0].2.len(), 1);
+}
+
+#[test]
+fn another_server_or_device_gives_open_places_up() {
+    let mut store = Store::new();
+    let belong = |server, device| Write::Belong { server: ServerId([server; 32]), device };
+    assert!(matches!(store.write(belong(1, HERE)), Done::Belongs { moved: false, .. }));
+    store.queue("a", "k1");
+    assert!(matches!(store.write(belong(1, HERE)), Done::Belongs { moved: false, lost } if lost.is_empty()));
+    let Done::Belongs { moved, lost } = store.write(belong(2, HERE)) else { panic!("another answer") };
+    assert!(moved);
+    assert_eq!((lost[0].state, lost[0].code), (State::Failed, Some(Code::OUTCOME_LOST)));
+    let restored = store.history.restore().expect("read");
+    assert!(restored.streams.is_empty() && restored.cursor.is_none());
+}
+
+#[test]
+fn what_was_committed_is_in_a_copy_taken_at_that_moment() {
+    let mut store = Store::new();
+    store.queue("a", "k1");
+    store.receive(vec![from_bob(3, 1, "one")]);
+    // What a power cut would leave: the files as they are, while the process still holds them.
+    let copy = tempfile::tempdir().expect("a directory");
+    let (from, to) = (file(store.home.path()), file(copy.path()));
+    std::fs::create_dir_all(to.parent().expect("a directory")).expect("made");
+    for name in ["chat.db", "chat.db-wal"] {
+        std::fs::copy(from.with_file_name(name), to.with_file_name(name)).expect("copied");
+    }
+    private(&to);
+    let mut after = Sqlite::open(&to).expect("opened");
+    assert_eq!(after.page(&Wanted { page_bytes: usize::MAX, ..Wanted::default() }).expect("read").0.len(), 2);
+    assert_eq!(after.restore().expect("read").cursor, Some(at(3)));
+}
+
+fn private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = file.parent().expect("a directory");
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).expect("chmod");
+    for entry in std::fs::read_dir(directory).expect("listed") {
+        std::fs::set_permissions(entry.expect("there").path(), std::fs::Permissions::from_mode(0o600)).expect("chmod");
+    }
+}
