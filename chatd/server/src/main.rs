@@ -59,8 +59,10 @@ fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode>
     let print = runtime::build(Threads::One, "chat-server")?.block_on(init::init(&wanted))?;
     let file = layout.config.display();
     if args.json {
-        let done = serde_json::json!({ "v": 1, "type": "init", "config": file.to_string(), "fingerprint": print });
-        return say(&format!("{done}"));
+        return say(&format!(
+            r#"{{"v":1,"type":"init","config":{},"fingerprint":"{print}"}}"#,
+            serde_json::to_string(&file.to_string())?
+        ));
     }
     let how = args.dir.as_ref().map_or_else(String::new, |dir| format!(" --dir {}", dir.display()));
     let first = if wanted.self_signed { "" } else { "put certificate and key where the config says, then: " };
@@ -70,7 +72,7 @@ fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode>
 fn fingerprint(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let print = keys::load(&config.data)?.identity.id().fingerprint();
     if args.json {
-        return say(&serde_json::json!({ "v": 1, "type": "fingerprint", "fingerprint": print }).to_string());
+        return say(&format!(r#"{{"v":1,"type":"fingerprint","fingerprint":"{print}"}}"#));
     }
     say(&print.to_string())
 }
@@ -89,7 +91,7 @@ fn check(layout: &Layout) -> ExitCode {
 fn users(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let rows = runtime::build(Threads::One, "chat-server")?.block_on(user::list(config))?;
     if args.json {
-        return say(&user::json(&rows).to_string());
+        return say(&user::json(&rows)?);
     }
     let mut out = Vec::new();
     user::print(&rows, &mut out)?;

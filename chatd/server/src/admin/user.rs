@@ -72,16 +72,56 @@ pub fn print(rows: &[Row], out: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// The same for scripts: times in RFC 3339, UTC, milliseconds.
-pub fn json(rows: &[Row]) -> serde_json::Value {
+pub fn json(rows: &[Row]) -> serde_json::Result<String> {
     let text = |ms| format!("{:.3}", time(ms));
-    let items: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            serde_json::json!({
-                "name": row.name, "since": text(row.since_ms), "devices": row.devices, "queued": row.queued,
-                "online": row.online, "last_seen": row.last_seen_ms.map(text),
-            })
-        })
-        .collect();
-    serde_json::json!({ "v": 1, "type": "users", "items": items })
+    let items = rows.iter().map(|row| Item {
+        name: &row.name,
+        since: text(row.since_ms),
+        devices: row.devices,
+        queued: row.queued,
+        online: row.online,
+        last_seen: row.last_seen_ms.map(text),
+    });
+    serde_json::to_string(&Users { v: 1, r#type: "users", items: items.collect() })
+}
+
+/// The list as it is printed, in this order.
+#[derive(Serialize)]
+struct Users<'a> {
+    v: u32,
+    r#type: &'static str,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    name: &'a str,
+    since: String,
+    devices: u32,
+    queued: u64,
+    online: bool,
+    last_seen: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let row = Row {
+            name: "alice".into(),
+            since_ms: 1_000,
+            devices: 1,
+            queued: 2,
+            online: false,
+            last_seen_ms: Some(1_795_417_331_120),
+        };
+        let text = json(&[row]).unwrap();
+        assert_eq!(
+            text,
+            "{\"v\":1,\"type\":\"users\",\"items\":[{\"name\":\"alice\",\"since\":\"1970-01-01T00:00:01.000Z\",\"devices\":1,\
+             \"queued\":2,\"online\":false,\"last_seen\":\"2026-11-23T07:02:11.120Z\"}]}"
+        );
+    }
 }

@@ -179,3 +179,52 @@ async fn a_reader_who_does_not_read_holds_up_nobody() {
         assert_eq!(bob.read().await.1.len(), limits::TEXT_MAX, "{n}");
     }
 }
+
+#[tokio::test]
+async fn a_place_that_is_given_up_is_decided() {
+    let world = World::start().await;
+    let mut alice = world.user("alice").await;
+    let void = wire::Void { incarnation: alice.incarnation, first: 1, last: 2 };
+    alice.link.queue(&Frame::new(method::VOID, 0, &void));
+    alice.link.flush().await.unwrap();
+    let verdict: wire::Verdict = alice.push(method::VERDICT).await;
+    let run = &verdict.runs[0];
+    assert_eq!((run.first, run.count, run.code), (1, 2, Code::VOID.0));
+}
+
+/// S21: told after 30 s without progress, and resumed with nothing lost.
+#[tokio::test]
+async fn a_reader_who_stops_reading_is_ended() {
+    let world = World::with("sessions = { grace = 0 }").await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let text = "x".repeat(limits::TEXT_MAX);
+    for _ in 0..16 {
+        assert_eq!(alice.text("bob", &text).await.code, Code::ACCEPTED.0);
+    }
+    let from = bob.welcome.cursor;
+    let began = tokio::time::Instant::now();
+    // Every fetch asks for a whole window again, and nothing of it is read.
+    for _ in 0..32 {
+        bob.link.queue(&Frame::new(method::FETCH, 0, &wire::Fetch { from }));
+    }
+    bob.link.flush().await.unwrap();
+    let gone = async {
+        loop {
+            let frame = alice.link.recv_while_flushing().await.unwrap().expect("alice is not disturbed");
+            if frame.name == method::PRESENCE {
+                let notice = <wire::Presence as prost::Message>::decode(frame.body).unwrap();
+                if notice.items.iter().any(|item| item.account == "bob" && !item.online) {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(limits::SLOW_READER + crate::client::SOON, gone).await.unwrap();
+    assert!(began.elapsed() >= limits::SLOW_READER);
+    let mut again = Client::connect_as(&world, bob.device.clone()).await;
+    again.by_key("bob").await.unwrap();
+    again.hello_from(from).await.unwrap();
+    for n in 0..16 {
+        assert_eq!(again.read().await.1.len(), limits::TEXT_MAX, "{n}");
+    }
+}

@@ -87,7 +87,7 @@ async fn a_broadcast_reaches_everybody_else() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_a_count() {
+async fn nobody_is_left_out_of_the_notices() {
     let world = World::start().await;
     let mut alice = world.user("alice").await;
     let (mut named, mut counted) = (0, 0);

@@ -87,6 +87,10 @@ impl<S: Store> Session<S> {
             }
             method::PONG => Ok(()),
             method::FETCH => self.fetch(&frame),
+            method::VOID => {
+                self.pass_on(gathered).await;
+                self.void(&frame).await
+            }
             _ => {
                 // Everything else takes its place behind what came before it (contract rule 11).
                 self.pass_on(gathered).await;
@@ -161,7 +165,6 @@ impl<S: Store> Session<S> {
             self.mailbox.active(self.gateway.clock.mono_ms());
         }
         match frame.name {
-            method::VOID => self.void(decode(body)?).await,
             method::MARK => self.mark(decode(body)?).await,
             method::RECEIPT => self.follow(decode(body)?).await,
             method::WHOELSE => self.whoelse(decode(body)?).await,
@@ -181,9 +184,11 @@ impl<S: Store> Session<S> {
         }
     }
 
-    async fn void(&mut self, item: wire::Void) -> Result<Bytes, Failure> {
+    /// Answered by verdicts, as sends are.
+    async fn void(&mut self, frame: &Frame) -> Result<(), End> {
+        let item: wire::Void = decode(&frame.body)?;
         self.gateway.store.submit(Op::Void { fence: self.fence, item }).await;
-        Ok(Bytes::new())
+        Ok(())
     }
 
     async fn mark(&mut self, mark: wire::Mark) -> Result<Bytes, Failure> {

@@ -177,23 +177,25 @@ impl<S: Store> Session<S> {
 
     /// Waits for input, the bell or the time, and meanwhile writes. A reader who is too far behind is not read from either:
     /// answers would pile up (S21).
+    ///
+    /// The bell comes last: every turn empties the mailbox anyway, so a mailbox that fills all the time starves nobody.
     async fn wait(&mut self) -> Result<Woken, End> {
         if self.link.queued() > limits::OUTPUT_MAX {
             return tokio::select! {
                 biased;
-                () = self.mailbox.rung() => Ok(Woken::Bell),
                 flushed = self.link.flush() => Ok(flushed.map(|()| Woken::Bell)?),
                 () = self.timing.due() => Ok(Woken::Time),
+                () = self.mailbox.rung() => Ok(Woken::Bell),
             };
         }
         tokio::select! {
             biased;
-            () = self.mailbox.rung() => Ok(Woken::Bell),
             frame = self.link.recv_while_flushing() => match frame? {
                 Some(frame) => Ok(Woken::Frame(frame)),
                 None => Err(End::Gone),
             },
             () = self.timing.due() => Ok(Woken::Time),
+            () = self.mailbox.rung() => Ok(Woken::Bell),
         }
     }
 

@@ -9,7 +9,7 @@ use chat_proto::id::{Incarnation, Position};
 use chat_proto::{limits, method, wire};
 use tokio::sync::oneshot;
 
-use super::{End, Session};
+use super::{End, HowEnded, Session};
 use crate::gateway::mailbox::Taken;
 use crate::store::{Entry, Inboxed, Op, Query, Store, Verdict};
 
@@ -27,7 +27,10 @@ impl<S: Store> Session<S> {
             self.catching |= lost;
             let entries = self.tell(taken);
             if let Some((code, may_reconnect)) = ended {
-                return Err(End::Over { code, may_reconnect, how: None });
+                // A shutdown leaves the session open in the store: whoever comes back in time was never away. Otherwise a late
+                // word about a session that the store ended itself changes nothing there.
+                let how = (code != Code::SHUTTING_DOWN).then_some(HowEnded::Lost);
+                return Err(End::Over { code, may_reconnect, how });
             }
             self.give_new(entries);
             if !self.catching || !self.has_room() {
