@@ -1,0 +1,125 @@
+//! T2 and T5: the server and a chatd killed at every system call that changes something, and told of errors at every one that
+//! stores something; `strace` does both. Afterwards the program runs as usual, and the checker judges.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::number;
+use crate::stage::{Stage, Victim};
+
+/// Calls that change the disk or tell somebody something.
+const CHANGES: &[&str] =
+    &["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "sendto", "sendmsg"];
+/// Calls on storage alone: an error in another, say the wake-up of a thread, is no disk's.
+const STORAGE: &[&str] = &["pwrite64", "fsync", "fdatasync", "ftruncate"];
+/// Messages of one scripted run.
+const MESSAGES: usize = 4;
+/// The exit code of a storage error (sysexits).
+const IO: i32 = 74;
+
+#[test]
+fn killed_at_every_20th_call() {
+    kills(20);
+}
+
+#[test]
+fn an_error_at_every_20th_call() {
+    errors(20);
+}
+
+#[test]
+#[ignore = "long: tests/faults/run inject"]
+fn killed_at_every_call() {
+    kills(number(1));
+}
+
+#[test]
+#[ignore = "long: tests/faults/run errors"]
+fn an_error_at_every_call() {
+    errors(number(1));
+}
+
+fn kills(step: u64) {
+    if !traceable() {
+        return;
+    }
+    for victim in [Victim::Server, Victim::Chatd] {
+        let mut stage = Stage::new(&[]);
+        let mut ends = 0;
+        let counted = count(&mut stage, victim, CHANGES);
+        for (call, times) in counted {
+            for at in (1..=times).step_by(step as usize) {
+                let what = format!("{victim:?} killed at {call} {at} of {times}");
+                let end = stage.under(victim, &strace(&call, &format!("signal=SIGKILL:when={at}")), MESSAGES);
+                stage.check(&what);
+                ends += u64::from(end.is_some());
+            }
+        }
+        stage.no_panic();
+        eprintln!("{victim:?}: {ends} kills, nothing broken");
+        assert!(ends > 0, "nothing was killed: the test tested nothing");
+    }
+}
+
+fn errors(step: u64) {
+    if !traceable() {
+        return;
+    }
+    for victim in [Victim::Server, Victim::Chatd] {
+        let mut stage = Stage::new(&[]);
+        let (mut hit, mut ends) = (0, 0);
+        for (call, times) in count(&mut stage, victim, STORAGE) {
+            for (at, error) in (1..=times).step_by(step as usize).flat_map(|at| [(at, "EIO"), (at, "ENOSPC")]) {
+                let what = format!("{victim:?}: {error} from {call} {at} of {times}");
+                let end = stage.under(victim, &strace(&call, &format!("error={error}:when={at}")), MESSAGES);
+                if let Some(end) = end {
+                    assert_eq!(end.code(), Some(IO), "{what}: {end}");
+                    ends += 1;
+                }
+                stage.check(&what);
+                stage.no_panic();
+                hit += 1;
+            }
+        }
+        eprintln!("{victim:?}: {hit} errors, {ends} ends with {IO}, nothing broken");
+        assert!(ends > 0, "no error was noticed: the test tested nothing");
+    }
+}
+
+/// How often a scripted run makes each call.
+fn count(stage: &mut Stage, victim: Victim, calls: &[&str]) -> BTreeMap<String, u64> {
+    let file = stage.world.path("calls");
+    let mut wrap = strace(&calls.join(","), "");
+    wrap[4] = file.display().to_string();
+    stage.under(victim, &wrap, MESSAGES);
+    stage.check("the run that counts");
+    let text = std::fs::read_to_string(&file).expect("strace wrote what it saw");
+    let mut counted = BTreeMap::new();
+    for line in text.lines() {
+        let name = line.split_whitespace().nth(1).and_then(|rest| rest.split('(').next()).unwrap_or_default();
+        if calls.contains(&name) {
+            *counted.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    eprintln!("{victim:?} makes {counted:?}");
+    counted
+}
+
+/// strace beside the program (`-D`: the program stays our child), with a fault in `call`.
+fn strace(call: &str, fault: &str) -> Vec<String> {
+    let mut all: Vec<String> = ["strace", "-D", "-fqq", "-o", "/dev/null", "-e"].map(str::to_owned).into();
+    all.push(format!("trace={call}"));
+    if !fault.is_empty() {
+        all.extend(["-e".to_owned(), format!("inject={call}:{fault}")]);
+    }
+    all
+}
+
+/// Whether processes may be traced here.
+pub fn traceable() -> bool {
+    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
+    if !works {
+        eprintln!("skipped: strace is missing or may not trace here");
+    }
+    works
+}
