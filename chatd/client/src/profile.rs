@@ -252,14 +252,20 @@ impl Profile {
             Sqlite::mark_suspect(&suspect);
             broken(text);
         });
-        let (writer, results) = Writer::start(name, history, on_broken)?;
-        let reader = Reader::start(name, Sqlite::reader(file)?)?;
+        let (writer, results, written) = Writer::start(name, history, on_broken)?;
+        let (reader, read) = Reader::start(name, Sqlite::reader(file)?)?;
         let (asks, asked) = mpsc::channel(ASKS);
         let (events, _) = broadcast::channel(CONTROL_EVENTS);
         let weak = events.downgrade();
         let owner = owner::Owner::new(name, surroundings, writer, reader.clone(), restored, events)?;
         let (owner, view) = owner;
-        let task = tokio::spawn(owner.run(asked, results, connect));
+        let closing = reader.clone();
+        let task = tokio::spawn(async move {
+            owner.run(asked, results, connect).await;
+            closing.close().await;
+            // A broken thread ends without a word, and the process with it.
+            let _ = (written.await, read.await);
+        });
         Ok((Profile { name: name.to_owned(), reader, asks, view, events: weak }, task))
     }
 

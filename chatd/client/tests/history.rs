@@ -1,6 +1,7 @@
 //! The contract of the history seam: what every implementation must hold. It runs for SQLite, the only one.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use chat_proto::control::message::State;
 use chat_proto::fault::Code;
@@ -184,7 +185,7 @@ fn marks_rise_to_the_first_unread_and_until_confirmed() {
     assert!(matches!(store.write(Write::MarkRead(vec![2])), Done::Marks(marks) if marks.is_empty()));
     let mark = Mark { peer: "bob".into(), position: at(4) };
     assert!(matches!(store.write(Write::MarkRead(vec![1, 1, 99])), Done::Marks(marks) if marks == [mark.clone()]));
-    assert_eq!(store.history.restore().expect("read").marks, [mark.clone()]);
+    assert_eq!(store.history.restore().expect("read").marks, slice::from_ref(&mark));
     store.write(Write::MarkConfirmed(mark));
     assert!(store.history.restore().expect("read").marks.is_empty());
     store.write(Write::ReadElsewhere(Mark { peer: "bob".into(), position: at(5) }));
@@ -274,8 +275,10 @@ fn forgotten_places_are_offered_again_or_void() {
     let entries = store.history.forgotten(INC, 1, 3).expect("read");
     assert_eq!(entries.iter().map(|e| (e.cseq, e.void)).collect::<Vec<_>>(), [(1, false), (2, true), (3, true)]);
     store.write(Write::Reopen(vec![Place { incarnation: INC, cseq: 1 }]));
-    let restored = store.reopened().history.restore().expect("read");
-    assert_eq!(restored.streams[0].2.len(), 1);
+    let mut store = store.reopened();
+    assert_eq!(store.history.restore().expect("read").streams[0].2.len(), 1);
+    let refused = store.settle(1, Code::RECIPIENT_BLOCKED, None);
+    assert_eq!(refused[0].code, Some(Code::OUTCOME_LOST), "it may have been delivered before");
 }
 
 #[test]

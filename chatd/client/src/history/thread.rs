@@ -18,6 +18,12 @@ pub struct Committed<T> {
     pub then: T,
 }
 
+/// Comes true when a thread has ended and its connection is closed: only then may the files be removed.
+pub type Ended = oneshot::Receiver<()>;
+
+/// What a start gives: the way to the thread, its results, its end.
+pub type Started<T> = (Writer<T>, mpsc::UnboundedReceiver<Committed<T>>, Ended);
+
 /// The writing side. Results come back in order on the channel that [`Writer::start`] gave.
 pub struct Writer<T> {
     jobs: mpsc::Sender<(Write, T)>,
@@ -25,14 +31,11 @@ pub struct Writer<T> {
 
 impl<T: Send + 'static> Writer<T> {
     /// Starts the thread; it ends when the writer is dropped and everything submitted is committed.
-    pub fn start(
-        name: &str,
-        mut history: impl History,
-        broken: OnBroken,
-    ) -> std::io::Result<(Writer<T>, mpsc::UnboundedReceiver<Committed<T>>)> {
+    pub fn start(name: &str, mut history: impl History, broken: OnBroken) -> std::io::Result<Started<T>> {
         let (jobs, mut queue) = mpsc::channel(WRITER_QUEUE);
         // Not bounded itself: it never holds more than the bounded job queue let through and one batch.
         let (results, done) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name(format!("write-{name}")).spawn(move || {
             let mut batch = Vec::new();
             while queue.blocking_recv_many(&mut batch, WRITER_BATCH) > 0 {
@@ -41,8 +44,10 @@ impl<T: Send + 'static> Writer<T> {
                     return;
                 }
             }
+            drop(history);
+            let _ = end.send(());
         })?;
-        Ok((Writer { jobs }, done))
+        Ok((Writer { jobs }, done, ended))
     }
 
     /// Hands a write over; gives it back when the queue is full or the thread has ended.
@@ -87,7 +92,12 @@ fn one_by_one(history: &mut impl History, writes: &[Write]) -> Result<Vec<Result
     Ok(outcomes)
 }
 
-type Question = Box<dyn FnOnce(&mut dyn History) + Send>;
+type Asked = Box<dyn FnOnce(&mut dyn History) + Send>;
+
+enum Question {
+    Ask(Asked),
+    Close,
+}
 
 /// The reading side; cheap to clone.
 #[derive(Clone)]
@@ -96,15 +106,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts the thread; it ends when all clones are dropped.
-    pub fn start(name: &str, mut history: impl History) -> std::io::Result<Reader> {
+    /// Starts the thread; it ends when it is closed or all clones are dropped.
+    pub fn start(name: &str, mut history: impl History) -> std::io::Result<(Reader, Ended)> {
         let (questions, mut queue) = mpsc::channel::<Question>(64);
+        let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name(format!("read-{name}")).spawn(move || {
-            while let Some(question) = queue.blocking_recv() {
+            while let Some(Question::Ask(question)) = queue.blocking_recv() {
                 question(&mut history);
             }
+            drop(history);
+            let _ = end.send(());
         })?;
-        Ok(Reader { questions })
+        Ok((Reader { questions }, ended))
     }
 
     /// Asks the store something.
@@ -113,12 +126,18 @@ impl Reader {
         question: impl FnOnce(&mut dyn History) -> Result<A, Trouble> + Send + 'static,
     ) -> Result<A, Trouble> {
         let (answer, answered) = oneshot::channel();
-        let boxed: Question = Box::new(move |history| {
+        let boxed: Asked = Box::new(move |history| {
             // Whoever asked may have gone.
             let _ = answer.send(question(history));
         });
         let gone = || Trouble::Broken("the history was closed".into());
-        self.questions.send(boxed).await.map_err(|_| gone())?;
+        self.questions.send(Question::Ask(boxed)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// Ends the thread once what was asked is answered; later questions are refused.
+    pub async fn close(&self) {
+        // Already ended is as good.
+        let _ = self.questions.send(Question::Close).await;
     }
 }

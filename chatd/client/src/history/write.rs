@@ -111,7 +111,8 @@ fn settle(t: &Transaction<'_>, verdicts: &[Verdict]) -> Result<Done> {
     Ok(Done::Changed(changed))
 }
 
-/// Only a queued row moves: a place that was voided again on a restored server keeps what was true of it.
+/// Only a queued row moves: a place that was voided again on a restored server keeps what was true of it. One that was
+/// accepted before (it has a place on the server) and is refused now may have been delivered: its outcome is lost.
 fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
     let s = &v.settle;
     let (state, code) = match s.code {
@@ -121,7 +122,7 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
     let p = s.position;
     let moved: Option<(i64, String, u32)> = t
         .prepare_cached(
-            "UPDATE message SET state = ?3, code = ?4, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10 \
+            "UPDATE message SET state = ?3, code = CASE WHEN ?3 = 2 AND n IS NOT NULL THEN ?11 ELSE ?4 END, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10 \
              WHERE own = 1 AND state = 0 AND inc = ?1 AND cseq = ?2 RETURNING idx, peer, kind",
         )?
         .query_row(
@@ -135,7 +136,8 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
                 p.map(|p| i(p.n)),
                 v.online,
                 v.audience,
-                v.missed
+                v.missed,
+                Code::OUTCOME_LOST.0
             ],
             |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
         )
@@ -155,9 +157,8 @@ fn sent(t: &Transaction<'_>, peer: &str, n: u64) -> Result<()> {
 }
 
 fn reopen(t: &Transaction<'_>, places: &[Place]) -> Result<Done> {
-    let mut statement = t.prepare_cached(
-        "UPDATE message SET state = ?3, code = NULL, n = NULL WHERE own = 1 AND inc = ?1 AND cseq = ?2",
-    )?;
+    let mut statement =
+        t.prepare_cached("UPDATE message SET state = ?3, code = NULL WHERE own = 1 AND inc = ?1 AND cseq = ?2")?;
     for place in places {
         statement.execute(params![i(place.incarnation.0), i(place.cseq), QUEUED])?;
     }

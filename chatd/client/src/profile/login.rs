@@ -69,7 +69,7 @@ pub(super) struct Leaving {
 
 impl Owner {
     pub fn log_in(&mut self, ask: LoginAsk, reply: oneshot::Sender<Answer<()>>) {
-        if self.login.is_some() {
+        if self.login.as_ref().is_some_and(|login| !login.reply.is_closed()) {
             let _ = reply.send(Err(Box::new(Code::BUSY.into())));
             return;
         }
@@ -127,6 +127,8 @@ impl Owner {
         (entry, device, same_server): (book::Entry, Device, bool),
     ) {
         let attempt = Attempt {
+            // A little less than the caller waits, so that he hears why.
+            within: within.mul_f32(0.9),
             server: entry.server.clone(),
             account: entry.user.clone(),
             credentials,
@@ -136,7 +138,6 @@ impl Owner {
             trust,
             store: std::sync::Arc::clone(&self.around.trust),
             world: self.around.world,
-            within,
         };
         self.tried_at = Some(Instant::now());
         self.retry_at = None;
@@ -198,9 +199,13 @@ impl Owner {
             self.settle(verdicts, retry);
         }
         if self.belongs == Some((opened.server, device.id)) {
-            return self.hello();
+            if !self.belonging {
+                self.hello();
+            }
+            return;
         }
         self.belongs = Some((opened.server, device.id));
+        self.belonging = true;
         // If they are others than before, places of the old streams are given up: new messages go into a new one.
         self.incarnation = None;
         self.submit(Write::Belong { server: opened.server, device: device.id }, Then::Belongs);

@@ -150,7 +150,7 @@ impl Owner {
         match then {
             Then::Received { .. } => self.inbox.receiving = false,
             Then::Settled { verdicts, retry } => self.unsettled.push((verdicts, retry)),
-            Then::Belongs => self.belongs = None,
+            Then::Belongs => (self.belongs, self.belonging) = (None, false),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {
@@ -162,6 +162,7 @@ impl Owner {
     }
 
     fn belong(&mut self, moved: bool, lost: &[Row]) {
+        self.belonging = false;
         if moved {
             tracing::warn!(profile = self.name, lost = lost.len(), "another server or device: streams begin anew");
             self.outbox = Outbox::default();

@@ -119,6 +119,8 @@ pub(super) struct Owner {
     pub parked: Vec<(chat_proto::method::Tag4, bytes::Bytes, Pending)>,
     /// The server and device that the history is known to belong to.
     pub belongs: Option<(ServerId, DeviceId)>,
+    /// That is being written down; the session opens afterwards.
+    pub belonging: bool,
 
     view: watch::Sender<View>,
     pub events: broadcast::Sender<Arc<Published>>,
@@ -189,6 +191,7 @@ impl Owner {
             problems: Vec::new(),
             parked: Vec::new(),
             belongs: None,
+            belonging: false,
             view,
             events,
             around,

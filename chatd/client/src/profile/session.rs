@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub text_max: usize,
     /// The server's starts: which positions it knows.
     pub epochs: Epochs,
+    /// HELLO was said.
+    greeted: bool,
     heard: Instant,
     pinged: Option<Instant>,
     missed: u32,
@@ -62,6 +64,7 @@ impl Session {
             welcomed: false,
             text_max: TEXT_MAX,
             epochs: Epochs::default(),
+            greeted: false,
             heard: Instant::now(),
             pinged: None,
             missed: 0,
@@ -89,8 +92,12 @@ impl Session {
 }
 
 impl Owner {
-    /// Opens the session.
+    /// Opens the session, once it is known whose places the history holds.
     pub fn hello(&mut self) {
+        let due = self.session.as_mut().is_some_and(|session| !std::mem::replace(&mut session.greeted, true));
+        if !due {
+            return;
+        }
         let streams = self
             .outbox
             .streams()
