@@ -1,12 +1,11 @@
-//! Rates: a bucket of tokens, and a bounded table of buckets by source. Decides without a clock: time is an argument.
+//! Rates: a bucket of tokens, and a bounded table of buckets by any key. Decides without a clock: time is an argument.
 //!
 //! The gateway limits senders with it (S20), accounts limit password logins and new accounts (S12).
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use chat_proto::limits::SOURCES_MAX;
-
-use crate::source::Source;
 
 /// Tokens that come back at a steady rate; all of them when full.
 #[derive(Clone, Copy, Debug)]
@@ -66,29 +65,29 @@ impl Bucket {
     }
 }
 
-/// One bucket for each source that was seen lately.
+/// One bucket for each key (a source, a name) that was seen lately.
 #[derive(Debug)]
-pub struct PerSource {
+pub struct PerKey<K> {
     rate: Rate,
-    buckets: HashMap<Source, Bucket>,
+    buckets: HashMap<K, Bucket>,
 }
 
-impl PerSource {
-    /// No source was seen yet.
-    pub fn new(rate: Rate) -> PerSource {
-        PerSource { rate, buckets: HashMap::new() }
+impl<K: Eq + Hash> PerKey<K> {
+    /// No key was seen yet.
+    pub fn new(rate: Rate) -> PerKey<K> {
+        PerKey { rate, buckets: HashMap::new() }
     }
 
-    /// Takes a token of a source, or says in how many milliseconds one is there.
-    pub fn take(&mut self, source: Source, now_ms: u64) -> Result<(), u64> {
+    /// Takes a token of a key, or says in how many milliseconds one is there.
+    pub fn take(&mut self, key: K, now_ms: u64) -> Result<(), u64> {
         if self.rate.is_off() {
             return Ok(());
         }
-        if self.buckets.len() >= SOURCES_MAX && !self.buckets.contains_key(&source) {
+        if self.buckets.len() >= SOURCES_MAX && !self.buckets.contains_key(&key) {
             self.forget(now_ms);
         }
         let rate = self.rate;
-        self.buckets.entry(source).or_insert_with(|| Bucket::full(rate, now_ms)).take(rate, now_ms)
+        self.buckets.entry(key).or_insert_with(|| Bucket::full(rate, now_ms)).take(rate, now_ms)
     }
 
     /// Full buckets are as good as none. When that is not enough, everybody begins anew: memory is the firmer limit.
@@ -123,10 +122,9 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded() {
-        let mut table = PerSource::new(Rate::per(1, 3600));
+        let mut table = PerKey::new(Rate::per(1, 3600));
         for n in 0..=SOURCES_MAX as u32 {
-            let source = Source::of(std::net::Ipv4Addr::from(n).into());
-            assert_eq!(table.take(source, 0), Ok(()));
+            assert_eq!(table.take(n, 0), Ok(()));
             assert!(table.buckets.len() <= SOURCES_MAX);
         }
     }

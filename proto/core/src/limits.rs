@@ -93,6 +93,8 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const HASHES_AT_ONCE: usize = 2;
 /// Logins waiting for a hash; beyond it BUSY (S11).
 pub const HASH_QUEUE: usize = 64;
+/// Password checks of one name in a minute, from everywhere; more wait, nobody is refused (S12).
+pub const HASHES_PER_NAME_AND_MINUTE: u32 = 20;
 /// Wrong passwords in a row before the lock (mission rule 3).
 pub const LOCKOUT_AFTER: u32 = 3;
 /// The longest lock of repeated ones (mission rule 3).

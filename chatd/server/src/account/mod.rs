@@ -20,7 +20,7 @@ pub use lockout::{Lockout, Rules};
 
 use crate::clock::Clock;
 use crate::config::{LockoutBy, Registration};
-use crate::rate::{PerSource, Rate};
+use crate::rate::{PerKey, Rate};
 use crate::source::Source;
 use crate::store::{AcctId, Failure, Login, NewDevice, Op, Query, Store};
 use crate::sync::lock;
@@ -50,8 +50,10 @@ pub struct Accounts<S> {
     secret: Zeroizing<[u8; 32]>,
     // Short locks instead of an owner: each is held for one look-up and never across an await.
     lockout: Mutex<Lockout>,
-    logins: Mutex<PerSource>,
-    newcomers: Mutex<PerSource>,
+    logins: Mutex<PerKey<Source>>,
+    newcomers: Mutex<PerKey<Source>>,
+    /// Hashes for one name, from everywhere.
+    tries: Mutex<PerKey<lockout::Key>>,
 }
 
 impl<S: Store> Accounts<S> {
@@ -68,8 +70,9 @@ impl<S: Store> Accounts<S> {
         let kept = kept.await.unwrap_or_default();
         Accounts {
             lockout: Mutex::new(Lockout::new(settings.lockout, kept, clock.mono_ms())),
-            logins: Mutex::new(PerSource::new(settings.logins)),
-            newcomers: Mutex::new(PerSource::new(settings.newcomers)),
+            logins: Mutex::new(PerKey::new(settings.logins)),
+            newcomers: Mutex::new(PerKey::new(settings.newcomers)),
+            tries: Mutex::new(PerKey::new(Rate::per(limits::HASHES_PER_NAME_AND_MINUTE, 60))),
             store,
             clock,
             settings,
@@ -113,6 +116,7 @@ impl<S: Store> Accounts<S> {
         self.spend(&self.logins, source)?;
         let key = self.key(source, name);
         self.refuse_locked(&key)?;
+        self.queue_for(name).await;
         let known = match fold(name) {
             Some(name) => self.credentials(name).await?,
             None => None,
@@ -178,9 +182,19 @@ impl<S: Store> Accounts<S> {
         done.await.unwrap_or_else(|_| Err(Code::STORAGE.into()))
     }
 
-    fn spend(&self, table: &Mutex<PerSource>, source: Source) -> Result<(), Fault> {
+    fn spend(&self, table: &Mutex<PerKey<Source>>, source: Source) -> Result<(), Fault> {
         let taken = lock(table).take(source, self.clock.mono_ms());
         taken.map_err(|wait| Fault::retry(Code::SLOW_DOWN, Duration::from_millis(wait)))
+    }
+
+    /// Many sources that guess at one name wait for each other (S12). Nobody is refused for it: that would lock the owner out.
+    async fn queue_for(&self, name: &str) {
+        let key = self.hashed(None, name);
+        loop {
+            let taken = lock(&self.tries).take(key, self.clock.mono_ms());
+            let Err(wait) = taken else { return };
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
     }
 
     fn refuse_locked(&self, key: &lockout::Key) -> Result<(), Fault> {
@@ -217,12 +231,17 @@ impl<S: Store> Accounts<S> {
         }
     }
 
-    /// The key of a failure counter: of the name as it would be looked up, exists or not.
+    /// The key of a failure counter.
     fn key(&self, source: Source, name: &str) -> lockout::Key {
+        self.hashed((self.settings.lockout_by == LockoutBy::Source).then_some(source), name)
+    }
+
+    /// A keyed hash of the name as it would be looked up, exists or not.
+    fn hashed(&self, source: Option<Source>, name: &str) -> lockout::Key {
         let mut hash = Sha256::new();
         hash.update(b"chat-lockout-v1");
         hash.update(self.secret.as_ref());
-        if self.settings.lockout_by == LockoutBy::Source {
+        if let Some(source) = source {
             hash.update(source.bytes());
         }
         hash.update(name.to_ascii_lowercase());

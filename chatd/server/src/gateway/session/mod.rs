@@ -249,6 +249,9 @@ impl<S: Store> Session<S> {
         let name = &self.login.name;
         match end {
             End::Gone => self.gateway.audit.line(peer, format_args!("link lost: account {name}")),
+            End::Over { code: Code::ACCEPTED, .. } => {
+                self.gateway.audit.line(peer, format_args!("logged out: account {name}"));
+            }
             End::Over { code, .. } => {
                 self.gateway.audit.line(peer, format_args!("session ended, {}: account {name}", code.name()));
             }
