@@ -14,8 +14,8 @@ const CHANGES: &[&str] =
 const STORAGE: &[&str] = &["pwrite64", "fsync", "fdatasync", "ftruncate"];
 /// Messages of one scripted run.
 const MESSAGES: usize = 4;
-/// The exit code of a storage error (sysexits).
-const IO: i32 = 74;
+/// The exit codes of a storage error (sysexits); the second where a small file beside the database could not be made at start.
+const IO: [i32; 2] = [74, 73];
 
 #[test]
 fn killed_at_every_20th_call() {
@@ -73,7 +73,7 @@ fn errors(step: u64) {
                 let what = format!("{victim:?}: {error} from {call} {at} of {times}");
                 let end = stage.under(victim, &strace(&call, &format!("error={error}:when={at}")), MESSAGES);
                 if let Some(end) = end {
-                    assert_eq!(end.code(), Some(IO), "{what}: {end}");
+                    assert!(end.code().is_some_and(|code| IO.contains(&code)), "{what}: {end}");
                     ends += 1;
                 }
                 stage.check(&what);
@@ -81,7 +81,7 @@ fn errors(step: u64) {
                 hit += 1;
             }
         }
-        eprintln!("{victim:?}: {hit} errors, {ends} ends with {IO}, nothing broken");
+        eprintln!("{victim:?}: {hit} errors, {ends} ends with one of {IO:?}, nothing broken");
         assert!(ends > 0, "no error was noticed: the test tested nothing");
     }
 }

@@ -57,13 +57,16 @@ impl Mounted {
         }
     }
 
-    /// Fill all that is free with a file.
+    /// Fill nearly all that is free with a file, at once: one that grew would also eat what a server gives back meanwhile.
     pub fn fill(&self) {
-        let file = self.dir.join("filler");
-        // dd ends with an error when no room is left: that is meant
-        let filled =
-            Command::new("dd").args(["if=/dev/zero", "bs=4k", &format!("of={}", file.display())]).stderr(Stdio::null()).status();
-        assert!(filled.is_ok_and(|status| !status.success()), "{} cannot be filled", self.dir.display());
+        let file = fs::File::create(self.dir.join("filler")).expect("room for a name");
+        let stat = rustix::fs::statvfs(&self.dir).expect("a mounted file system");
+        let free = stat.f_bavail * stat.f_frsize;
+        // the file system needs a little for its own notes about the file
+        let sizes = (1..64u64).map_while(|step| free.checked_sub(step * 16 * 1024));
+        let flags = rustix::fs::FallocateFlags::empty();
+        let filled = sizes.into_iter().any(|size| rustix::fs::fallocate(&file, flags, 0, size).is_ok());
+        assert!(filled, "{} cannot be filled", self.dir.display());
     }
 
     /// Take the filling away.

@@ -99,7 +99,7 @@ impl Writer {
 
     /// Decides the next place of a stream and writes the decision.
     fn decide(&mut self, fence: Fence, item: &wire::Send, h8: u64, now_ms: i64) -> Result<Verdict, StoreError> {
-        if !self.begun.space.admits(self.mono_ms) {
+        if !self.begun.space.admits() {
             return Ok(Verdict::TryLater { code: Code::STORAGE, after_ms: DISK_FULL_WAIT_MS });
         }
         let mut facts = Now { begun: &mut self.begun, quota: self.settings.offline_max_per_user };

@@ -4,23 +4,25 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// Asks the file system, at most once in so many milliseconds.
-const ASK_EVERY_MS: u64 = 200;
-
 /// The disk's room as the writer sees it.
 #[derive(Debug)]
 pub struct Space {
     dir: PathBuf,
     reserve: u64,
-    asked_ms: Option<u64>,
     open: bool,
+    /// Laid, or tried in vain.
     ballast: bool,
 }
 
 impl Space {
     /// `reserve` in bytes; 0 switches admission and ballast off.
     pub fn new(dir: &Path, reserve: u64) -> Space {
-        Space { dir: dir.to_owned(), reserve, asked_ms: None, open: true, ballast: dir.join("ballast").exists() }
+        let mut space = Space { dir: dir.to_owned(), reserve, open: true, ballast: dir.join("ballast").exists() };
+        // one of another size was laid for another reserve
+        if fs::metadata(dir.join("ballast")).is_ok_and(|file| file.len() != reserve / 4) {
+            space.drop_ballast();
+        }
+        space
     }
 
     /// Gives the ballast back when there is too little room to start at all.
@@ -31,12 +33,17 @@ impl Space {
     }
 
     /// Whether new messages may be accepted now.
-    pub fn admits(&mut self, mono_ms: u64) -> bool {
-        if self.reserve == 0 || self.asked_ms.is_some_and(|t| mono_ms < t + ASK_EVERY_MS) {
-            return self.open;
+    pub fn admits(&self) -> bool {
+        self.open
+    }
+
+    /// Looks how much room there is. Called before every round, which it costs a microsecond: a disk that somebody else fills at
+    /// once must be seen, and the ballast given back, before a commit meets it.
+    pub fn look(&mut self) {
+        if self.reserve == 0 {
+            return;
         }
-        self.asked_ms = Some(mono_ms);
-        let Some((free, total)) = self.free() else { return self.open };
+        let Some((free, total)) = self.free() else { return };
         let floor = self.reserve.max(total / 20);
         let was = self.open;
         self.open = free >= floor;
@@ -51,7 +58,6 @@ impl Space {
         if self.open && !self.ballast && free > floor + self.reserve / 2 {
             self.lay_ballast();
         }
-        self.open
     }
 
     /// Free and total bytes for an ordinary user.
@@ -70,9 +76,10 @@ impl Space {
         let laid = File::create(self.dir.join("ballast")).is_ok_and(|file| {
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, self.reserve / 4).is_ok()
         });
-        self.ballast = laid;
+        // Where it cannot be had it is not tried again with every round.
+        self.ballast = true;
         if !laid {
-            self.drop_ballast();
+            let _ = fs::remove_file(self.dir.join("ballast"));
         }
     }
 }

@@ -108,6 +108,7 @@ impl Writer {
 
     /// One transaction: what came is decided, something is folded, all is committed, then told.
     fn round(&mut self, batch: &mut Vec<Op>) -> Result<(), StoreError> {
+        self.begun.space.look();
         for op in batch.drain(..) {
             self.apply(op)?;
         }
