@@ -61,8 +61,12 @@ fn trouble(why: NoDaemon) -> Trouble {
 
 fn lock_file(places: &Places) -> Result<File, Trouble> {
     let path = places.layout.spawn_lock_file();
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     private_directory(&places.layout.state)
-        .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path))
+        .and_then(|()| options.open(&path))
         .map_err(|error| troubles::state_file(&path, &error))
 }
 
