@@ -114,7 +114,7 @@ pub struct View {
 pub struct Published {
     /// Place.
     pub index: u64,
-    /// What happened; nothing for a row that nobody is told of.
+    /// What happened.
     pub event: Event,
 }
 

@@ -299,3 +299,29 @@ async fn without_a_server_it_is_queued_or_refused() {
     let done = ctl.call(Logout { force: true, ..logout }).await.expect("logged out");
     assert_eq!((done.unsent, done.confirmed), (1, false));
 }
+
+#[tokio::test]
+async fn a_slow_follower_misses_no_message() {
+    let World { mut ctl, mut peer, chatd, home: _home, fake: _fake } = World::new().await;
+    let watch = Watch { profile: "default".into(), only: vec![], from: None, since: None, after_index: Some(0) };
+    let mut slow = chatd.ctl().await;
+    slow.call(watch).await.expect("watching");
+    // More than an owner keeps for a follower, in texts that fill the socket's buffer.
+    let count = chat_proto::limits::CONTROL_EVENTS as u64 + 500;
+    let text = "x".repeat(2000);
+    for first in (0..count).step_by(100) {
+        for n in first..(first + 100).min(count) {
+            peer.push(method::DELIVER, &deliver(n, n + 1, n + 1, &text)).await;
+        }
+        assert_acked(&mut peer, (first + 100).min(count)).await;
+    }
+    let unread = Unread { profile: "default".into(), user: None };
+    assert_eq!(ctl.call(unread).await.expect("counted").total, count);
+    let mut expected = 1;
+    while expected <= count {
+        if let Event::Message(m) = slow.event().await {
+            assert_eq!(m.index, expected);
+            expected += 1;
+        }
+    }
+}
