@@ -258,16 +258,10 @@ mod tests {
             assert!(!shown.contains(is_dangerous), "{c:?} became {shown:?}");
             assert_ne!(width(&shown), 0, "{c:?} is invisible");
             let behind = line(&format!("a{c}")).into_owned();
-            assert!(
-                behind.starts_with('a') && !behind.contains(is_dangerous),
-                "{c:?} became {behind:?}"
-            );
+            assert!(behind.starts_with('a') && !behind.contains(is_dangerous), "{c:?} became {behind:?}");
             let text = message(&alone, GUTTER);
             assert_eq!(text.contains('\n'), c == '\n');
-            assert!(
-                !text.contains(|c| is_dangerous(c) && c != '\n' && c != '\t'),
-                "{c:?} became {text:?}"
-            );
+            assert!(!text.contains(|c| is_dangerous(c) && c != '\n' && c != '\t'), "{c:?} became {text:?}");
         }
     }
 
@@ -276,19 +270,13 @@ mod tests {
         assert_eq!(line("a\x1b[31mb"), r"a\x1b[31mb");
         assert_eq!(line("a\u{9b}31mb"), r"a\u{9b}31mb");
         assert_eq!(line("a\u{202e}b\r\nc\td"), r"a\u{202e}b\r\nc\td");
-        assert_eq!(
-            line("hid\u{200b}den \u{e0041}"),
-            r"hid\u{200b}den \u{e0041}"
-        );
+        assert_eq!(line("hid\u{200b}den \u{e0041}"), r"hid\u{200b}den \u{e0041}");
         assert_eq!(line("\u{301}x"), r"\u{301}x");
     }
 
     #[test]
     fn a_forged_second_message_carries_the_gutter() {
-        assert_eq!(
-            message("hi\n[12:01] alice: yes\r\n\tend\rx", "  | "),
-            "hi\n  | [12:01] alice: yes\n  | \tend\\rx"
-        );
+        assert_eq!(message("hi\n[12:01] alice: yes\r\n\tend\rx", "  | "), "hi\n  | [12:01] alice: yes\n  | \tend\\rx");
     }
 
     #[test]

@@ -183,19 +183,13 @@ pub struct Fault {
 impl Fault {
     /// A fault that says when to try again.
     pub fn retry(code: Code, after: std::time::Duration) -> Fault {
-        Fault {
-            code,
-            retry_after_ms: Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-        }
+        Fault { code, retry_after_ms: Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)) }
     }
 }
 
 impl From<Code> for Fault {
     fn from(code: Code) -> Fault {
-        Fault {
-            code,
-            retry_after_ms: None,
-        }
+        Fault { code, retry_after_ms: None }
     }
 }
 

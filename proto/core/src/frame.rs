@@ -44,11 +44,7 @@ pub enum FrameError {
 impl Frame {
     /// A frame with an encoded body.
     pub fn new(name: Tag4, tag: u32, body: &impl prost::Message) -> Frame {
-        Frame {
-            name,
-            tag,
-            body: body.encode_to_vec().into(),
-        }
+        Frame { name, tag, body: body.encode_to_vec().into() }
     }
 
     /// Appends the frame as it travels.
@@ -83,10 +79,7 @@ pub fn decode(input: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameEr
         return Err(FrameError::TooShort(length));
     }
     if length > max {
-        return Err(FrameError::TooLong {
-            claimed: length,
-            max,
-        });
+        return Err(FrameError::TooLong { claimed: length, max });
     }
     if input.len() < 4 + length {
         return Ok(None);
@@ -96,11 +89,7 @@ pub fn decode(input: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameEr
     let mut name = [0; 4];
     rest.copy_to_slice(&mut name);
     let tag = rest.get_u32();
-    Ok(Some(Frame {
-        name,
-        tag,
-        body: rest,
-    }))
+    Ok(Some(Frame { name, tag, body: rest }))
 }
 
 #[cfg(test)]
@@ -109,11 +98,7 @@ mod tests {
 
     #[test]
     fn fed_byte_by_byte() {
-        let frame = Frame {
-            name: *b"SEND",
-            tag: 7,
-            body: Bytes::from_static(b"hello"),
-        };
+        let frame = Frame { name: *b"SEND", tag: 7, body: Bytes::from_static(b"hello") };
         let mut wire = BytesMut::new();
         frame.encode(&mut wire);
         frame.encode(&mut wire);
@@ -134,12 +119,6 @@ mod tests {
         let mut short = BytesMut::from(&[0, 0, 0, 7][..]);
         assert_eq!(decode(&mut short, 64), Err(FrameError::TooShort(7)));
         let mut long = BytesMut::from(&[255, 255, 255, 255][..]);
-        assert_eq!(
-            decode(&mut long, 64),
-            Err(FrameError::TooLong {
-                claimed: u32::MAX as usize,
-                max: 64
-            })
-        );
+        assert_eq!(decode(&mut long, 64), Err(FrameError::TooLong { claimed: u32::MAX as usize, max: 64 }));
     }
 }

@@ -68,13 +68,8 @@ impl AccountName {
         check_shape(&name)?;
         if rule == NameRule::Standard {
             let mut bytes = name.bytes();
-            let first = bytes
-                .next()
-                .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            if !first
-                || !bytes
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
-            {
+            let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if !first || !bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)) {
                 return Err(NameError::BadCharacter);
             }
             if RESERVED.contains(&name.as_str()) {
@@ -298,12 +293,10 @@ pub struct WrongLength;
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 /// The bytes of exactly `2 * N` hex digits.
@@ -332,10 +325,7 @@ mod tests {
         assert_eq!(parse("a\u{202e}b"), Err(NameError::BadCharacter));
         assert_eq!(parse("Root"), Err(NameError::Reserved));
         assert_eq!(parse(&"a".repeat(33)), Err(NameError::TooLong));
-        assert_eq!(
-            AccountName::parse("Yoda!@", NameRule::Classic).map(String::from),
-            Ok("Yoda!@".into())
-        );
+        assert_eq!(AccountName::parse("Yoda!@", NameRule::Classic).map(String::from), Ok("Yoda!@".into()));
     }
 
     #[test]
@@ -343,23 +333,13 @@ mod tests {
         let print = ServerId([7; 32]).fingerprint();
         assert_eq!(print.to_string().parse(), Ok(print));
         assert!("sha256:zz".parse::<Fingerprint>().is_err());
-        assert!(
-            format!("sha256:{}", "+1".repeat(32))
-                .parse::<Fingerprint>()
-                .is_err()
-        );
+        assert!(format!("sha256:{}", "+1".repeat(32)).parse::<Fingerprint>().is_err());
     }
 
     #[test]
     fn public_ids_differ_by_place() {
-        let stream = StreamId {
-            device: DeviceId([1; 16]),
-            incarnation: Incarnation(2),
-        };
-        let (a, b) = (
-            Mid { stream, cseq: 1 }.public(),
-            Mid { stream, cseq: 2 }.public(),
-        );
+        let stream = StreamId { device: DeviceId([1; 16]), incarnation: Incarnation(2) };
+        let (a, b) = (Mid { stream, cseq: 1 }.public(), Mid { stream, cseq: 2 }.public());
         assert_ne!(a, b);
         assert_eq!(a.0.len(), 16);
         assert_eq!(a.short().len(), 4);

@@ -26,21 +26,13 @@ pub struct Position {
 
 impl From<id::Position> for Position {
     fn from(p: id::Position) -> Self {
-        Position {
-            epoch: p.epoch,
-            nonce: p.nonce,
-            n: p.n,
-        }
+        Position { epoch: p.epoch, nonce: p.nonce, n: p.n }
     }
 }
 
 impl From<Position> for id::Position {
     fn from(p: Position) -> Self {
-        id::Position {
-            epoch: p.epoch,
-            nonce: p.nonce,
-            n: p.n,
-        }
+        id::Position { epoch: p.epoch, nonce: p.nonce, n: p.n }
     }
 }
 
@@ -310,12 +302,7 @@ pub const TEXT_PLAIN: &str = "text/plain";
 /// The hash that ties a place in a stream to its content: SHA-256 over length-prefixed (to, kind, content type, body).
 pub fn content_hash(to: &str, kind: u32, content_type: &str, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [
-        to.as_bytes(),
-        &kind.to_be_bytes(),
-        content_type.as_bytes(),
-        body,
-    ] {
+    for part in [to.as_bytes(), &kind.to_be_bytes(), content_type.as_bytes(), body] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -455,12 +442,7 @@ pub struct Deliver {
 
 /// Encoded head of a [`Deliver`] (the two fields that differ per device); the shared rest follows it.
 pub fn deliver_head(prev: id::Position, ack_now: bool) -> Vec<u8> {
-    Deliver {
-        prev: Some(prev.into()),
-        ack_now,
-        ..Deliver::default()
-    }
-    .encode_to_vec()
+    Deliver { prev: Some(prev.into()), ack_now, ..Deliver::default() }.encode_to_vec()
 }
 
 /// Body of an EXPIRED entry.
@@ -684,19 +666,13 @@ pub struct Refusal {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Refusal {
-            code: fault.code.0,
-            retry_after_ms: fault.retry_after_ms,
-        }
+        Refusal { code: fault.code.0, retry_after_ms: fault.retry_after_ms }
     }
 }
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        Fault {
-            code: Code(refusal.code),
-            retry_after_ms: refusal.retry_after_ms,
-        }
+        Fault { code: Code(refusal.code), retry_after_ms: refusal.retry_after_ms }
     }
 }
 

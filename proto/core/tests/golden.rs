@@ -38,8 +38,16 @@ fn wire_samples() -> Vec<(&'static str, String)> {
         content_type: wire::TEXT_PLAIN.into(),
         body: "hi".into(),
     };
-    let run =
-        wire::Run { incarnation: 9, first: 3, count: 1, n: vec![300], epoch: 3, nonce: AT.nonce, online: true, ..Default::default() };
+    let run = wire::Run {
+        incarnation: 9,
+        first: 3,
+        count: 1,
+        n: vec![300],
+        epoch: 3,
+        nonce: AT.nonce,
+        online: true,
+        ..Default::default()
+    };
     let tail = wire::Deliver {
         position: Some(AT),
         kind: wire::kind::DIRECT,
@@ -80,7 +88,8 @@ fn control_samples() -> Vec<(&'static str, String)> {
         retry_after_ms: None,
         cause: None,
     };
-    let event = events::Event::Presence { user: "yoda".into(), state: "offline".into(), reason: "logout".into(), at_ms: 5 };
+    let event =
+        events::Event::Presence { user: "yoda".into(), state: "offline".into(), reason: "logout".into(), at_ms: 5 };
     let link = events::Event::Link { state: account::LinkState::Waiting, cause: None, at_ms: 6 };
     vec![
         (daemon::Hello::METHOD, json(&daemon::Hello { versions: CONTROL, build: "0.1.0".into() })),

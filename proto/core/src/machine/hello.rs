@@ -22,15 +22,8 @@ impl Epochs {
     pub fn position(&self, n: u64) -> Position {
         let index = self.0.partition_point(|e| e.first <= n);
         match index.checked_sub(1).and_then(|i| self.0.get(i)) {
-            Some(e) => Position {
-                epoch: e.epoch,
-                nonce: e.nonce,
-                n,
-            },
-            None => Position {
-                n,
-                ..Position::default()
-            },
+            Some(e) => Position { epoch: e.epoch, nonce: e.nonce, n },
+            None => Position { n, ..Position::default() },
         }
     }
 
@@ -62,21 +55,9 @@ pub fn resume(
 ) -> Resume {
     let foreign_stream = newest.is_some_and(|newest| !named.contains(&newest));
     match claimed {
-        None => Resume {
-            cursor: stored,
-            copy: foreign_stream,
-            restored: false,
-        },
-        Some(p) if !epochs.knows(p) => Resume {
-            cursor: stored,
-            copy: false,
-            restored: true,
-        },
-        Some(p) => Resume {
-            cursor: p.n,
-            copy: foreign_stream || p.n < stored,
-            restored: false,
-        },
+        None => Resume { cursor: stored, copy: foreign_stream, restored: false },
+        Some(p) if !epochs.knows(p) => Resume { cursor: stored, copy: false, restored: true },
+        Some(p) => Resume { cursor: p.n, copy: foreign_stream || p.n < stored, restored: false },
     }
 }
 
@@ -86,81 +67,16 @@ mod tests {
 
     #[test]
     fn resumes_where_both_agree() {
-        let epochs = Epochs(vec![
-            Epoch {
-                epoch: 1,
-                nonce: 11,
-                first: 1,
-            },
-            Epoch {
-                epoch: 2,
-                nonce: 22,
-                first: 50,
-            },
-        ]);
-        assert_eq!(
-            epochs.position(49),
-            Position {
-                epoch: 1,
-                nonce: 11,
-                n: 49
-            }
-        );
-        assert_eq!(
-            epochs.position(50),
-            Position {
-                epoch: 2,
-                nonce: 22,
-                n: 50
-            }
-        );
+        let epochs = Epochs(vec![Epoch { epoch: 1, nonce: 11, first: 1 }, Epoch { epoch: 2, nonce: 22, first: 50 }]);
+        assert_eq!(epochs.position(49), Position { epoch: 1, nonce: 11, n: 49 });
+        assert_eq!(epochs.position(50), Position { epoch: 2, nonce: 22, n: 50 });
         assert!(epochs.knows(Position::default()));
-        let known = Position {
-            epoch: 1,
-            nonce: 11,
-            n: 20,
-        };
-        assert_eq!(
-            resume(&epochs, Some(known), 20, None, &[]),
-            Resume {
-                cursor: 20,
-                copy: false,
-                restored: false
-            }
-        );
+        let known = Position { epoch: 1, nonce: 11, n: 20 };
+        assert_eq!(resume(&epochs, Some(known), 20, None, &[]), Resume { cursor: 20, copy: false, restored: false });
         assert!(resume(&epochs, Some(known), 30, None, &[]).copy);
-        let lost = Position {
-            epoch: 2,
-            nonce: 99,
-            n: 60,
-        };
-        assert_eq!(
-            resume(&epochs, Some(lost), 30, None, &[]),
-            Resume {
-                cursor: 30,
-                copy: false,
-                restored: true
-            }
-        );
-        assert!(
-            resume(
-                &epochs,
-                Some(known),
-                20,
-                Some(Incarnation(5)),
-                &[Incarnation(4)]
-            )
-            .copy
-        );
-        assert!(
-            !resume(
-                &epochs,
-                Some(known),
-                20,
-                Some(Incarnation(5)),
-                &[Incarnation(5)]
-            )
-            .copy
-        );
+        let lost = Position { epoch: 2, nonce: 99, n: 60 };
+        assert_eq!(resume(&epochs, Some(lost), 30, None, &[]), Resume { cursor: 30, copy: false, restored: true });
+        assert!(resume(&epochs, Some(known), 20, Some(Incarnation(5)), &[Incarnation(4)]).copy);
+        assert!(!resume(&epochs, Some(known), 20, Some(Incarnation(5)), &[Incarnation(5)]).copy);
     }
 }

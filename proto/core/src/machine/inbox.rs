@@ -24,12 +24,7 @@ pub struct Feed {
 impl Feed {
     /// A feed that goes on behind `cursor`.
     pub fn new(cursor: u64) -> Feed {
-        Feed {
-            given: cursor,
-            passed: cursor,
-            acked: cursor,
-            ..Feed::default()
-        }
+        Feed { given: cursor, passed: cursor, acked: cursor, ..Feed::default() }
     }
 
     /// The place last given or passed over: what comes next stands behind it.
@@ -44,26 +39,17 @@ impl Feed {
 
     /// The place up to which the store need keep nothing for this device: acknowledged, or its own with nothing open before.
     pub fn cursor(&self) -> u64 {
-        if self.open.is_empty() {
-            self.passed
-        } else {
-            self.acked
-        }
+        if self.open.is_empty() { self.passed } else { self.acked }
     }
 
     /// Whether another entry of any size may be given now. One always may: an entry is never larger than the window.
     pub fn has_room(&self) -> bool {
-        self.open.len() < DELIVER_WINDOW
-            && (self.bytes < DELIVER_WINDOW_BYTES || self.open.is_empty())
+        self.open.len() < DELIVER_WINDOW && (self.bytes < DELIVER_WINDOW_BYTES || self.open.is_empty())
     }
 
     /// How many more entries may be given now.
     pub fn room(&self) -> usize {
-        if self.has_room() {
-            DELIVER_WINDOW - self.open.len()
-        } else {
-            0
-        }
+        if self.has_room() { DELIVER_WINDOW - self.open.len() } else { 0 }
     }
 
     /// Whether the device should acknowledge at once because the window is a quarter used (contract rule 12).
@@ -140,12 +126,7 @@ pub struct Follower {
 impl Follower {
     /// Starts a session at the cursor that WELCOME gave.
     pub fn start(cursor: Position) -> Follower {
-        Follower {
-            taken: cursor,
-            committed: cursor,
-            acked: cursor,
-            ..Follower::default()
-        }
+        Follower { taken: cursor, committed: cursor, acked: cursor, ..Follower::default() }
     }
 
     /// A delivery came.
@@ -168,20 +149,11 @@ impl Follower {
     }
 
     /// `count` entries up to `position` are durable in the history.
-    pub fn handle_committed(
-        &mut self,
-        now_ms: u64,
-        position: Position,
-        count: usize,
-        ack_now: bool,
-    ) {
+    pub fn handle_committed(&mut self, now_ms: u64, position: Position, count: usize, ack_now: bool) {
         self.committed = position;
         self.waiting += count;
-        let soon = if ack_now || self.waiting >= DELIVER_WINDOW / 4 {
-            now_ms
-        } else {
-            now_ms + ACK_DELAY.as_millis() as u64
-        };
+        let soon =
+            if ack_now || self.waiting >= DELIVER_WINDOW / 4 { now_ms } else { now_ms + ACK_DELAY.as_millis() as u64 };
         self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
@@ -209,11 +181,7 @@ mod tests {
     use super::*;
 
     fn at(n: u64) -> Position {
-        Position {
-            epoch: 1,
-            nonce: 2,
-            n,
-        }
+        Position { epoch: 1, nonce: 2, n }
     }
 
     #[test]

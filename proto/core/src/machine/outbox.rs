@@ -125,23 +125,11 @@ pub struct Outbox {
 
 impl Outbox {
     /// Adds a stream known from the disk, in order of creation: its settled mark and its open places, ascending.
-    pub fn restore(
-        &mut self,
-        incarnation: Incarnation,
-        settled: u64,
-        open: impl IntoIterator<Item = Entry>,
-    ) {
+    pub fn restore(&mut self, incarnation: Incarnation, settled: u64, open: impl IntoIterator<Item = Entry>) {
         let open: VecDeque<Entry> = open.into_iter().collect();
         let sent = open.front().map_or(settled, |e| e.cseq - 1);
         let top = open.back().map_or(settled, |e| e.cseq);
-        self.streams.push_back(OutStream {
-            incarnation,
-            top,
-            open,
-            deciding: VecDeque::new(),
-            sent,
-            in_flight: 0,
-        });
+        self.streams.push_back(OutStream { incarnation, top, open, deciding: VecDeque::new(), sent, in_flight: 0 });
     }
 
     /// The streams that HELLO names, oldest first, with their settled marks.
@@ -156,11 +144,7 @@ impl Outbox {
 
     /// A message was committed to the outbox at this place; a new incarnation opens a new stream.
     pub fn handle_queued(&mut self, incarnation: Incarnation, entry: Entry) {
-        if self
-            .streams
-            .back()
-            .is_none_or(|s| s.incarnation != incarnation)
-        {
+        if self.streams.back().is_none_or(|s| s.incarnation != incarnation) {
             self.restore(incarnation, entry.cseq - 1, []);
         }
         if let Some(stream) = self.streams.back_mut() {
@@ -191,16 +175,10 @@ impl Outbox {
         let mut settles = Vec::new();
         let mut forgotten = Vec::new();
         for stream in &mut self.streams {
-            let known = remembered
-                .iter()
-                .find(|r| r.incarnation == stream.incarnation);
+            let known = remembered.iter().find(|r| r.incarnation == stream.incarnation);
             let last = known.map_or(0, |r| r.last);
             if last < stream.settled() {
-                forgotten.push(Reoffer {
-                    incarnation: stream.incarnation,
-                    first: last + 1,
-                    last: stream.settled(),
-                });
+                forgotten.push(Reoffer { incarnation: stream.incarnation, first: last + 1, last: stream.settled() });
             }
             if let Some(known) = known {
                 recall(stream, known, &mut settles);
@@ -240,22 +218,14 @@ impl Outbox {
         let stream = self.stream(incarnation)?;
         let index = stream.open.iter().position(|e| e.cseq == cseq)?;
         decide(stream, index);
-        Some(Settle {
-            incarnation,
-            cseq,
-            code,
-            position,
-            stored,
-        })
+        Some(Settle { incarnation, cseq, code, position, stored })
     }
 
     /// The server decided nothing behind `last`: send again from there.
     pub fn handle_gap(&mut self, incarnation: Incarnation, last: u64) {
         if let Some(stream) = self.stream(incarnation) {
             stream.rewind();
-            stream.sent = stream
-                .sent
-                .min(last.max(stream.open.front().map_or(0, |e| e.cseq - 1)));
+            stream.sent = stream.sent.min(last.max(stream.open.front().map_or(0, |e| e.cseq - 1)));
         }
     }
 
@@ -271,11 +241,12 @@ impl Outbox {
         if let Some(stream) = self.stream(incarnation) {
             stream.deciding.retain(|c| *c != cseq);
         }
-        while self.streams.len() > 1
-            && self
-                .streams
-                .front()
-                .is_some_and(|s| s.is_done() && s.deciding.is_empty())
+        // A finished stream is named until a newer one is known to be known: else the server, whose newest it may be, would
+        // take this host for an old copy.
+        while let [first, next, ..] = self.streams.make_contiguous()
+            && first.is_done()
+            && first.deciding.is_empty()
+            && next.settled() > 0
         {
             self.streams.pop_front();
         }
@@ -301,24 +272,17 @@ impl Outbox {
         let (incarnation, cseq) = (stream.incarnation, entry.cseq);
         Some(match entry.void {
             true => Transmit::Void { incarnation, cseq },
-            false => Transmit::Send {
-                incarnation,
-                cseq,
-                settled,
-            },
+            false => Transmit::Send { incarnation, cseq, settled },
         })
     }
 
     /// When to call [`Outbox::poll_transmit`] again though nothing happens.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.not_before
-            .filter(|_| self.connected && self.open_count() > 0)
+        self.not_before.filter(|_| self.connected && self.open_count() > 0)
     }
 
     fn stream(&mut self, incarnation: Incarnation) -> Option<&mut OutStream> {
-        self.streams
-            .iter_mut()
-            .find(|s| s.incarnation == incarnation)
+        self.streams.iter_mut().find(|s| s.incarnation == incarnation)
     }
 }
 
@@ -335,31 +299,18 @@ fn decide(stream: &mut OutStream, index: usize) {
 
 /// Settles the open places that the server has decided: from what it keeps, else the outcome is lost.
 fn recall(stream: &mut OutStream, known: &Remembered, settles: &mut Vec<Settle>) {
-    while let Some(entry) = stream
-        .open
-        .front()
-        .copied()
-        .filter(|e| e.cseq <= known.last)
-    {
+    while let Some(entry) = stream.open.front().copied().filter(|e| e.cseq <= known.last) {
         let age = (known.last - entry.cseq) as usize;
-        let decision = known
-            .decisions
-            .len()
-            .checked_sub(age + 1)
-            .and_then(|i| known.decisions.get(i));
+        let decision = known.decisions.len().checked_sub(age + 1).and_then(|i| known.decisions.get(i));
         let (code, position) = match decision {
             Some((h8, code, position)) if *h8 == entry.h8 || entry.void => (*code, *position),
+            // Given up is recorded without content.
+            Some((_, Code::VOID, _)) => (Code::VOID, None),
             Some(_) => (Code::CONFLICT, None),
             None => (Code::OUTCOME_LOST, None),
         };
         decide(stream, 0);
-        settles.push(Settle {
-            incarnation: stream.incarnation,
-            cseq: entry.cseq,
-            code,
-            position,
-            stored: true,
-        });
+        settles.push(Settle { incarnation: stream.incarnation, cseq: entry.cseq, code, position, stored: true });
     }
 }
 
@@ -370,12 +321,7 @@ mod tests {
     const INC: Incarnation = Incarnation(7);
 
     fn entry(cseq: u64) -> Entry {
-        Entry {
-            cseq,
-            size: 100,
-            h8: cseq,
-            void: false,
-        }
+        Entry { cseq, size: 100, h8: cseq, void: false }
     }
 
     fn filled(n: u64) -> Outbox {
@@ -398,25 +344,13 @@ mod tests {
         assert!(sends(&mut outbox).is_empty(), "not connected");
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox).len() as u64, SEND_WINDOW);
-        assert!(
-            outbox
-                .handle_verdict(INC, 1, Code::ACCEPTED, None, false)
-                .is_some()
-        );
-        assert!(
-            outbox
-                .handle_verdict(INC, 1, Code::ACCEPTED, None, false)
-                .is_none()
-        );
+        assert!(outbox.handle_verdict(INC, 1, Code::ACCEPTED, None, false).is_some());
+        assert!(outbox.handle_verdict(INC, 1, Code::ACCEPTED, None, false).is_none());
         assert!(sends(&mut outbox).is_empty(), "verdict is not committed");
         outbox.handle_settled(INC, 1);
         assert_eq!(sends(&mut outbox), [65]);
         outbox.handle_disconnected();
-        outbox.handle_welcome(&[Remembered {
-            incarnation: INC,
-            last: 1,
-            decisions: vec![(1, Code::ACCEPTED, None)],
-        }]);
+        outbox.handle_welcome(&[Remembered { incarnation: INC, last: 1, decisions: vec![(1, Code::ACCEPTED, None)] }]);
         assert_eq!(sends(&mut outbox).first(), Some(&2));
     }
 
@@ -429,56 +363,23 @@ mod tests {
             decisions: vec![(1, Code::ACCEPTED, None), (99, Code::ACCEPTED, None)],
         };
         let (settles, forgotten) = outbox.handle_welcome(&[known]);
-        assert_eq!(
-            settles.iter().map(|s| s.code).collect::<Vec<_>>(),
-            [Code::ACCEPTED, Code::CONFLICT]
-        );
+        assert_eq!(settles.iter().map(|s| s.code).collect::<Vec<_>>(), [Code::ACCEPTED, Code::CONFLICT]);
         assert!(forgotten.is_empty());
         assert_eq!(sends(&mut outbox), [3]);
+        outbox.handle_disconnected();
+        let void = Remembered { incarnation: INC, last: 3, decisions: vec![(0, Code::VOID, None)] };
+        assert_eq!(outbox.handle_welcome(&[void]).0[0].code, Code::VOID);
     }
 
     #[test]
     fn a_restored_server_is_offered_again_what_it_lost() {
         let mut outbox = Outbox::default();
         outbox.restore(INC, 5, [entry(6)]);
-        let (_, forgotten) = outbox.handle_welcome(&[Remembered {
-            incarnation: INC,
-            last: 3,
-            decisions: vec![],
-        }]);
-        assert_eq!(
-            forgotten,
-            [Reoffer {
-                incarnation: INC,
-                first: 4,
-                last: 5
-            }]
-        );
-        outbox.handle_reoffer(
-            forgotten[0],
-            [
-                entry(4),
-                Entry {
-                    void: true,
-                    ..entry(5)
-                },
-            ],
-        );
-        assert_eq!(
-            outbox.poll_transmit(0),
-            Some(Transmit::Send {
-                incarnation: INC,
-                cseq: 4,
-                settled: 3
-            })
-        );
-        assert_eq!(
-            outbox.poll_transmit(0),
-            Some(Transmit::Void {
-                incarnation: INC,
-                cseq: 5
-            })
-        );
+        let (_, forgotten) = outbox.handle_welcome(&[Remembered { incarnation: INC, last: 3, decisions: vec![] }]);
+        assert_eq!(forgotten, [Reoffer { incarnation: INC, first: 4, last: 5 }]);
+        outbox.handle_reoffer(forgotten[0], [entry(4), Entry { void: true, ..entry(5) }]);
+        assert_eq!(outbox.poll_transmit(0), Some(Transmit::Send { incarnation: INC, cseq: 4, settled: 3 }));
+        assert_eq!(outbox.poll_transmit(0), Some(Transmit::Void { incarnation: INC, cseq: 5 }));
         assert_eq!(sends(&mut outbox), [6]);
     }
 
@@ -490,10 +391,7 @@ mod tests {
         outbox.handle_try_later(10, 50);
         assert_eq!(outbox.poll_transmit(59), None);
         assert_eq!(outbox.poll_timeout(), Some(60));
-        assert!(matches!(
-            outbox.poll_transmit(60),
-            Some(Transmit::Send { cseq: 1, .. })
-        ));
+        assert!(matches!(outbox.poll_transmit(60), Some(Transmit::Send { cseq: 1, .. })));
     }
 
     #[test]
@@ -504,18 +402,13 @@ mod tests {
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox), [1]);
         outbox.handle_verdict(Incarnation(1), 1, Code::ACCEPTED, None, false);
-        assert!(matches!(
-            outbox.poll_transmit(0),
-            Some(Transmit::Send {
-                incarnation: Incarnation(2),
-                cseq: 1,
-                ..
-            })
-        ));
+        assert!(matches!(outbox.poll_transmit(0), Some(Transmit::Send { incarnation: Incarnation(2), cseq: 1, .. })));
         outbox.handle_settled(Incarnation(1), 1);
-        assert_eq!(
-            outbox.streams().map(|s| s.0).collect::<Vec<_>>(),
-            [Incarnation(2)]
-        );
+        let named = |outbox: &Outbox| outbox.streams().map(|s| s.0.0).collect::<Vec<_>>();
+        assert_eq!(named(&outbox), [1, 2], "the server may not know the second one yet");
+        outbox.handle_verdict(Incarnation(2), 1, Code::ACCEPTED, None, false);
+        assert_eq!(named(&outbox), [1, 2]);
+        outbox.handle_settled(Incarnation(2), 1);
+        assert_eq!(named(&outbox), [2]);
     }
 }

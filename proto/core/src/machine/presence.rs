@@ -46,9 +46,7 @@ pub struct Presence<A> {
 
 impl<A> Default for Presence<A> {
     fn default() -> Self {
-        Presence {
-            online: HashMap::new(),
-        }
+        Presence { online: HashMap::new() }
     }
 }
 
@@ -79,11 +77,7 @@ impl<A: Copy + Eq + Hash> Presence<A> {
         let state = self.online.entry(account).or_default();
         state.live += 1;
         state.grace_until = None;
-        fresh.then_some(Change {
-            account,
-            online: true,
-            reason: Reason::Login,
-        })
+        fresh.then_some(Change { account, online: true, reason: Reason::Login })
     }
 
     /// A device's session ended on purpose: by the user, by inactivity, by an operator.
@@ -94,11 +88,7 @@ impl<A: Copy + Eq + Hash> Presence<A> {
             return None;
         }
         self.online.remove(&account);
-        Some(Change {
-            account,
-            online: false,
-            reason,
-        })
+        Some(Change { account, online: false, reason })
     }
 
     /// A device's link was lost: announced only when nobody is back by `grace_until`.
@@ -113,28 +103,17 @@ impl<A: Copy + Eq + Hash> Presence<A> {
 
     /// An account whose session was open when the server went down: online until `grace_until`, nobody is told.
     pub fn was_online(&mut self, account: A, grace_until: u64) {
-        self.online.entry(account).or_insert(Online {
-            live: 0,
-            grace_until: Some(grace_until),
-        });
+        self.online.entry(account).or_insert(Online { live: 0, grace_until: Some(grace_until) });
     }
 
     /// Those whose grace ran out.
     pub fn tick(&mut self, now: u64) -> Vec<Change<A>> {
-        let over: Vec<A> = self
-            .online
-            .iter()
-            .filter(|(_, o)| o.grace_until.is_some_and(|t| t <= now))
-            .map(|(a, _)| *a)
-            .collect();
+        let over: Vec<A> =
+            self.online.iter().filter(|(_, o)| o.grace_until.is_some_and(|t| t <= now)).map(|(a, _)| *a).collect();
         over.into_iter()
             .map(|account| {
                 self.online.remove(&account);
-                Change {
-                    account,
-                    online: false,
-                    reason: Reason::Link,
-                }
+                Change { account, online: false, reason: Reason::Link }
             })
             .collect()
     }
@@ -150,14 +129,7 @@ mod tests {
         assert!(p.came('a').is_some());
         assert!(p.came('a').is_none());
         assert!(p.left('a', Reason::Logout).is_none());
-        assert_eq!(
-            p.left('a', Reason::Logout),
-            Some(Change {
-                account: 'a',
-                online: false,
-                reason: Reason::Logout
-            })
-        );
+        assert_eq!(p.left('a', Reason::Logout), Some(Change { account: 'a', online: false, reason: Reason::Logout }));
         assert!(p.left('a', Reason::Logout).is_none());
     }
 
@@ -171,14 +143,7 @@ mod tests {
         assert!(p.came('a').is_none());
         assert!(p.tick(1000).is_empty());
         p.lost('a', 2000);
-        assert_eq!(
-            p.tick(2000),
-            [Change {
-                account: 'a',
-                online: false,
-                reason: Reason::Link
-            }]
-        );
+        assert_eq!(p.tick(2000), [Change { account: 'a', online: false, reason: Reason::Link }]);
         assert!(!p.is_online('a'));
     }
 }

@@ -85,9 +85,7 @@ impl Stream {
     fn decision(&self, cseq: u64) -> Option<Decision> {
         let age = self.last.checked_sub(cseq)? as usize;
         let index = self.recent.len().checked_sub(1)?.checked_sub(age)?;
-        (cseq > 0)
-            .then(|| self.recent.get(index).copied())
-            .flatten()
+        (cseq > 0).then(|| self.recent.get(index).copied()).flatten()
     }
 
     /// The kept decisions as the store keeps them beside `last`: 20 bytes each, oldest first.
@@ -104,10 +102,7 @@ impl Stream {
     /// The stream back from the store; `None` when the blob is damaged.
     pub fn decode(last: u64, recent: &[u8]) -> Option<Stream> {
         let chunks = recent.chunks_exact(20);
-        if !chunks.remainder().is_empty()
-            || chunks.len() > DECISIONS_KEPT
-            || chunks.len() as u64 > last
-        {
+        if !chunks.remainder().is_empty() || chunks.len() > DECISIONS_KEPT || chunks.len() as u64 > last {
             return None;
         }
         let recent = chunks

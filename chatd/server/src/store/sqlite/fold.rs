@@ -16,7 +16,7 @@ use super::writer::{Effect, Writer};
 use crate::store::{AcctId, DevId, StoreError};
 
 /// The folder works beside the commits once so many rows wait; when it is quiet, at every tick.
-pub const AFTER: u64 = 4 * FOLD_CHANGES as u64;
+pub const AFTER: u64 = FOLD_CHANGES as u64;
 
 /// A device that was not live for so many running hours holds nothing back that another acknowledged (P2).
 pub const HOLDS_HOURS: u64 = 30 * 24;
@@ -45,7 +45,14 @@ pub fn some(writer: &mut Writer) -> Result<(), StoreError> {
     let mut done: Vec<u64> = Vec::new();
     let mut streams = BTreeSet::new();
     let mut touched = BTreeSet::new();
+    let mut mark = writer.begun.next - 1;
     for row in &rows {
+        if pend.len() >= FOLD_CHANGES {
+            // Broadcasts wait for many: the rest of the rows comes with the next call.
+            mark = row.g - 1;
+            break;
+        }
+        mark = if rows.len() < FOLD_CHANGES { mark } else { row.g };
         streams.insert(row.stream);
         let waiting = fold_row(writer, row, &mut touched)?;
         match waiting.len() {
@@ -58,25 +65,38 @@ pub fn some(writer: &mut Writer) -> Result<(), StoreError> {
         }
         pend.extend(waiting.into_iter().map(|acct| (acct, row.g)));
     }
-    pend.sort_unstable();
-    for (acct, g) in pend {
-        let mut insert = writer.begun.conn.prepare_cached("INSERT OR IGNORE INTO pend(acct, g) VALUES(?, ?)")?;
-        insert.execute(params![acct.0, g as i64])?;
-    }
+    insert_pend(writer, pend)?;
     write_streams(writer, &streams)?;
-    let mark = rows.last().map_or(writer.begun.next - 1, |row| row.g).min(writer.begun.next - 1);
-    let mark = if rows.len() < FOLD_CHANGES { writer.begun.next - 1 } else { mark };
     writer
         .begun
         .conn
         .prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES('folded', ?)")?
         .execute([mark as i64])?;
-    for g in done {
-        writer.begun.conn.prepare_cached("DELETE FROM log WHERE g = ?")?.execute([g as i64])?;
-    }
+    delete_runs(writer, &done)?;
     writer.begun.folded = mark;
     writer.effects.push(Effect::Folded(mark, touched));
     write_cursors(writer)
+}
+
+/// In the order of the table: neighbours share a page, whatever order the messages came in.
+fn insert_pend(writer: &Writer, mut pend: Vec<(AcctId, u64)>) -> Result<(), StoreError> {
+    pend.sort_unstable();
+    let mut insert = writer.begun.conn.prepare_cached("INSERT OR IGNORE INTO pend(acct, g) VALUES(?, ?)")?;
+    for (acct, g) in pend {
+        insert.execute(params![acct.0, g as i64])?;
+    }
+    Ok(())
+}
+
+/// Deletes log rows, neighbours by one statement: where everybody is there, that is all of them.
+fn delete_runs(writer: &Writer, places: &[u64]) -> Result<(), StoreError> {
+    let mut delete = writer.begun.conn.prepare_cached("DELETE FROM log WHERE g BETWEEN ? AND ?")?;
+    for run in places.chunk_by(|a, b| a + 1 == *b) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            delete.execute(params![*first as i64, *last as i64])?;
+        }
+    }
+    Ok(())
 }
 
 fn next_rows(writer: &Writer) -> Result<Vec<Folding>, StoreError> {
@@ -201,17 +221,22 @@ fn unreference(writer: &Writer, g: i64) -> Result<(), StoreError> {
     )?;
     if left.is_none_or(|left| left <= 0) {
         conn.prepare_cached("DELETE FROM log WHERE g = ?")?.execute([g])?;
+    }
+    if left.is_some_and(|left| left <= 0) {
         conn.prepare_cached("DELETE FROM refs WHERE g = ?")?.execute([g])?;
     }
     Ok(())
 }
+
+/// A log row that is too old: place, recipient, sender, device, incarnation, cseq, audience.
+type Expiring = (i64, Option<u32>, Option<u32>, u32, i64, i64, Option<Vec<u8>>);
 
 /// Retention: takes rows that nobody fetched in `offline_keep`, tells their senders, counts them for the devices that miss
 /// them. Answers whether there is more to do.
 pub fn expire(writer: &mut Writer, now_ms: i64) -> Result<bool, StoreError> {
     let Some(limit) = writer.begun.hour.checked_sub(writer.settings.offline_keep_hours) else { return Ok(false) };
     writer.write()?;
-    let old: Vec<(i64, Option<u32>, Option<u32>, u32, i64, i64, Option<Vec<u8>>)> = writer
+    let old: Vec<Expiring> = writer
         .begun
         .conn
         .prepare_cached(
