@@ -155,13 +155,17 @@ pub enum Devices {
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the usual levels")]
 pub enum Level {
+    /// What needs the operator.
     Error,
+    /// What may.
     Warn,
+    /// What happened, a line each.
     #[default]
     Info,
+    /// How it happened.
     Debug,
+    /// Everything.
     Trace,
 }
 
