@@ -44,8 +44,18 @@ impl Lane {
         let home = world.home(&near, &near);
         let (server, password) = (proxy.address().to_string(), world.password_file());
         let trust = world.server.fingerprint();
-        home.run(&["register", &near, "--server", &server, "--trust", trust, "--no-input", "--password-file", &password])
-            .ok();
+        home.run(&[
+            "register",
+            &near,
+            "--server",
+            &server,
+            "--trust",
+            trust,
+            "--no-input",
+            "--password-file",
+            &password,
+        ])
+        .ok();
         Lane { proxy, near: home, far: world.user(&far), log: Vec::new() }
     }
 
@@ -114,7 +124,9 @@ fn cuts(step: u64, kinds: &[Break]) {
         for lane in &mut lanes {
             let next = &next;
             scope.spawn(move || {
-                while let Some(index) = usize::try_from(next.fetch_add(1, Ordering::SeqCst)).ok().filter(|n| *n < points.len()) {
+                while let Some(index) =
+                    usize::try_from(next.fetch_add(1, Ordering::SeqCst)).ok().filter(|n| *n < points.len())
+                {
                     let (way, byte) = points[index];
                     lane.broken_at(way, byte, kinds[index % kinds.len()]);
                 }

@@ -41,6 +41,24 @@ fn power_cuts_behind_kills_inside_commits() {
     double_faults(number(1000));
 }
 
+#[test]
+#[ignore = "long: tests/faults/run planted"]
+fn power_cuts_under_the_server() {
+    cuts(Victim::Server, number(200));
+}
+
+#[test]
+#[ignore = "long: tests/faults/run planted"]
+fn power_cuts_under_a_client() {
+    cuts(Victim::Chatd, number(200));
+}
+
+#[test]
+#[ignore = "long: tests/faults/run planted"]
+fn double_faults_of_a_client() {
+    client_double_faults(number(200));
+}
+
 /// While they talk, the power goes at a random moment.
 fn cuts(victim: Victim, times: u64) {
     if !mountable(Kind::Ext4) {
@@ -119,7 +137,7 @@ fn client_double_faults(times: u64) {
     for time in 0..times {
         stage.world.server.kill();
         stage.kill(Victim::Chatd);
-        let at = 1 + stage.world.rng.below(4);
+        let at = 1 + stage.world.rng.below(12);
         let started = stage.launch(Victim::Chatd, &kill_at_flush(at));
         let key = format!("double-{time}");
         let send = ["message", "--id", &key, "--wait", "queued", "--timeout", "5s", "bob", &key];

@@ -38,8 +38,11 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn command(name: &str) -> Command {
     let mut command = Command::new(binary(name));
     command.env_clear().env("TZ", "UTC").env("LANG", "C.UTF-8").env("RUST_BACKTRACE", "1");
-    if let Some(path) = std::env::var_os("PATH") {
-        command.env("PATH", path);
+    // CHAT_PLANT: which defect a build with planted ones is to have (tests/faults)
+    for name in ["PATH", "CHAT_PLANT"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
     }
     command.stdin(Stdio::null());
     command

@@ -7,6 +7,7 @@ mod daemon;
 mod files;
 pub mod history;
 mod keys;
+mod planted;
 mod profile;
 mod shown;
 mod trust;

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod keys;
 pub mod message;
 pub mod people;
+mod planted;
 pub mod rate;
 pub mod source;
 mod start;

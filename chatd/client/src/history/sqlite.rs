@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::{
     Counts, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Wanted, Write, read, schema, write,
 };
+use crate::planted::planted;
 use chat_proto::id::Incarnation;
 
 /// Name of the marker beside the database that asks the next start for a check of every page.
@@ -65,7 +66,9 @@ impl Sqlite {
         let (directory, name) = (file.parent().unwrap_or(Path::new(".")), file.file_name().unwrap_or_default());
         Directory::create(directory)?.open_file(&name.to_string_lossy(), true)?;
         let mut connection = connect(file).map_err(|source| at(file, source))?;
-        checkpoint(&connection, file)?;
+        if !planted("no-start-sync") {
+            checkpoint(&connection, file)?;
+        }
         let suspect = directory.join(SUSPECT);
         if suspect.exists() {
             quick_check(&connection, file)?;
@@ -74,7 +77,9 @@ impl Sqlite {
         }
         schema::migrate(&mut connection)
             .map_err(|source| OpenHistoryError::Schema { path: file.to_owned(), source: Box::new(source) })?;
-        checkpoint(&connection, file)?;
+        if !planted("no-start-sync") {
+            checkpoint(&connection, file)?;
+        }
         Ok(Sqlite { connection })
     }
 
@@ -109,7 +114,7 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file.canonicalize().unwrap_or_else(|_| file.to_owned()), flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", if planted("no-flush") { "OFF" } else { "FULL" })?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);

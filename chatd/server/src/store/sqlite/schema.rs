@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::planted::planted;
 use crate::store::StoreError;
 
 /// The schema version that this build reads and writes.
@@ -54,6 +55,9 @@ pub fn open_writer(dir: &Path, check: bool) -> Result<Connection, StoreError> {
     conn.pragma_update(None, "wal_autocheckpoint", 4096)?;
     conn.pragma_update(None, "cache_size", -4096)?;
     conn.set_prepared_statement_cache_capacity(64);
+    if planted("no-flush") {
+        conn.pragma_update(None, "synchronous", "OFF")?;
+    }
     checkpoint(&conn)?;
     if check {
         let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::start::{self, Begun};
 use super::{Shared, fold, schema};
+use crate::planted::planted;
 use crate::store::{
     AcctId, Answer, DevId, Entry, Fence, Op, Outlet, PresenceChange, SessionNo, Settings, StoreError, Verdict,
 };
@@ -115,6 +116,9 @@ impl Writer {
         // The more waits, the more is folded: the log never runs away from its folder.
         for _ in 0..self.unfolded() / fold::AFTER {
             fold::some(self)?;
+        }
+        if planted("ack-before-commit") {
+            self.tell();
         }
         self.commit()?;
         self.tell();
