@@ -65,6 +65,8 @@ pub struct Run {
 pub enum CertVerb {
     /// Print the fingerprint of the server's key, which clients compare
     Fingerprint,
+    /// Make a certificate where the configuration wants one; clients trust the server by its fingerprint
+    SelfSigned,
 }
 
 /// `check`

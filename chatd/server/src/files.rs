@@ -15,7 +15,7 @@ const FILE_MAX: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system refused.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {}", path.display(), said(error))]
     Io {
         /// Which file.
         path: PathBuf,
@@ -23,11 +23,21 @@ pub enum FileError {
         error: io::Error,
     },
     /// A secret that others may read (S49).
-    #[error("{}: others may read it; chmod 600 it first", .0.display())]
+    #[error("{}: others may read it", .0.display())]
     Exposed(PathBuf),
     /// What is to be made is there already.
     #[error("{} is there already; nothing was changed", .0.display())]
     Exists(PathBuf),
+}
+
+/// The system's refusal in words; the number of it helps nobody.
+fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is not there".into(),
+        io::ErrorKind::PermissionDenied => "may not be read or written by this user".into(),
+        io::ErrorKind::StorageFull => "no space left on the disk".into(),
+        _ => error.to_string(),
+    }
 }
 
 fn io_error(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {

@@ -14,7 +14,7 @@ use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_process::{exit, harden};
 use chat_server::admin::{init, user};
 use chat_server::config::{self, Config, Format, Layout, Level};
-use chat_server::{Server, StartError, keys};
+use chat_server::{Server, StartError, advice, keys};
 use clap::Parser as _;
 use tracing::level_filters::LevelFilter;
 
@@ -24,23 +24,32 @@ fn main() -> ExitCode {
     harden::harden();
     chat_link::install_provider();
     let args = Args::parse();
-    match act(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("chat-server: {error:#}");
-            ExitCode::from(code_of(&error))
+    let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
+    act(&args, &layout).unwrap_or_else(|error| {
+        eprintln!("chat-server: {}", advice::text(&error));
+        if let Some(next) = advice::next(&error, &program(&args), &layout.config) {
+            eprintln!("  next: {next}");
         }
-    }
+        ExitCode::from(advice::code(&error))
+    })
 }
 
-fn act(args: &Args) -> anyhow::Result<ExitCode> {
-    let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
+/// This program as it was called, for commands that go on from here.
+fn program(args: &Args) -> String {
+    let option = |name: &str, value: &Option<std::path::PathBuf>| {
+        value.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", path.display()))
+    };
+    format!("chat-server{}{}", option("dir", &args.dir), option("config", &args.config))
+}
+
+fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Verb::Init(wanted) => make(args, &layout, wanted),
-        Verb::Run(wanted) => run(&layout, wanted),
-        Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(&layout)?),
-        Verb::Check(CheckVerb::Config) => Ok(check(&layout)),
-        Verb::User(UserVerb::List) => users(args, &load(&layout)?),
+        Verb::Init(wanted) => make(args, layout, wanted),
+        Verb::Run(wanted) => run(layout, wanted),
+        Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(layout)?),
+        Verb::Cert(CertVerb::SelfSigned) => self_signed(args, &load(layout)?),
+        Verb::Check(CheckVerb::Config) => Ok(check(layout)),
+        Verb::User(UserVerb::List) => users(args, &load(layout)?),
     }
 }
 
@@ -64,9 +73,24 @@ fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode>
             serde_json::to_string(&file.to_string())?
         ));
     }
-    let how = args.dir.as_ref().map_or_else(String::new, |dir| format!(" --dir {}", dir.display()));
-    let first = if wanted.self_signed { "" } else { "put certificate and key where the config says, then: " };
-    say(&format!("config {file}, server key {print}\nnext: {first}chat-server{how} run"))
+    let program = program(args);
+    let next = if wanted.self_signed {
+        format!("next: {program} run")
+    } else {
+        format!(
+            "next: put certificate and key where the config says (or: {program} cert self-signed), then: {program} run"
+        )
+    };
+    say(&format!("config {file}, server key {print}\n{next}"))
+}
+
+fn self_signed(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    init::certificate(&config.name, &config.cert, &config.key)?;
+    let file = config.cert.display();
+    if args.json {
+        return say(&format!(r#"{{"v":1,"type":"certificate","file":{}}}"#, serde_json::to_string(&file.to_string())?));
+    }
+    say(&format!("certificate {file}; clients trust the server by its key: {} cert fingerprint", program(args)))
 }
 
 fn fingerprint(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
@@ -180,22 +204,4 @@ async fn obey(signals: &mut Signals, server: &Server, supervisor: Supervisor) {
 
 async fn hurried(signals: &mut Signals) {
     while signals.next().await != Event::StopNow {}
-}
-
-/// Which code a failure ends with.
-fn code_of(error: &anyhow::Error) -> u8 {
-    use chat_server::files::FileError;
-    if let Some(start) = error.downcast_ref::<StartError>() {
-        return start.exit();
-    }
-    if error.downcast_ref::<ConfigError>().is_some() {
-        return exit::CONFIG;
-    }
-    if let Some(FileError::Exists(_)) = error.downcast_ref::<FileError>() {
-        return exit::CANNOT_CREATE;
-    }
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return if error.kind() == io::ErrorKind::PermissionDenied { exit::PERMISSION } else { exit::OS };
-    }
-    exit::CANNOT_CREATE
 }

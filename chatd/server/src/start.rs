@@ -33,7 +33,7 @@ pub enum StartError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The server's key.
-    #[error("{0}; \"chat-server init\" makes the key")]
+    #[error(transparent)]
     Keys(#[from] KeysError),
     /// The certificate, or its key.
     #[error("{}: {error}", path.display())]
@@ -62,24 +62,25 @@ impl StartError {
         match self {
             StartError::Store(StoreError::Locked(_)) => exit::UNAVAILABLE,
             StartError::Store(_) => exit::IO,
-            StartError::File(error) | StartError::Keys(KeysError::File(error)) => file_exit(error),
+            StartError::File(error) | StartError::Keys(KeysError::File(error)) => Self::exit_of_file(error),
             StartError::Keys(_) | StartError::Certificate { .. } => exit::CONFIG,
             StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
             StartError::Listen { .. } => exit::UNAVAILABLE,
             StartError::Hash(_) => exit::SOFTWARE,
         }
     }
-}
 
-fn file_exit(error: &FileError) -> u8 {
-    match error {
-        FileError::Exposed(_) => exit::PERMISSION,
-        FileError::Exists(_) => exit::CANNOT_CREATE,
-        FileError::Io { error, .. } => match error.kind() {
-            io::ErrorKind::NotFound => exit::CONFIG,
-            io::ErrorKind::PermissionDenied => exit::PERMISSION,
-            _ => exit::CANNOT_CREATE,
-        },
+    /// The code of a file that cannot be used.
+    pub fn exit_of_file(error: &FileError) -> u8 {
+        match error {
+            FileError::Exposed(_) => exit::PERMISSION,
+            FileError::Exists(_) => exit::CANNOT_CREATE,
+            FileError::Io { error, .. } => match error.kind() {
+                io::ErrorKind::NotFound => exit::CONFIG,
+                io::ErrorKind::PermissionDenied => exit::PERMISSION,
+                _ => exit::CANNOT_CREATE,
+            },
+        }
     }
 }
 

@@ -102,7 +102,7 @@ fn it_says_where_it_listens_and_ends_on_sigterm() {
     let other = initialised();
     let (code, _, err) = done(other.path(), &["run", "--listen", &address]);
     assert_eq!(code, 69, "the port is taken: {err}");
-    assert!(err.contains(&address), "{err}");
+    assert!(err.contains(&address) && err.contains("next: chat-server"), "{err}");
 
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -128,4 +128,42 @@ fn a_newer_or_damaged_database_is_refused() {
     fs::write(&db, b"this is no database, and long enough not to be taken for an empty one").unwrap();
     let (code, out, err) = done(dir.path(), &["run", "--listen", "127.0.0.1:0"]);
     assert_eq!((code, out.as_str()), (74, ""), "{err}");
+}
+
+/// Runs what an error says to type next, and answers how that ended.
+fn follow(err: &str) -> i32 {
+    let next =
+        err.lines().find_map(|line| line.strip_prefix("  next: ")).unwrap_or_else(|| panic!("no next step: {err}"));
+    let mut words = next.split(' ');
+    let name = words.next().unwrap();
+    let mut command = match name {
+        "chat-server" => Command::new(env!("CARGO_BIN_EXE_chat-server")),
+        other => Command::new(other),
+    };
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().unwrap()
+}
+
+#[test]
+fn every_error_names_a_next_step_that_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = done(dir.path(), &["run"]);
+    assert_eq!((code, follow(&err)), (78, 0), "not set up yet: {err}");
+    let (code, _, err) = done(dir.path(), &["init"]);
+    assert_eq!((code, follow(&err)), (73, 0), "set up already: {err}");
+
+    for file in ["tls/fullchain.pem", "tls/privkey.pem"] {
+        fs::remove_file(dir.path().join(file)).unwrap();
+    }
+    let (code, _, err) = done(dir.path(), &["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, 78, "{err}");
+    assert!(!err.contains("os error"), "{err}");
+    assert_eq!(follow(&err), 0, "{err}");
+    assert!(dir.path().join("tls/fullchain.pem").exists());
+
+    let key = dir.path().join("data/identity.key");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    let (code, _, err) = done(dir.path(), &["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!((code, follow(&err)), (77, 0), "{err}");
+    assert_eq!(err.matches("others may read it").count(), 1, "{err}");
+    assert_eq!(done(dir.path(), &["check", "config"]).0, 0);
 }

@@ -38,7 +38,7 @@ pub async fn init(wanted: &Wanted<'_>) -> anyhow::Result<Fingerprint> {
     directories(layout)?;
     let identity = keys::create(&layout.data)?;
     if wanted.self_signed {
-        certificate(wanted, &cert, &key)?;
+        certificate(wanted.name.unwrap_or(wanted.host_name), &cert, &key)?;
     }
     let listen = (layout.own && wanted.name.is_none()).then(|| format!("{LOOPBACK}:{PORT}"));
     let text = template::text(layout, wanted.name.unwrap_or_default(), listen.as_deref());
@@ -58,8 +58,12 @@ fn directories(layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn certificate(wanted: &Wanted<'_>, cert: &Path, key: &Path) -> anyhow::Result<()> {
-    let mut names: Vec<String> = vec![wanted.name.unwrap_or(wanted.host_name).to_owned()];
+/// Makes a self-signed certificate for `name` and this host, and its key; refuses where one of the two is.
+pub fn certificate(name: &str, cert: &Path, key: &Path) -> anyhow::Result<()> {
+    if let Some(there) = [cert, key].into_iter().find(|path| path.exists()) {
+        bail!(files::FileError::Exists(there.to_owned()));
+    }
+    let mut names: Vec<String> = vec![name.to_owned()];
     for name in ["localhost", LOOPBACK, "::1"] {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
