@@ -111,6 +111,7 @@ impl Truth {
             self.check_queue(client);
         }
         self.check_presence(clients);
+        self.check_offered_again(clients);
         self.check_same_order(clients);
     }
 
@@ -182,6 +183,22 @@ impl Truth {
                 }
                 if has && !self.server_restored && !party {
                     wrong.push(format!("device {dev}: has {body}, decided {decided:?}"));
+                }
+            }
+        }
+        self.wrong.append(&mut wrong);
+    }
+
+    /// A restored server is offered again what it lost: told accepted means there, all the same.
+    fn check_offered_again(&mut self, clients: &[Client]) {
+        let mut wrong = Vec::new();
+        for (body, meant) in self.meant.iter().filter(|(_, m)| m.told == Some(Code::ACCEPTED)) {
+            let To::Account(to) = meant.to else { continue };
+            for client in clients.iter().filter(|c| c.dev != meant.dev) {
+                let party = [to, account(meant.dev)].contains(&account(client.dev));
+                let excused = self.restored[client.dev].is_some() || self.restored[meant.dev].is_some();
+                if party && !excused && !client.disk.read().history.iter().any(|e| e.body == *body) {
+                    wrong.push(format!("device {}: lacks {body}, told accepted", client.dev));
                 }
             }
         }

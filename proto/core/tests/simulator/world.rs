@@ -30,7 +30,7 @@ pub fn run(seed: u64, bug: Bug) -> Outcome {
     let mut rng = Rng(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
     let blocks = (0..2).map(|_| (rng.below(5) as usize, rng.below(5) as usize)).collect();
     let server = Server::new(blocks);
-    let clients = (0..DEVICES).map(|dev| Client::new(dev)).collect();
+    let clients = (0..DEVICES).map(Client::new).collect();
     let ctx = Ctx {
         now: 0,
         rng,
@@ -92,7 +92,7 @@ impl World {
             self.plan_fault();
         }
         let ctx = &mut self.ctx;
-        if ctx.rng.chance(15) {
+        if ctx.rng.chance(20) {
             plan_restore(ctx, Host::Server);
         }
         if ctx.rng.chance(15) {
@@ -174,11 +174,9 @@ impl World {
                     clients[dev].hang_up(ctx);
                 }
             }
-            Event::HangUp(conn, Side::Server) => {
-                if ctx.links.conns[&conn].server_open {
-                    ctx.drop_end(conn, Side::Server);
-                    server.lost(conn);
-                }
+            Event::HangUp(conn, Side::Server) if ctx.links.conns[&conn].server_open => {
+                ctx.drop_end(conn, Side::Server);
+                server.lost(conn);
             }
             Event::Synced(Host::Server, boot) if server.boot == boot && server.up => server.synced(ctx),
             Event::Synced(Host::Client(dev), boot) if clients[dev].boot == boot && clients[dev].up => {
