@@ -47,7 +47,7 @@ pub fn message(text: &str, gutter: &str) -> String {
     out
 }
 
-/// A name chosen by someone else: as [`line`], and wrapped in first-strong isolates when it is not ASCII, so that a right-to-left
+/// A name chosen by someone else: as [`line()`], and wrapped in first-strong isolates when it is not ASCII, so that a right-to-left
 /// name cannot reorder the words around it.
 pub fn name(text: &str) -> Cow<'_, str> {
     let shown = line(text);
@@ -57,7 +57,7 @@ pub fn name(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{FIRST_STRONG_ISOLATE}{shown}{POP_ISOLATE}"))
 }
 
-/// Terminal columns that a text from [`line`] or [`name`] takes.
+/// Terminal columns that a text from [`line()`] or [`name`] takes.
 pub fn width(text: &str) -> usize {
     text.width()
 }

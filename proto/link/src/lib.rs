@@ -1,6 +1,6 @@
 //! Carries frames over TLS 1.3 between hosts and proves who is at each end.
 //!
-//! chat-server accepts with [`accept`], chatd connects with [`connect`], both speak frames through [`Link`]. Keys that
+//! chat-server accepts with [`accept`], chatd connects with [`connect()`], both speak frames through [`Link`]. Keys that
 //! outlive certificates are in [`identity`]; certificates in [`cert`]. This crate knows no config, storage or arguments.
 
 pub mod accept;

@@ -1,6 +1,6 @@
 //! The store on SQLite: one writer thread with group commit, two reader threads, an append-only log that a folder follows.
 //!
-//! Opened by the server's assembly. The writer owns [`World`](super::world::World) and the writing connection; readers have
+//! Opened by the server's assembly. The writer owns `World` and the writing connection; readers have
 //! connections of their own. What the writer shares with them, and why not by messages: the places that are not folded
 //! yet, and who is online, are read with every inbox page and every `whoelse`; a round trip through the writer's queue would
 //! make them wait for the disk.
