@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chat_tests::checker::{Sent, check};
 use chat_tests::process::until;
@@ -27,6 +28,36 @@ fn the_link_cut_at_every_20th_byte() {
 #[ignore = "long: tests/faults/run cut"]
 fn the_link_cut_at_every_byte() {
     cuts(number(1), &[Break::Cut, Break::Reset, Break::Repeat]);
+}
+
+#[test]
+fn a_link_in_crumbs() {
+    let mut world = World::start();
+    world.user("nobody1");
+    let mut lane = Lane::new(&mut world, 0);
+    for (segment, delay_ms) in [(1, 0), (7, 0), (200, 5)] {
+        lane.proxy.set(Plan { segment, delay: Duration::from_millis(delay_ms), ..Plan::default() });
+        lane.proxy.cut_all();
+        lane.session();
+        lane.check(&format!("segments of {segment}"));
+    }
+}
+
+#[test]
+#[ignore = "long: tests/faults/run cut"]
+fn a_link_that_falls_silent_is_noticed() {
+    let mut world = World::start();
+    world.user("nobody1");
+    let mut lane = Lane::new(&mut world, 0);
+    for way in [Way::Up, Way::Down] {
+        lane.proxy.set(Plan { fault: Some((way, 2500, Break::Silence)), ..Plan::default() });
+        lane.proxy.cut_all();
+        lane.near.online();
+        lane.proxy.set(Plan::default());
+        // more than what still passes: the rest falls into silence, and must get its verdict on a later connection
+        (0..3).for_each(|_| lane.session());
+        lane.check(&format!("silence {way:?}"));
+    }
 }
 
 /// One who sits behind a proxy, one who does not, and what they said.
