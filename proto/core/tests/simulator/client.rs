@@ -149,7 +149,8 @@ impl Client {
             return;
         }
         // HELLO tells what is on the disk: nothing may be on its way there.
-        if !server_up || !self.is_idle() || (self.full && self.ignored) {
+        let idle = self.is_idle() || ctx.bug == Bug::HelloWhileWriting;
+        if !server_up || !idle || (self.full && self.ignored) {
             return self.reconnect(ctx);
         }
         if self.reopen.is_some() {

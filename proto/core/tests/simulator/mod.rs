@@ -74,10 +74,12 @@ pub enum Bug {
     NoReoffer,
     /// A client that is told to wait never tries again.
     TryLaterForgotten,
+    /// A client greets while a commit is on its way.
+    HelloWhileWriting,
 }
 
 impl Bug {
-    pub const PLANTED: [Bug; 17] = [
+    pub const PLANTED: [Bug; 18] = [
         Bug::AckBeforeCommit,
         Bug::NoDedupe,
         Bug::NoServerCheckpoint,
@@ -95,6 +97,7 @@ impl Bug {
         Bug::NoNewEpoch,
         Bug::NoReoffer,
         Bug::TryLaterForgotten,
+        Bug::HelloWhileWriting,
     ];
 }
 
