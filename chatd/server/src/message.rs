@@ -3,6 +3,7 @@
 //! Called by the store inside the deciding transaction; everything it reads is as of that moment.
 
 use chat_proto::fault::Code;
+use chat_proto::limits::CONTENT_TYPE_MAX;
 use chat_proto::wire::{self, kind};
 
 use crate::store::AcctId;
@@ -42,7 +43,8 @@ pub fn decide<F: Facts>(
     message: &wire::Send,
     text_max: u64,
 ) -> Result<Result<Accepted, Code>, F::Error> {
-    if message.body.len() as u64 > text_max {
+    // The envelope must fit too: an entry that its receiver cannot take would stand in his inbox's way for ever.
+    if message.body.len() as u64 > text_max || message.content_type.len() > CONTENT_TYPE_MAX {
         return Ok(Err(Code::TOO_LARGE));
     }
     match message.kind {

@@ -28,6 +28,8 @@ pub const CONTROL_EVENTS: usize = 1024;
 
 /// Characters of an account name: fits a terminal column (S19).
 pub const NAME_MAX: usize = 32;
+/// Bytes of a message's content type: an envelope must fit into what a frame has beside the text.
+pub const CONTENT_TYPE_MAX: usize = 1024;
 /// Bytes of a password: Argon2id takes any length, the wire does not (S10).
 pub const PASSWORD_MAX: usize = 1024;
 /// Bytes of a device's display name.

@@ -12,4 +12,4 @@ pub use keeping::*;
 pub use messages::*;
 pub use model::*;
 pub use people::*;
-pub use town::{Place, Recorder};
+pub use town::{Place, Recorder, Town};

@@ -50,6 +50,8 @@ pub struct Device {
     pub live_hour: u64,
     /// Entries deleted before it had them.
     pub missed: u64,
+    /// The cursor at which it was told so, in this process.
+    pub missed_told: Option<u64>,
     /// Its newest stream.
     pub newest: Option<Incarnation>,
     /// The connection it is live on.
@@ -110,7 +112,8 @@ impl World {
     pub fn shrink(&mut self) {
         let devices = &self.devices;
         if self.streams.len() > ACCOUNTS_HELD / 4 {
-            self.streams.retain(|(dev, _), held| held.dirty || devices.get(dev).is_some_and(|d| d.live.is_some()));
+            let used = |dev: &DevId| devices.get(dev).is_some_and(|d: &Device| d.live.is_some());
+            self.streams.retain(|(dev, _), held| held.dirty || (held.stream.last() > 0 && used(dev)));
         }
         if self.accounts.len() > ACCOUNTS_HELD {
             let used: HashSet<AcctId> =

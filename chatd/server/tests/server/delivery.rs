@@ -228,3 +228,23 @@ async fn a_reader_who_stops_reading_is_ended() {
         assert_eq!(again.read().await.1.len(), limits::TEXT_MAX, "{n}");
     }
 }
+
+#[tokio::test]
+async fn no_message_is_too_large_for_its_receiver() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    // As large as a frame of its sender may be: what it becomes for its receiver would not fit.
+    let mut item = alice.item("bob", &"x".repeat(limits::TEXT_MAX), 1);
+    item.content_type = "y".repeat(7_000);
+    let over = limits::FRAME_MAX - 8 - prost::Message::encoded_len(&item);
+    item.content_type.push_str(&"y".repeat(over));
+    alice.link.queue(&Frame::new(method::SEND, 0, &item));
+    alice.link.flush().await.unwrap();
+    let verdict: wire::Verdict = alice.push(method::VERDICT).await;
+    assert_eq!(verdict.runs[0].code, Code::TOO_LARGE.0);
+    let longest = wire::Send { content_type: "z".repeat(limits::CONTENT_TYPE_MAX), cseq: 2, ..item };
+    alice.link.queue(&Frame::new(method::SEND, 0, &longest));
+    alice.link.flush().await.unwrap();
+    let delivery = bob.delivery().await;
+    assert_eq!((delivery.cseq, delivery.body.len()), (2, limits::TEXT_MAX));
+}

@@ -89,12 +89,18 @@ impl Feed {
         Ok(true)
     }
 
-    /// Gives again from behind `n`, which the device names as its cursor (FETCH).
+    /// Gives again from behind `n`, up to which the device was given everything (FETCH). That acknowledges nothing: the device
+    /// may hold it in memory alone.
     pub fn rewind(&mut self, n: u64) -> Result<(), Code> {
         if n > self.given {
             return Err(Code::PROTOCOL);
         }
-        *self = Feed::new(n);
+        while let Some((_, size)) = self.open.pop_back_if(|(place, _)| *place > n) {
+            self.bytes -= size;
+        }
+        self.given = n;
+        self.passed = n;
+        self.acked = self.acked.min(n);
         Ok(())
     }
 }
@@ -200,6 +206,23 @@ mod tests {
         assert_eq!(feed.give(12, 1), 11);
         feed.give(13, DELIVER_WINDOW_BYTES);
         assert!(!feed.has_room());
+    }
+
+    #[test]
+    fn giving_again_acknowledges_nothing() {
+        let mut feed = Feed::new(10);
+        (11..=14).for_each(|n| drop(feed.give(n, 100)));
+        feed.ack(11).unwrap();
+        feed.rewind(13).unwrap();
+        assert_eq!((feed.acked(), feed.cursor(), feed.position()), (11, 11, 13));
+        assert_eq!(feed.give(14, 100), 13);
+        assert_eq!(feed.rewind(15), Err(Code::PROTOCOL));
+        feed.ack(14).unwrap();
+        assert_eq!((feed.cursor(), feed.room()), (14, DELIVER_WINDOW));
+        feed.rewind(10).unwrap();
+        assert_eq!(feed.give(11, 100), 10);
+        assert_eq!(feed.ack(11), Ok(true));
+        assert_eq!(feed.room(), DELIVER_WINDOW, "what is given again is acknowledged again");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is kept and for how long: acknowledgements, devices that stay away, retention, old copies, a store set back.
 
 use chat_proto::fault::Code;
-use chat_proto::id::Incarnation;
+use chat_proto::id::{Incarnation, Position};
 use chat_proto::machine::presence::Reason;
 use chat_proto::wire::{self, kind};
 use prost::Message;
@@ -100,6 +100,11 @@ pub async fn a_device_away_too_long_is_told<P: Place>(place: P) {
     town.start().await;
     let welcome = town.open(&mut away, Some(start.into())).await.welcome;
     assert_eq!(welcome.resync, 2, "what others acknowledged meanwhile; its own notice does not count");
+    let again = town.open(&mut away, Some(start.into())).await.welcome;
+    assert_eq!(again.resync, 2, "told until it acknowledges something: a link may be cut with WELCOME on it");
+    town.crash();
+    town.start().await;
+    assert_eq!(town.open(&mut away, Some(start.into())).await.welcome.resync, 2);
     assert_eq!(town.inbox(&away, start.n).await, ["waits"]);
     town.ack(&away, waits).await;
     let again = town.open(&mut away, None).await.welcome;
@@ -213,4 +218,34 @@ pub async fn a_store_set_back<P: Place>(place: P) {
     let again = town.accepted(&alice, 2, "bob", "lost").await;
     assert_ne!(again, lost);
     assert_eq!(town.inbox(&bob, opened.cursor).await, ["lost"]);
+}
+
+/// A crash right behind the first message of a new stream makes no old copy of the device that sent it.
+pub async fn a_crash_makes_no_old_copy<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let mut alice = town.arrive("alice", 1).await;
+    town.arrive("bob", 2).await;
+    town.accepted(&alice, 1, "bob", "in the old stream").await;
+    town.fold().await;
+    alice.inc = Incarnation(77);
+    town.accepted(&alice, 1, "bob", "in the new one").await;
+    town.crash();
+    town.start().await;
+    assert!(!town.open(&mut alice, None).await.welcome.copy, "it names the newest stream there is");
+}
+
+/// A cursor beyond everything that was ever given is not known, whatever epoch it claims.
+pub async fn a_cursor_from_nowhere_is_not_believed<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let alice = town.arrive("alice", 1).await;
+    let mut bob = town.arrive("bob", 2).await;
+    let one = town.accepted(&alice, 1, "bob", "one").await;
+    town.ack(&bob, one.n).await;
+    town.accepted(&alice, 2, "bob", "two").await;
+    for n in [one.n + 2, one.n + 1000, u64::MAX] {
+        let opened = town.open(&mut bob, Some(Position { n, ..one })).await;
+        assert!(opened.welcome.restored && !opened.welcome.copy, "{n}");
+        assert_eq!((opened.cursor, opened.welcome.cursor), (one.n, Some(one.into())));
+    }
+    assert_eq!(town.inbox(&bob, one.n).await, ["two"], "nothing was given up for it");
 }

@@ -150,6 +150,7 @@ pub async fn a_restart_is_not_news<P: Place>(place: P) {
     let bob = town.arrive("bob", 2).await;
     let carol = town.arrive("carol", 3).await;
     town.log_out(&carol).await;
+    town.told().await;
     for orderly in [false, true] {
         if orderly {
             town.shut_down().await

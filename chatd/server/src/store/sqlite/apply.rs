@@ -31,7 +31,9 @@ impl Writer {
             if gap == Some(item.incarnation) {
                 continue;
             }
-            let Some(verdict) = self.offer(fence, &item, now_ms)? else {
+            let offered = self.offer(fence, &item, now_ms)?;
+            self.forget_empty(fence.dev, Incarnation(item.incarnation));
+            let Some(verdict) = offered else {
                 self.effects.push(Effect::End(fence.session, Code::PROTOCOL, false));
                 break;
             };
@@ -72,6 +74,14 @@ impl Writer {
         device.dirty = true;
         self.dirty.insert(fence.dev);
         device.streams_begun <= OPEN_STREAMS_MAX
+    }
+
+    /// A stream in which nothing was decided leaves memory at once: its client may name as many as it likes.
+    fn forget_empty(&mut self, dev: DevId, incarnation: Incarnation) {
+        let streams = &mut self.begun.world.streams;
+        if streams.get(&(dev, incarnation)).is_some_and(|held| held.stream.last() == 0) {
+            streams.remove(&(dev, incarnation));
+        }
     }
 
     /// What was settled before, or cannot be settled yet.
@@ -255,6 +265,13 @@ impl Writer {
                 audience,
                 tail,
             ])?;
+        if row.cseq == 1 {
+            // With the decision, not behind it: a start that knew the stream before alone would take its sender for an old copy.
+            self.begun
+                .conn
+                .prepare_cached("UPDATE device SET newest = ? WHERE dev = ?")?
+                .execute(params![row.incarnation.0 as i64, row.fence.dev.0])?;
+        }
         let held = start::stream(&self.begun.conn, &mut self.begun.world, row.fence.dev, row.incarnation)?;
         held.dirty = true;
         held.stream.record(Decision { h8: row.h8, code: code.0, n: if code == Code::ACCEPTED { n } else { 0 } });
@@ -292,13 +309,21 @@ impl Writer {
                 }
             }
         }
+        self.forget_empty(fence.dev, incarnation);
         self.effects.push(Effect::Verdicts(fence.session, verdicts));
         Ok(())
     }
 
     /// Moves a device's cursors. Needs no flush: what a crash forgets is in the next HELLO.
     pub fn ack(&mut self, fence: Fence, acked: u64, cursor: u64) -> Result<(), StoreError> {
-        if self.owns(fence) { self.seen(fence.acct, fence.dev, acked, cursor) } else { Ok(()) }
+        if !self.owns(fence) {
+            return Ok(());
+        }
+        if let Some(device) = self.begun.world.devices.get_mut(&fence.dev).filter(|device| acked > device.acked) {
+            // What comes behind WELCOME is in its history, so what WELCOME said of missed entries is too.
+            device.missed = 0;
+        }
+        self.seen(fence.acct, fence.dev, acked, cursor)
     }
 
     /// A device told what it holds: its cursors rise, never fall.

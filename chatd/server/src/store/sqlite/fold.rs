@@ -196,7 +196,7 @@ fn release(writer: &mut Writer, acct: AcctId, low: u64) -> Result<(), StoreError
 
 /// Devices that were away too long learn how many entries went without them; their own do not count.
 fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) -> Result<(), StoreError> {
-    let Writer { begun, dirty, .. } = writer;
+    let begun = &mut writer.begun;
     let Some(account) = begun.world.accounts.get(&acct) else { return Ok(()) };
     for dev in &account.devices {
         let Some(device) = begun.world.devices.get_mut(dev) else { continue };
@@ -204,10 +204,11 @@ fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) -> Result<(
             let mut find = begun.conn.prepare_cached("SELECT 1 FROM log WHERE g = ? AND dev <> ?")?;
             if find.exists(params![g, dev.0])? {
                 device.missed += 1;
-                device.dirty = true;
-                dirty.insert(*dev);
             }
         }
+        // In the transaction that deletes, however many cursors wait to be written (P2).
+        let mut write = begun.conn.prepare_cached("UPDATE device SET missed = ?1 WHERE dev = ?2 AND missed <> ?1")?;
+        write.execute(params![device.missed as i64, dev.0])?;
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::store::{
 
 /// Two living copies of a device show as runs A, B, A within this time. Milliseconds.
 const COPIES_WITHIN_MS: i64 = 60_000;
+/// Starts of which WELCOME tells, the newest: all of them would not fit into a frame for ever.
+const EPOCHS_TOLD: usize = 1024;
 /// Milliseconds of an hour of running.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -77,6 +79,7 @@ impl Writer {
             acked: cursor,
             live_hour: hour,
             missed: 0,
+            missed_told: None,
             newest: None,
             live: None,
             runs: Vec::new(),
@@ -140,12 +143,21 @@ impl Writer {
         device.streams_begun = 0;
         let replaced = device.live.replace(open.session);
         let named: Vec<_> = open.streams.iter().map(|(inc, _)| *inc).collect();
-        let resume = hello::resume(&self.begun.epochs, open.cursor, device.acked, device.newest, &named);
-        let resync = std::mem::take(&mut device.missed);
+        let mut resume = hello::resume(&self.begun.epochs, open.cursor, device.acked, device.newest, &named);
+        if open.cursor.is_some_and(|claimed| claimed.n >= self.begun.next) {
+            // Beyond what was ever given: not known, whatever its epoch.
+            resume = hello::Resume { cursor: device.acked, copy: false, restored: true };
+        }
+        if device.missed_told.is_some_and(|told| resume.cursor > told) {
+            device.missed = 0;
+        }
+        // Told until the device is known to have got further: this WELCOME may be lost.
+        let resync = device.missed;
+        device.missed_told = (resync > 0).then_some(resume.cursor);
         let (epoch, device_id) = (device.session_epoch, device.id);
         self.begun
             .conn
-            .prepare_cached("UPDATE device SET session_epoch = ?, live_hour = ?, missed = 0 WHERE dev = ?")?
+            .prepare_cached("UPDATE device SET session_epoch = ?, live_hour = ? WHERE dev = ?")?
             .execute(params![epoch as i64, hour as i64, dev.0])?;
         match replaced {
             Some(old) => self.effects.push(Effect::End(old, Code::REPLACED, false)),
@@ -176,6 +188,7 @@ impl Writer {
                 .epochs
                 .0
                 .iter()
+                .skip(self.begun.epochs.0.len().saturating_sub(EPOCHS_TOLD))
                 .map(|e| wire::Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first })
                 .collect(),
             text_max: self.settings.text_max,

@@ -274,6 +274,7 @@ fn load_devices(conn: &Connection, world: &mut World, acct: AcctId) -> Result<Ve
             acked: row.get::<_, i64>(5)? as u64,
             live_hour: row.get::<_, i64>(6)? as u64,
             missed: row.get::<_, i64>(7)? as u64,
+            missed_told: None,
             newest: row.get::<_, Option<i64>>(8)?.map(|n| Incarnation(n as u64)),
             live: None,
             runs: Vec::new(),

@@ -95,6 +95,8 @@ contract! {
     retention_tells_the_sender
     old_copies_are_noticed
     a_store_set_back
+    a_crash_makes_no_old_copy
+    a_cursor_from_nowhere_is_not_believed
 }
 
 #[tokio::test]
@@ -155,4 +157,24 @@ async fn damage_is_found_after_a_storage_error() {
     super::start::mark_failed(dir.0.path());
     drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
     assert!(!dir.0.path().join("storage-failed").exists(), "checked once");
+}
+
+#[tokio::test]
+async fn a_welcome_fits_into_a_frame_after_any_number_of_starts() {
+    use prost::Message as _;
+    let dir = Dir::new();
+    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    let conn = Connection::open(schema::file(dir.0.path())).unwrap();
+    let rows = "WITH RECURSIVE t(x) AS (SELECT 2 UNION ALL SELECT x + 1 FROM t WHERE x < 9999)";
+    conn.execute_batch(&format!(
+        "{rows} INSERT INTO epoch SELECT x, random(), 1000 * x FROM t; INSERT OR REPLACE INTO meta VALUES('folded', 10000000)"
+    ))
+    .unwrap();
+    drop(conn);
+    let mut town = contract::Town::new(dir, Settings::default()).await;
+    let mut alice = town.arrive("alice", 1).await;
+    let welcome = town.open(&mut alice, None).await.welcome;
+    assert!(welcome.encoded_len() < chat_proto::limits::FRAME_MAX, "{} bytes", welcome.encoded_len());
+    let newest = welcome.epochs.last().map(|e| e.first);
+    assert_eq!(newest, Some(10_000_001), "the newest ones are told");
 }

@@ -273,3 +273,56 @@ fn forget(shared: &Shared, mark: u64, accounts: &BTreeSet<AcctId>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_proto::id::{DeviceId, Incarnation};
+
+    use super::*;
+    use crate::store::contract::Recorder;
+    use crate::store::{NewDevice, OpenSession, Policy};
+
+    /// A writer without its thread, and the session of an account in it.
+    fn writer(dir: &std::path::Path) -> (Writer, Fence) {
+        let (settings, shared) = (Settings::default(), Arc::new(Shared::default()));
+        std::fs::create_dir_all(dir).unwrap();
+        let begun = start::begin(dir, &shared, &settings, 0, 0).unwrap();
+        let outlet = Arc::new(Recorder::default());
+        let (effects, dirty) = (Vec::new(), BTreeSet::new());
+        let mut writer = Writer {
+            begun,
+            settings,
+            effects,
+            dirty,
+            mono_ms: 0,
+            now_ms: 0,
+            hour_began: None,
+            expiring: false,
+            outlet,
+            shared,
+            in_tx: false,
+            ending: None,
+        };
+        let device = NewDevice { id: DeviceId([1; 16]), key: [1; 32], name: String::new() };
+        let name = AccountName::try_from("alice".to_owned()).unwrap();
+        let login = writer.create_account(name, "phc".into(), device).unwrap().unwrap();
+        let (acct, dev, session) = (login.acct, login.dev, SessionNo(1));
+        let streams = vec![(Incarnation(1), 0)];
+        let open = OpenSession { login, session, run: 1, streams, cursor: None, policy: Policy::Many, now_ms: 0 };
+        let epoch = writer.open(open).unwrap().unwrap().epoch;
+        (writer, Fence { acct, dev, session, epoch })
+    }
+
+    #[test]
+    fn streams_that_a_client_only_names_take_no_memory() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (mut writer, fence) = writer(dir.path());
+        let before = writer.begun.world.streams.len();
+        for incarnation in 100..200 {
+            writer.void(fence, wire::Void { incarnation, first: 5, last: 5 }).unwrap();
+            let item = wire::Send { incarnation: incarnation + 1000, cseq: 2, h: vec![0; 32], ..Default::default() };
+            writer.send(fence, vec![item], 0).unwrap();
+        }
+        assert_eq!(writer.begun.world.streams.len(), before);
+    }
+}
