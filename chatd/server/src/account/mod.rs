@@ -96,10 +96,11 @@ impl<S: Store> Accounts<S> {
         }
         check_password(&password)?;
         let name = AccountName::parse(name, NameRule::Standard).map_err(|_| Code::BAD_NAME)?;
+        // Before the name is looked at: else names could be tried out as fast as one can ask.
+        self.spend(&self.newcomers, source)?;
         if self.credentials(name.clone()).await?.is_some() {
             return Err(Code::NAME_TAKEN.into());
         }
-        self.spend(&self.newcomers, source)?;
         let phc = self.hasher.hash(password).await?;
         self.ask(|answer| Op::CreateAccount { name, phc, device, answer }).await
     }

@@ -276,7 +276,6 @@ impl<S: Store> Stranger<S> {
         match done {
             Ok(login) => {
                 audit.line(peer, format_args!("{how}: account {}, device {device}", login.name));
-                self.place = None;
                 let answer = wire::LoggedIn { account: login.name.to_string() };
                 self.known = Some(known(login));
                 Ok(answer.encode_to_vec().into())
@@ -299,6 +298,8 @@ impl<S: Store> Stranger<S> {
             Ok(Open { fence, mailbox, opened, sending }) => {
                 self.link.queue(&Frame::new(status::CONFIRMATION, hello.tag, &opened.welcome));
                 self.link.set_frame_max(limits::FRAME_MAX);
+                // Not before: a login without a session would count nowhere.
+                self.place = None;
                 let session = Session::new(Arc::clone(&self.gateway), self.link, mailbox, fence, &opened, sending);
                 self.gateway.shutdown.spawn(session.run());
             }

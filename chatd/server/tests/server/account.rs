@@ -98,6 +98,8 @@ async fn rates_of_a_source() {
     let fault = two.register("bob", PASSWORD).await.unwrap_err();
     assert_eq!(fault.code, Code::SLOW_DOWN);
     assert!(fault.retry_after_ms.is_some());
+    let taken = two.register("alice", PASSWORD).await.unwrap_err();
+    assert_eq!(taken.code, Code::SLOW_DOWN, "names are not tried out faster than accounts are made");
     two.login("alice", PASSWORD).await.unwrap();
     let mut three = Client::connect(&world).await;
     assert_eq!(three.login("alice", PASSWORD).await.unwrap_err().code, Code::SLOW_DOWN);

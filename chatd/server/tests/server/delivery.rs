@@ -248,3 +248,16 @@ async fn no_message_is_too_large_for_its_receiver() {
     let delivery = bob.delivery().await;
     assert_eq!((delivery.cseq, delivery.body.len()), (2, limits::TEXT_MAX));
 }
+
+#[tokio::test]
+async fn giving_up_places_is_no_way_around_the_rate() {
+    let world = World::with("limits = { messages_per_second = 1, message_burst = 3 }").await;
+    let mut alice = world.user("alice").await;
+    for cseq in 1..=8 {
+        let void = wire::Void { incarnation: alice.incarnation, first: cseq, last: cseq };
+        alice.link.queue(&Frame::new(method::VOID, 0, &void));
+    }
+    alice.link.flush().await.unwrap();
+    let later: wire::TryLater = alice.push(method::TRY_LATER).await;
+    assert_eq!(later.code, Code::SLOW_DOWN.0);
+}

@@ -79,3 +79,19 @@ async fn a_byte_now_and_then_does_not_keep_a_stranger() {
     tokio::time::timeout(limits::AUTH_WITHIN + SOON, drip).await.unwrap();
     assert!(began.elapsed() >= limits::AUTH_WITHIN - Duration::from_secs(1));
 }
+
+#[tokio::test]
+async fn who_logs_in_and_says_no_more_keeps_his_place() {
+    let world = World::start().await;
+    let alice = world.user("alice").await;
+    let mut silent = Vec::new();
+    for _ in 0..limits::STRANGERS_PER_SOURCE {
+        let mut client = Client::connect_as(&world, alice.device.clone()).await;
+        client.by_key("alice").await.unwrap();
+        silent.push(client);
+    }
+    assert!(try_link(&world).await.is_err(), "a login without a session is a stranger still");
+    // A session is none.
+    silent.pop().unwrap().hello().await;
+    Client::connect(&world).await;
+}

@@ -101,20 +101,27 @@ impl<S: Store> Session<S> {
 
     fn send(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
         let item: wire::Send = decode(&frame.body)?;
+        self.mailbox.active(self.gateway.clock.mono_ms());
+        if self.may_send() {
+            gathered.sends.push(item);
+        }
+        Ok(())
+    }
+
+    /// Whether the account's rate lets another place through; one that it does not is dropped, and the client told to try later.
+    fn may_send(&mut self) -> bool {
         let now = self.gateway.clock.mono_ms();
-        self.mailbox.active(now);
         if now < self.quiet_until {
-            return Ok(());
+            return false;
         }
         let rate = self.gateway.settings.sending;
-        if lock(&self.sending).take(rate, now).is_err() {
+        let taken = lock(&self.sending).take(rate, now).is_ok();
+        if !taken {
             let wait = pause_ms(rate.burst, rate.per_second);
             self.quiet_until = now + wait;
             self.tell_later(Code::SLOW_DOWN, wait);
-            return Ok(());
         }
-        gathered.sends.push(item);
-        Ok(())
+        taken
     }
 
     fn ack(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
@@ -187,7 +194,9 @@ impl<S: Store> Session<S> {
     /// Answered by verdicts, as sends are.
     async fn void(&mut self, frame: &Frame) -> Result<(), End> {
         let item: wire::Void = decode(&frame.body)?;
-        self.gateway.store.submit(Op::Void { fence: self.fence, item }).await;
+        if self.may_send() {
+            self.gateway.store.submit(Op::Void { fence: self.fence, item }).await;
+        }
         Ok(())
     }
 
