@@ -14,21 +14,36 @@ const SYNCS: usize = 200;
 const PAGE: usize = 4096 + 24;
 const ROOM: usize = 4 << 20;
 
-/// The median time of `pwrite` and `fdatasync` of a page in a file that has its room already, in microseconds: the least
-/// that a small commit costs.
-pub fn flush_us(dir: &Path) -> Result<f64> {
-    let mut file = tempfile::tempfile_in(dir).context("cannot measure the disk")?;
-    file.write_all(&vec![0; ROOM])?;
-    file.sync_all()?;
-    let mut times = (0..SYNCS).map(|n| one(&file, n)).collect::<Result<Vec<f64>>>()?;
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+/// A file with its room already, in which pages are made durable one by one: the least that a small commit costs.
+pub struct Probe {
+    file: File,
+    pages: usize,
 }
 
-fn one(file: &File, n: usize) -> Result<f64> {
-    let page = [n as u8; PAGE];
-    let began = Instant::now();
-    file.write_all_at(&page, (n * PAGE % (ROOM - PAGE)) as u64)?;
-    file.sync_data()?;
-    Ok(began.elapsed().as_secs_f64() * 1e6)
+impl Probe {
+    /// A probe of the disk that `dir` is on.
+    pub fn new(dir: &Path) -> Result<Probe> {
+        let mut file = tempfile::tempfile_in(dir).context("cannot measure the disk")?;
+        file.write_all(&vec![0; ROOM])?;
+        file.sync_all()?;
+        Ok(Probe { file, pages: 0 })
+    }
+
+    /// The time of one `pwrite` and `fdatasync` of a page, in microseconds.
+    pub fn one(&mut self) -> Result<f64> {
+        self.pages += 1;
+        let page = [self.pages as u8; PAGE];
+        let began = Instant::now();
+        self.file.write_all_at(&page, (self.pages * PAGE % (ROOM - PAGE)) as u64)?;
+        self.file.sync_data()?;
+        Ok(began.elapsed().as_secs_f64() * 1e6)
+    }
+}
+
+/// The median of many flushes in a row, in microseconds.
+pub fn flush_us(dir: &Path) -> Result<f64> {
+    let mut probe = Probe::new(dir)?;
+    let mut times = (0..SYNCS).map(|_| probe.one()).collect::<Result<Vec<f64>>>()?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
