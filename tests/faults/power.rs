@@ -74,11 +74,30 @@ fn cuts(victim: Victim, times: u64) {
                 power_cut(stage, victim, &disk);
             }
         });
+        if victim == Victim::Server {
+            without_its_sender(&mut stage, &disk);
+        }
         stage.check(&format!("{victim:?}, cut {time}"));
     }
     stage.no_panic();
     eprintln!("{victim:?}: {times} power cuts, nothing broken");
     stage.kill(victim);
+}
+
+/// The power goes right behind the verdict, and the sender's host is gone with it: nobody is there who could offer the message again,
+/// as a sender does to a server that lost something. It must be on the server's disk.
+fn without_its_sender(stage: &mut Stage, disk: &Mounted) {
+    let (alice, bob) = (Arc::clone(&stage.alice), Arc::clone(&stage.bob));
+    bob.kill();
+    let text = stage.one_from_alice();
+    disk.cut();
+    stage.kill(Victim::Server);
+    alice.kill();
+    disk.restore();
+    stage.up(Victim::Server);
+    bob.up();
+    until("what was accepted arrives without its sender", || bob.received().contains(&text).then_some(()));
+    alice.up();
 }
 
 /// The stage with the victim's data on a disk of its own.

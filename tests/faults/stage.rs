@@ -91,6 +91,14 @@ impl Stage {
         self.log.extend(script.join().expect("every message got a verdict that the fault explains"));
     }
 
+    /// One message from Alice to Bob, decided; its text.
+    pub fn one_from_alice(&mut self) -> String {
+        let sent = say(&self.alice, "bob", self.log.len());
+        let text = sent.text.clone();
+        self.log.push(sent);
+        text
+    }
+
     /// The victim runs under `wrap` while they talk; when it ends, it is started again as usual. How it ended, if it did.
     pub fn under(&mut self, victim: Victim, wrap: &[String], count: usize) -> Option<ExitStatus> {
         self.kill(victim);
