@@ -108,8 +108,8 @@ pub const LOCKOUT_ENTRIES: usize = 65_536;
 pub const WRITER_QUEUE: usize = 8192;
 /// Commands in one commit: a batch stays under a few milliseconds of SQL.
 pub const WRITER_BATCH: usize = 1024;
-/// Log rows that the folder takes in one transaction, and sorted changes after which it takes no more: enough that many changes
-/// share a page (256 of them cost twice as much a message at 1,000 accounts), few enough that it ends within about 20 ms.
+/// Log rows that the folder takes in one transaction, and sorted changes after which it takes no more: enough that several changes
+/// share a page where there are a thousand accounts, few enough that commits do not wait for long.
 pub const FOLD_CHANGES: usize = 4096;
 /// Log rows that may wait for the folder: what a start replays into memory.
 pub const UNFOLDED_MAX: usize = 65_536;
