@@ -275,6 +275,8 @@ fn forgotten_places_are_offered_again_or_void() {
     let entries = store.history.forgotten(INC, 1, 3).expect("read");
     assert_eq!(entries.iter().map(|e| (e.cseq, e.void)).collect::<Vec<_>>(), [(1, false), (2, true), (3, true)]);
     store.write(Write::Reopen(vec![Place { incarnation: INC, cseq: 1 }]));
+    let entries = store.history.forgotten(INC, 1, 2).expect("read");
+    assert_eq!(entries.iter().map(|e| e.void).collect::<Vec<_>>(), [false, true], "the session broke: once more");
     let mut store = store.reopened();
     assert_eq!(store.history.restore().expect("read").streams[0].2.len(), 1);
     let refused = store.settle(1, Code::RECIPIENT_BLOCKED, None);

@@ -140,6 +140,8 @@ async fn what_comes_is_kept_once_acknowledged_and_counted() {
     assert_eq!((items[1].text.as_str(), items[1].kind), ("[x/y, 2 bytes]", Kind::System));
     let unread = Unread { profile: "default".into(), user: None };
     assert_eq!(ctl.call(unread.clone()).await.expect("counted").total, 2);
+    let of_bob = Unread { user: Some("Bob".into()), ..unread.clone() };
+    assert_eq!(ctl.call(of_bob).await.expect("counted").total, 2, "names are folded");
     let read = MarkRead { profile: "default".into(), indices: items.iter().map(|m| m.index).collect() };
     ctl.call(read).await.expect("marked");
     assert_eq!(ctl.call(unread).await.expect("counted").total, 0);
@@ -324,4 +326,94 @@ async fn a_slow_follower_misses_no_message() {
             expected += 1;
         }
     }
+}
+
+fn by_key() -> Login {
+    Login {
+        profile: "default".into(),
+        user: None,
+        server: None,
+        password: None,
+        device: None,
+        take_over: false,
+        trust: Trust::default(),
+        timeout_ms: 5000,
+    }
+}
+
+#[tokio::test]
+async fn a_login_while_logging_out_is_not_a_login() {
+    let World { mut ctl, mut peer, chatd, home: _home, fake } = World::new().await;
+    let logout = Logout { profile: "default".into(), all_devices: false, wipe: false, force: false, timeout_ms: 5000 };
+    let mut second = chatd.ctl().await;
+    let (done, login) = tokio::join!(ctl.call(logout), async {
+        let asked = peer.expect(method::LOGOUT).await;
+        let login = second.call(by_key()).await;
+        peer.confirm(&asked, &wire::Empty {});
+        peer.push(status::END, &wire::Bye::default()).await;
+        login
+    });
+    assert!(done.expect("logged out").confirmed);
+    assert_eq!(code(login), Code::BUSY, "it would be over at once");
+    let (login, mut peer) = tokio::join!(ctl.call(by_key()), async {
+        let (mut peer, hello) = fake.session().await;
+        peer.welcome_plainly(&hello).await;
+        peer
+    });
+    login.expect("logged in");
+    let (sent, ()) = tokio::join!(ctl.message("hi", "k1"), async {
+        let send = peer.send().await;
+        peer.accept(&send, 10).await;
+    });
+    assert_eq!(sent.expect("accepted").state, State::Accepted);
+}
+
+#[tokio::test]
+async fn a_server_that_opens_and_ends_sessions_is_asked_ever_more_rarely() {
+    let World { ctl: _ctl, mut peer, chatd: _chatd, home: _home, fake } = World::new().await;
+    let began = tokio::time::Instant::now();
+    for _ in 0..5 {
+        peer.push(status::END, &wire::Bye { code: Code::SHUTTING_DOWN.0, may_reconnect: true, after_ms: 0 }).await;
+        let (next, hello) = fake.session().await;
+        peer = next;
+        peer.welcome_plainly(&hello).await;
+    }
+    // At least half of 250 ms, 500 ms, 1 s, 2 s, 4 s.
+    assert!(began.elapsed() > std::time::Duration::from_millis(3_800), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn behind_a_conflict_a_new_stream_begins() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let (refused, first) = tokio::join!(ctl.message("one", "k1"), async {
+        let send = peer.send().await;
+        peer.push(method::VERDICT, &wire::Verdict { runs: vec![run(&send, Code::CONFLICT.0)] }).await;
+        send
+    });
+    assert_eq!(code(refused), Code::CONFLICT);
+    let (sent, send) = tokio::join!(ctl.message("two", "k2"), async {
+        let send = peer.send().await;
+        peer.accept(&send, 10).await;
+        send
+    });
+    assert_eq!(sent.expect("accepted").state, State::Accepted);
+    assert_ne!(send.incarnation, first.incarnation);
+}
+
+#[tokio::test]
+async fn a_logout_ends_a_login_that_is_under_way() {
+    let World { mut ctl, peer, chatd, home: _home, fake } = World::new().await;
+    let mut second = chatd.ctl().await;
+    let logout = Logout { profile: "default".into(), all_devices: false, wipe: false, force: false, timeout_ms: 400 };
+    let password = Login { password: Some("correct horse".into()), ..by_key() };
+    let (login, done) = tokio::join!(ctl.call(password), async {
+        let _silent = fake.accept().await;
+        // The loss of the old link is not the end of the login.
+        drop(peer);
+        let status = Status { profile: "default".into(), wait_online_ms: None };
+        while second.call(status.clone()).await.expect("status").link == LinkState::Online {}
+        second.call(logout).await
+    });
+    assert_eq!(code(login), Code::NOT_LOGGED_IN);
+    assert_eq!(done.expect("logged out").state, "logged_out");
 }

@@ -27,6 +27,8 @@ pub(super) struct Follow {
     given: u64,
     /// The history is read up to this place before live events are taken again.
     read_to: Option<u64>,
+    /// Live events were lost: the history's newest place is to be found out.
+    behind: bool,
     ready: VecDeque<Event>,
 }
 
@@ -48,6 +50,7 @@ pub(super) async fn watch(d: &Daemon, call: Watch) -> Answer<(Watching, Follow)>
         from: call.from.as_deref().map(|user| recipient(user, classic)).transpose()?,
         given: after.unwrap_or(head),
         read_to: after.map(|_| head),
+        behind: false,
         ready: VecDeque::new(),
     };
     Ok((Watching { index: head }, follow))
@@ -59,6 +62,10 @@ impl Follow {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
+            }
+            if self.behind {
+                self.read_to = Some(self.reader.ask(|history| history.head()).await.ok()?);
+                self.behind = false;
             }
             match self.read_to {
                 Some(head) => self.read(head).await?,
@@ -93,7 +100,8 @@ impl Follow {
     async fn live(&mut self) -> Option<()> {
         match self.events.recv().await {
             Ok(published) => self.take(&published),
-            Err(RecvError::Lagged(_)) => self.read_to = Some(self.reader.ask(|history| history.head()).await.ok()?),
+            // Remembered, not asked here: this may be dropped at any wait.
+            Err(RecvError::Lagged(_)) => self.behind = true,
             Err(RecvError::Closed) => return None,
         }
         Some(())

@@ -204,7 +204,8 @@ pub(super) async fn unread(d: &Daemon, call: Unread) -> Answer<UnreadReply> {
         }
         other => other?,
     };
-    let user = call.user;
+    let classic = profile.view().classic;
+    let user = call.user.as_deref().map(|user| recipient(user, classic)).transpose()?;
     let found = profile.reader.ask(move |history| history.unread(user.as_deref())).await.map_err(|t| unreadable(&t))?;
     let total = found.iter().map(|(_, count)| count).sum();
     let people = found.into_iter().map(|(user, count)| UnreadPerson { user, count }).collect();

@@ -7,7 +7,7 @@ use chat_proto::wire::{h8, kind};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params, params_from_iter};
 
-use super::convert::{self, ACCEPTED, COLUMNS, FROM, i, reversed, u};
+use super::convert::{self, ACCEPTED, COLUMNS, FROM, QUEUED, i, reversed, u};
 use super::{Counts, Found, Mark, Outgoing, Place, Restored, Row, Wanted};
 
 type Result<T> = rusqlite::Result<T>;
@@ -100,7 +100,8 @@ pub(super) fn forgotten(c: &Connection, incarnation: Incarnation, first: u64, la
              ORDER BY cseq",
         )?
         .query_map(params![i(incarnation.0), i(first), i(last)], |r| {
-            let again = r.get::<_, u32>(3)? == kind::DIRECT && r.get::<_, i64>(4)? == ACCEPTED;
+            // Queued: opened again before, in a session that broke before the server had it.
+            let again = r.get::<_, u32>(3)? == kind::DIRECT && [QUEUED, ACCEPTED].contains(&r.get(4)?);
             Ok(Entry { cseq: u(r.get(0)?), size: size(r.get(1)?), h8: h8(&r.get::<_, Vec<u8>>(2)?).unwrap_or_default(), void: !again })
         })?
         .collect::<Result<Vec<Entry>>>()?;

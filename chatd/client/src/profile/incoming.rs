@@ -113,6 +113,8 @@ impl Owner {
         self.inbox.receiving = false;
         self.inbox.cursor = Some(position);
         if session == self.sessions && count > 0 {
+            // Only a session that was of use ends the waiting: one that opens and breaks at once must not be tried ever again.
+            self.tries = 0;
             self.follower.handle_committed(self.around.world.mono_ms(), position, count, ack_now);
         }
         for row in new {

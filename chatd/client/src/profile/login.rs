@@ -69,7 +69,8 @@ pub(super) struct Leaving {
 
 impl Owner {
     pub fn log_in(&mut self, ask: LoginAsk, reply: oneshot::Sender<Answer<()>>) {
-        if self.login.as_ref().is_some_and(|login| !login.reply.is_closed()) {
+        // One that is logging out would be logged out again by the server's word.
+        if self.leaving.is_some() || self.login.as_ref().is_some_and(|login| !login.reply.is_closed()) {
             let _ = reply.send(Err(Box::new(Code::BUSY.into())));
             return;
         }
@@ -266,9 +267,9 @@ impl Owner {
 
     /// The session is open: whoever waits for the login is told, once what waited for him up to `head` is here.
     pub fn logged_in(&mut self, head: u64) {
-        self.tries = 0;
         self.cause = None;
         if let Some(login) = &mut self.login {
+            self.tries = 0;
             login.catching_up = Some((head, Instant::now() + CATCH_UP));
         }
         self.greet(Instant::now());
@@ -283,8 +284,11 @@ impl Owner {
         }
     }
 
-    /// The link broke before the login was done.
+    /// The link broke before the login was done. One whose own try is still under way hears of that.
     pub fn login_failed(&mut self, error: &ErrorData) {
+        if self.trying.is_some() {
+            return;
+        }
         if let Some(login) = self.login.take() {
             let _ = login.reply.send(Err(Box::new(error.clone())));
         }
@@ -309,6 +313,7 @@ impl Owner {
             let _ = reply.send(Err(disk(&error)));
             return;
         }
+        self.login_failed(&self.not_logged_in());
         let answer = LoggedOut {
             user: self.entry.user.clone(),
             state: "logged_out".into(),

@@ -303,6 +303,14 @@ impl Owner {
             let place = Place { incarnation: verdict.settle.incarnation, cseq: verdict.settle.cseq };
             self.outbox.handle_settled(place.incarnation, place.cseq);
             self.fresh.forget(place);
+            self.tries = 0;
+            if verdict.settle.code == Code::CONFLICT && self.incarnation == Some(place.incarnation) {
+                tracing::error!(
+                    profile = self.name,
+                    "another copy of this device sends in its stream: a new one begins"
+                );
+                self.incarnation = None;
+            }
         }
         for row in rows {
             self.moved(row, retry.get(&row.place).copied());

@@ -162,6 +162,7 @@ impl Owner {
             method::PONG => {
                 let since = session.pinged.take().map(|at| at.elapsed().as_millis());
                 self.rtt_ms = since.and_then(|ms| u64::try_from(ms).ok()).or(self.rtt_ms);
+                self.tries = 0;
                 Ok(())
             }
             _ => self.pushed(&frame),
