@@ -58,6 +58,7 @@ pub struct Session {
 
 /// What a frame meant.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "each is looked at once and dropped; a box would cost the load more")]
 pub enum Event {
     /// Verdicts: how many were accepted.
     Accepted(u64),

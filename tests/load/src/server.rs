@@ -85,7 +85,7 @@ impl Server {
                 bail!("chat-server ended at start ({status}); see {}/server.log", self.dir.display());
             }
             ensure!(Instant::now() < end, "chat-server does not listen after 30 s");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
@@ -129,7 +129,7 @@ impl Server {
                 let _ = child.wait();
                 bail!("chat-server did not end within a minute of SIGTERM");
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         Ok(())
     }

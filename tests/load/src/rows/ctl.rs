@@ -83,7 +83,7 @@ impl<'a> Home<'a> {
         let end = Instant::now() + std::time::Duration::from_secs(20);
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             ensure!(Instant::now() < end, "chatd does not listen after 20 s; see {name}.log");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
         Ok(home)
     }
