@@ -8,4 +8,5 @@ mod exit_codes;
 mod kill;
 mod message;
 mod people;
+mod restore;
 mod text;

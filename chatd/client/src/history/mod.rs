@@ -16,6 +16,7 @@ use bytes::Bytes;
 use chat_proto::control::message::State;
 use chat_proto::fault::Code;
 use chat_proto::id::{DeviceId, Incarnation, MessageId, Position, ServerId};
+use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::outbox::{Entry, Settle};
 
 /// Kind of a row that stands for entries that the server no longer had; its body is the count in decimal. Never on the wire.
@@ -191,6 +192,8 @@ pub enum Write {
     Reached(Vec<Reach>),
     /// The user saw these failures: [`Done::Plain`].
     Looked(Vec<u64>),
+    /// Everything that the server of this start may have lost is offered again: [`Done::Plain`].
+    Seen(Epoch),
     /// From now on this server and device: open places of another are given up: [`Done::Belongs`].
     Belong {
         /// The server.
@@ -254,6 +257,19 @@ pub struct Restored {
     pub cursor: Option<Position>,
     /// Marks that the server does not know yet.
     pub marks: Vec<Mark>,
+    /// The server start that was last reconciled with.
+    pub seen: Option<(u64, u64)>,
+}
+
+/// A stream of which not everything is sure to be on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    /// The stream.
+    pub incarnation: Incarnation,
+    /// Its highest place.
+    pub top: u64,
+    /// The server lost something that it had accepted; else places are merely open.
+    pub lost: bool,
 }
 
 /// A message to be sent.
@@ -328,6 +344,9 @@ pub trait History: Send + 'static {
     fn load(&mut self, places: &[Place]) -> Result<Vec<Outgoing>, Trouble>;
     /// Places `first..=last` of a stream as the machine takes them back: accepted direct messages, everything else void.
     fn forgotten(&mut self, incarnation: Incarnation, first: u64, last: u64) -> Result<Vec<Entry>, Trouble>;
+    /// Streams, oldest first, with open places, or with accepted direct messages at positions that these server starts do not
+    /// know.
+    fn lost(&mut self, epochs: &Epochs) -> Result<Vec<Unsure>, Trouble>;
     /// A page of messages, oldest first, and the place to go on behind if there are more.
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble>;
     /// Newest message and unread count per person, newest first.

@@ -1,14 +1,17 @@
 //! The questions: what a start needs, pages for people, bodies for the server.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chat_proto::id::{Incarnation, Position};
+use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::outbox::Entry;
 use chat_proto::wire::{h8, kind};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params, params_from_iter};
 
 use super::convert::{self, ACCEPTED, COLUMNS, FROM, QUEUED, i, reversed, u};
-use super::{Counts, Found, Mark, Outgoing, Place, Restored, Row, Wanted};
+use super::{Counts, Found, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -18,14 +21,17 @@ const PAGE_ROWS: usize = 1000;
 const ENVELOPE: usize = 512;
 
 pub(super) fn restore(c: &Connection) -> Result<Restored> {
-    Ok(Restored { streams: streams(c)?, cursor: cursor(c)?, marks: marks(c)? })
+    Ok(Restored { streams: streams(c)?, cursor: cursor(c)?, marks: marks(c)?, seen: seen(c)? })
 }
 
+/// Streams with open places, the newest, and the newest without open places: that one is the newest which the server is sure
+/// to know, and it takes a device that does not name it for an old copy.
 fn streams(c: &Connection) -> Result<Vec<(Incarnation, u64, Vec<Entry>)>> {
-    let mut all = c.prepare(
-        "SELECT inc, last FROM stream s WHERE ord = (SELECT max(ord) FROM stream) \
-         OR EXISTS (SELECT 1 FROM message m WHERE m.own = 1 AND m.state = 0 AND m.inc = s.inc) ORDER BY ord",
-    )?;
+    const OPEN: &str = "EXISTS (SELECT 1 FROM message m WHERE m.own = 1 AND m.state = 0 AND m.inc = s.inc)";
+    let mut all = c.prepare(&format!(
+        "SELECT inc, last FROM stream s WHERE {OPEN} OR ord = (SELECT max(ord) FROM stream) \
+         OR ord = (SELECT max(ord) FROM stream s WHERE NOT {OPEN}) ORDER BY ord"
+    ))?;
     let known = all.query_map([], |r| Ok((r.get::<_, i64>(0)?, u(r.get(1)?))))?.collect::<Result<Vec<_>>>()?;
     known
         .into_iter()
@@ -59,6 +65,37 @@ fn cursor(c: &Connection) -> Result<Option<Position>> {
         let part = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
         Some(Position { epoch: part(0)?, nonce: part(8)?, n: part(16)? })
     }))
+}
+
+fn seen(c: &Connection) -> Result<Option<(u64, u64)>> {
+    Ok(meta(c, "seen")?.and_then(|bytes| {
+        let part = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+        Some((part(0)?, part(8)?))
+    }))
+}
+
+/// Only asked once per start of the server, so that it may look at every own message.
+pub(super) fn lost(c: &Connection, epochs: &Epochs) -> Result<Vec<Unsure>> {
+    let mut own = c.prepare(
+        "SELECT s.ord, s.inc, s.last, m.state, m.epoch, m.nonce, m.n FROM message m JOIN stream s ON s.inc = m.inc \
+         WHERE m.own = 1 AND (m.state = ?1 OR (m.state = ?2 AND m.kind = ?3 AND m.n IS NOT NULL))",
+    )?;
+    let mut rows = own.query(params![QUEUED, ACCEPTED, kind::DIRECT])?;
+    // Only the newest starts are told: what stands before them is not lost, it is old.
+    let told_from = epochs.0.first().map_or(0, |e| e.first);
+    let mut streams = BTreeMap::new();
+    while let Some(r) = rows.next()? {
+        let lost = r.get::<_, i64>(3)? == ACCEPTED;
+        if lost {
+            let position = Position { epoch: u(r.get(4)?), nonce: u(r.get(5)?), n: u(r.get(6)?) };
+            if position.n < told_from || epochs.knows(position) {
+                continue;
+            }
+        }
+        let fresh = Unsure { incarnation: Incarnation(u(r.get(1)?)), top: u(r.get(2)?), lost };
+        streams.entry(r.get::<_, i64>(0)?).or_insert(fresh).lost |= lost;
+    }
+    Ok(streams.into_values().collect())
 }
 
 fn marks(c: &Connection) -> Result<Vec<Mark>> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_local::directory::{Directory, OpenError};
+use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::outbox::Entry;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
-    Counts, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Wanted, Write, read, schema, write,
+    Counts, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, read, schema, write,
 };
 use crate::planted::planted;
 use chat_proto::id::Incarnation;
@@ -172,6 +173,10 @@ impl History for Sqlite {
 
     fn forgotten(&mut self, incarnation: Incarnation, first: u64, last: u64) -> Result<Vec<Entry>, Trouble> {
         read::forgotten(&self.connection, incarnation, first, last).map_err(broken)
+    }
+
+    fn lost(&mut self, epochs: &Epochs) -> Result<Vec<Unsure>, Trouble> {
+        read::lost(&self.connection, epochs).map_err(broken)
     }
 
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble> {

@@ -3,6 +3,7 @@
 use chat_proto::fault::Code;
 use chat_proto::id::{DeviceId, Position, ServerId, StreamId};
 use chat_proto::limits::CONTROL_EVENTS;
+use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::outbox::Entry;
 use chat_proto::machine::stream::is_new;
 use chat_proto::wire::{Expired, h8, kind};
@@ -26,6 +27,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
         Write::MarkConfirmed(mark) => mark_confirmed(t, mark),
         Write::Reached(items) => reached(t, items),
         Write::Looked(indices) => looked(t, indices),
+        Write::Seen(epoch) => seen(t, *epoch),
         Write::Belong { server, device } => belong(t, *server, *device),
     }
 }
@@ -395,6 +397,11 @@ fn belong(t: &Transaction<'_>, server: ServerId, device: DeviceId) -> Result<Don
     }
     let lost = lost.into_iter().map(|index| without_body(t, index)).collect::<Result<_>>()?;
     Ok(Done::Belongs { moved: true, lost })
+}
+
+fn seen(t: &Transaction<'_>, epoch: Epoch) -> Result<Done> {
+    put_meta(t, "seen", &[epoch.epoch.to_be_bytes(), epoch.nonce.to_be_bytes()].concat())?;
+    Ok(Done::Plain)
 }
 
 fn put_meta(t: &Transaction<'_>, name: &str, value: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -128,6 +128,7 @@ impl Owner {
     /// A write came back.
     pub fn committed(&mut self, done: Committed<Then>) {
         self.writing -= 1;
+        self.unfinished -= usize::from(done.then.holds_hello());
         match (done.outcome, done.then) {
             (outcome, Then::Queued { reply, wait, h, key }) => self.queued(outcome, reply, wait, h, &key),
             (outcome, Then::Marked(reply)) => self.marked(outcome, reply),
@@ -140,6 +141,9 @@ impl Owner {
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
             (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
             (Ok(_), _) => {}
+        }
+        if !self.belonging {
+            self.hello();
         }
     }
 
@@ -305,10 +309,7 @@ impl Owner {
             self.fresh.forget(place);
             self.tries = 0;
             if verdict.settle.code == Code::CONFLICT && self.incarnation == Some(place.incarnation) {
-                tracing::error!(
-                    profile = self.name,
-                    "another copy of this device sends in its stream: a new one begins"
-                );
+                tracing::error!(profile = self.name, "another copy of this device sends in its stream: a new one begins");
                 self.incarnation = None;
             }
         }
@@ -357,7 +358,8 @@ impl Owner {
     pub fn transmit(&mut self) {
         let now = self.around.world.mono_ms();
         self.later.take_if(|(_, until)| *until <= now);
-        if self.loading || self.reoffering > 0 || self.leaving.is_some() || self.online().is_none() {
+        if self.loading || self.reconciling || self.reoffering > 0 || self.leaving.is_some() || self.online().is_none()
+        {
             return;
         }
         let mut unread = Vec::new();

@@ -10,6 +10,7 @@ use chat_proto::control::events::Event;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -22,7 +23,7 @@ use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
 use crate::history::thread::{Committed, Reader, Writer};
-use crate::history::{Mark, Outgoing, Place, Restored, Trouble, Verdict, Write};
+use crate::history::{Mark, Outgoing, Place, Restored, Trouble, Unsure, Verdict, Write};
 use crate::keys::{self, Device};
 
 /// Writes that one profile may have on the way: a full batch and one that waits.
@@ -57,12 +58,21 @@ pub(super) enum Then {
     Nothing,
 }
 
+impl Then {
+    /// A HELLO that overtook this would name places or a cursor that are about to change.
+    pub fn holds_hello(&self) -> bool {
+        matches!(self, Then::Settled { .. } | Then::Received { .. } | Then::Reopened { .. })
+    }
+}
+
 /// What was read from the history for the owner.
 pub(super) enum Loaded {
     /// Bodies to send.
     Bodies { session: u64, transmits: Vec<Transmit>, bodies: Result<Vec<Outgoing>, Trouble> },
     /// Places that the server lost.
     Forgotten { session: u64, reoffer: Reoffer, entries: Result<Vec<Entry>, Trouble> },
+    /// What this start of the server may have lost.
+    Lost { session: u64, epoch: Epoch, streams: Result<Vec<Unsure>, Trouble> },
     /// People whose receipts matter.
     Awaited { session: u64, people: Result<Vec<String>, Trouble> },
 }
@@ -90,6 +100,12 @@ pub(super) struct Owner {
     pub loading: bool,
     /// Streams whose lost places are not offered again yet.
     pub reoffering: usize,
+    /// Verdicts, entries and reopened places whose commit is on its way: a HELLO must not speak of them yet.
+    pub unfinished: usize,
+    /// The server start that was last reconciled with: epoch and nonce.
+    pub seen: Option<(u64, u64)>,
+    /// It is not known yet what this start of the server lost; nothing new is sent before.
+    pub reconciling: bool,
     /// Verdicts for which the disk had no room; written down before the next session opens.
     pub unsettled: Vec<(Vec<Verdict>, HashMap<Place, u64>)>,
     pub waiters: HashMap<u64, Vec<Waiter>>,
@@ -169,6 +185,9 @@ impl Owner {
             fresh: Fresh::default(),
             loading: false,
             reoffering: 0,
+            unfinished: 0,
+            seen: restored.seen,
+            reconciling: false,
             unsettled: Vec::new(),
             waiters: HashMap::new(),
             later: None,
@@ -268,6 +287,8 @@ impl Owner {
         match loaded {
             Loaded::Bodies { session, transmits, bodies } => self.bodies(session, &transmits, bodies),
             Loaded::Forgotten { session, reoffer, entries } => self.forgotten(session, reoffer, entries),
+            Loaded::Lost { session, epoch, streams } if session == self.sessions => self.reconciled(epoch, streams),
+            Loaded::Lost { .. } => {}
             Loaded::Awaited { session, people } if session == self.sessions => match people {
                 Ok(people) => people.into_iter().for_each(|person| self.follow(person)),
                 Err(error) => tracing::error!(%error, "the history cannot be read"),
@@ -296,6 +317,7 @@ impl Owner {
     /// Hands a change to the writer.
     pub fn submit(&mut self, write: Write, then: Then) {
         self.writing += 1;
+        self.unfinished += usize::from(then.holds_hello());
         if self.writer.submit(write, then).is_err() {
             // The bound on writes under way is below the queue's: the thread has ended, and the process is about to.
             self.writing -= 1;

@@ -1,6 +1,7 @@
 //! An open connection: HELLO and WELCOME, requests and their answers, what the server pushes, and whether it lives.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chat_link::Link;
@@ -9,7 +10,9 @@ use chat_proto::control::account::Problem;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
-use chat_proto::limits::{AUTH_WITHIN, BACKOFF_MIN, PING_AFTER, PONG_WITHIN, RECEIPTS_FOLLOWED, TEXT_MAX};
+use chat_proto::limits::{
+    AUTH_WITHIN, BACKOFF_MIN, OPEN_STREAMS_MAX, PING_AFTER, PONG_WITHIN, RECEIPTS_FOLLOWED, TEXT_MAX,
+};
 use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Remembered, Reoffer};
@@ -22,7 +25,7 @@ use tokio::time::Instant;
 use super::Answer;
 use super::login::problem;
 use super::owner::{Loaded, Owner, Then};
-use crate::history::{Mark, Place, Trouble, Verdict, Write};
+use crate::history::{Mark, Place, Trouble, Unsure, Verdict, Write};
 use crate::upstream;
 
 /// What an answer of the server is for.
@@ -44,6 +47,8 @@ pub(super) struct Session {
     pub link: Link,
     /// WELCOME came.
     pub welcomed: bool,
+    /// The streams that HELLO named.
+    named: Vec<Incarnation>,
     /// Bytes of the largest text that the server takes.
     pub text_max: usize,
     /// The server's starts: which positions it knows.
@@ -62,6 +67,7 @@ impl Session {
         Session {
             link,
             welcomed: false,
+            named: Vec::new(),
             text_max: TEXT_MAX,
             epochs: Epochs::default(),
             greeted: false,
@@ -92,12 +98,13 @@ impl Session {
 }
 
 impl Owner {
-    /// Opens the session, once it is known whose places the history holds.
+    /// Opens the session, once it is known whose places the history holds, and nothing that it tells is about to change.
     pub fn hello(&mut self) {
-        let due = self.session.as_mut().is_some_and(|session| !std::mem::replace(&mut session.greeted, true));
-        if !due {
+        let Some(session) = self.session.as_mut().filter(|session| !session.greeted && self.unfinished == 0) else {
             return;
-        }
+        };
+        session.greeted = true;
+        session.named = self.outbox.streams().map(|(incarnation, _)| incarnation).collect();
         let streams = self
             .outbox
             .streams()
@@ -239,6 +246,7 @@ impl Owner {
             settles.into_iter().map(|settle| Verdict { settle, online: false, audience: 0, missed: false }).collect();
         self.settle(verdicts, HashMap::new());
         self.reoffer(forgotten);
+        self.reconcile(&welcome.epochs);
         let cursor: Position = welcome.cursor.unwrap_or_default().into();
         self.follower = Follower::start(cursor);
         self.resume_inbox(cursor, welcome.resync, welcome.now_ms);
@@ -264,6 +272,45 @@ impl Owner {
             let people = reader.ask(|history| history.awaited(RECEIPTS_FOLLOWED)).await;
             let _ = loads.send(Loaded::Awaited { session, people });
         });
+    }
+
+    /// A server that started since may have been set back: what it had accepted from earlier runs is looked for (contract
+    /// rule 3).
+    fn reconcile(&mut self, epochs: &[wire::Epoch]) {
+        let epochs: Vec<Epoch> =
+            epochs.iter().map(|e| Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first }).collect();
+        let Some(&epoch) = epochs.last().filter(|e| self.seen != Some((e.epoch, e.nonce))) else { return };
+        self.reconciling = true;
+        let (reader, loads, session) = (self.reader.clone(), self.loads.clone(), self.sessions);
+        tokio::spawn(async move {
+            let streams = reader.ask(move |history| history.lost(&Epochs(epochs))).await;
+            let _ = loads.send(Loaded::Lost { session, epoch, streams });
+        });
+    }
+
+    /// It is known what this start of the server lost: nothing; or places that are being offered again; or streams that
+    /// another HELLO must name first.
+    pub fn reconciled(&mut self, epoch: Epoch, streams: Result<Vec<Unsure>, Trouble>) {
+        let mut streams = match streams {
+            Ok(streams) => streams,
+            Err(error) => return self.lost(&error.to_string()),
+        };
+        // The oldest first; a HELLO has room for so many beside the newest.
+        streams.truncate(OPEN_STREAMS_MAX / 2);
+        let named = self.session.as_ref().map(|session| session.named.as_slice()).unwrap_or_default();
+        let unnamed = streams.iter().any(|s| s.lost && !named.contains(&s.incarnation));
+        if unnamed {
+            tracing::warn!(profile = self.name, "the server was restored: naming what it may have lost");
+            self.outbox.handle_remembered(streams.iter().map(|s| (s.incarnation, s.top)));
+            self.lost("the server was restored; greeting it again");
+            self.hurry(Duration::ZERO);
+            return;
+        }
+        self.reconciling = false;
+        if !streams.iter().any(|s| s.lost) {
+            self.seen = Some((epoch.epoch, epoch.nonce));
+            self.submit(Write::Seen(epoch), Then::Nothing);
+        }
     }
 
     /// What the server forgot is read from the history and offered again, before anything new (contract rule 3).
@@ -337,6 +384,7 @@ impl Owner {
         self.later = None;
         self.loading = false;
         self.reoffering = 0;
+        self.reconciling = false;
         self.inbox.forget_uncommitted();
         let cut = self.unreachable();
         for (_, pending) in session.pending {

@@ -200,6 +200,22 @@ impl Outbox {
         stream.in_flight = 0;
     }
 
+    /// Streams in the order of their creation, with their highest place, of which the server no longer knows all acceptances:
+    /// the next HELLO names them, so that it says what it forgot. Finished ones take their place between those held here.
+    pub fn handle_remembered(&mut self, streams: impl IntoIterator<Item = (Incarnation, u64)>) {
+        let mut at = 0;
+        for (incarnation, top) in streams {
+            match self.streams.iter().position(|s| s.incarnation == incarnation) {
+                Some(held) => at = held,
+                None => {
+                    let (open, deciding) = (VecDeque::new(), VecDeque::new());
+                    self.streams.insert(at, OutStream { incarnation, top, open, deciding, sent: top, in_flight: 0 });
+                }
+            }
+            at += 1;
+        }
+    }
+
     /// The link is gone: everything without a verdict will be sent again.
     pub fn handle_disconnected(&mut self) {
         self.connected = false;
@@ -381,6 +397,23 @@ mod tests {
         assert_eq!(outbox.poll_transmit(0), Some(Transmit::Send { incarnation: INC, cseq: 4, settled: 3 }));
         assert_eq!(outbox.poll_transmit(0), Some(Transmit::Void { incarnation: INC, cseq: 5 }));
         assert_eq!(sends(&mut outbox), [6]);
+    }
+
+    #[test]
+    fn a_finished_stream_is_named_again_when_the_server_lost_it() {
+        let mut outbox = filled(1);
+        outbox.handle_remembered([(Incarnation(1), 4), (Incarnation(2), 2), (INC, 1)]);
+        let named: Vec<_> = outbox.streams().collect();
+        assert_eq!(named, [(Incarnation(1), 4), (Incarnation(2), 2), (INC, 0)]);
+        let (_, forgotten) = outbox.handle_welcome(&[Remembered {
+            incarnation: Incarnation(1),
+            last: 4,
+            decisions: vec![],
+        }]);
+        assert_eq!(forgotten, [Reoffer { incarnation: Incarnation(2), first: 1, last: 2 }]);
+        outbox.handle_reoffer(forgotten[0], [entry(1), entry(2)]);
+        let next = outbox.poll_transmit(0);
+        assert_eq!(next, Some(Transmit::Send { incarnation: Incarnation(2), cseq: 1, settled: 0 }), "before anything new");
     }
 
     #[test]
