@@ -228,7 +228,8 @@ impl Writer {
     fn tell(&mut self) {
         let outlet = Arc::clone(&self.outlet);
         let shared = Arc::clone(&self.shared);
-        let mut presence = Vec::new();
+        // Answers come last: whoever has one may rely on all the rest being told.
+        let (mut presence, mut answers) = (Vec::new(), Vec::new());
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Verdicts(session, verdicts) => outlet.verdict(session, verdicts),
@@ -244,12 +245,13 @@ impl Writer {
                 Effect::Mark(acct, except, mark) => outlet.mark(acct, except, mark),
                 Effect::End(session, code, may_reconnect) => outlet.end(session, code, may_reconnect),
                 Effect::Folded(mark, accounts) => forget(&shared, mark, &accounts),
-                Effect::Answer(answer) => answer(),
+                Effect::Answer(answer) => answers.push(answer),
             }
         }
         if !presence.is_empty() {
             outlet.presence(presence);
         }
+        answers.into_iter().for_each(|answer| answer());
     }
 }
 
