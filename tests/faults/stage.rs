@@ -79,7 +79,7 @@ impl Stage {
         let first = self.log.len();
         let script = std::thread::spawn(move || {
             let turn = |number: usize| {
-                let (from, to) = if number % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
+                let (from, to) = if number.is_multiple_of(2) { (&alice, &bob) } else { (&bob, &alice) };
                 say(from, to.user(), first + number)
             };
             (0..count).map(turn).collect::<Vec<Sent>>()
