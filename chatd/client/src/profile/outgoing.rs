@@ -309,7 +309,10 @@ impl Owner {
             self.fresh.forget(place);
             self.tries = 0;
             if verdict.settle.code == Code::CONFLICT && self.incarnation == Some(place.incarnation) {
-                tracing::error!(profile = self.name, "another copy of this device sends in its stream: a new one begins");
+                tracing::error!(
+                    profile = self.name,
+                    "another copy of this device sends in its stream: a new one begins"
+                );
                 self.incarnation = None;
             }
         }

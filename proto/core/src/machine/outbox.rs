@@ -405,15 +405,16 @@ mod tests {
         outbox.handle_remembered([(Incarnation(1), 4), (Incarnation(2), 2), (INC, 1)]);
         let named: Vec<_> = outbox.streams().collect();
         assert_eq!(named, [(Incarnation(1), 4), (Incarnation(2), 2), (INC, 0)]);
-        let (_, forgotten) = outbox.handle_welcome(&[Remembered {
-            incarnation: Incarnation(1),
-            last: 4,
-            decisions: vec![],
-        }]);
+        let (_, forgotten) =
+            outbox.handle_welcome(&[Remembered { incarnation: Incarnation(1), last: 4, decisions: vec![] }]);
         assert_eq!(forgotten, [Reoffer { incarnation: Incarnation(2), first: 1, last: 2 }]);
         outbox.handle_reoffer(forgotten[0], [entry(1), entry(2)]);
         let next = outbox.poll_transmit(0);
-        assert_eq!(next, Some(Transmit::Send { incarnation: Incarnation(2), cseq: 1, settled: 0 }), "before anything new");
+        assert_eq!(
+            next,
+            Some(Transmit::Send { incarnation: Incarnation(2), cseq: 1, settled: 0 }),
+            "before anything new"
+        );
     }
 
     #[test]
