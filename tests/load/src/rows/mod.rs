@@ -7,6 +7,7 @@ mod latency;
 mod login;
 mod lost;
 mod relay;
+mod shape;
 mod store;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub async fn run(row: Row, args: &Args, world: &mut World, report: &mut Report) 
         Row::Idle => idle::run(args, world, report).await,
         Row::Login => login::run(args, world, report).await,
         Row::Ctl => ctl::run(args, world, report).await,
+        Row::Shape => shape::run(args, world, report),
     }
 }
 
