@@ -131,6 +131,8 @@ pub(crate) fn store(config: &Config) -> store::Settings {
         offline_max_per_user: u32::try_from(keys.messages.offline_max_per_user).unwrap_or(u32::MAX),
         devices_per_user: keys.sessions.devices_per_user as usize,
         seen_keep_ms: i64::try_from(keys.presence.seen_keep.0.as_millis()).unwrap_or(i64::MAX),
+        broadcasts: Rate::per(keys.limits.broadcasts_per_minute, 60),
+        unknown_recipients: Rate::per(keys.limits.unknown_recipients_per_hour, 3600),
         ..store::Settings::default()
     }
 }

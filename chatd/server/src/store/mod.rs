@@ -20,6 +20,8 @@ use chat_proto::machine::presence::{Change, Reason};
 use chat_proto::wire;
 use tokio::sync::oneshot;
 
+use crate::rate::Rate;
+
 /// An account's number; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AcctId(pub u32);
@@ -465,6 +467,10 @@ pub struct Settings {
     pub seen_keep_ms: i64,
     /// Classic profile: a sender learns that some online user was missed by a broadcast.
     pub tell_missed: bool,
+    /// `limits.broadcasts_per_minute`, of one account.
+    pub broadcasts: Rate,
+    /// `limits.unknown_recipients_per_hour`, of one account.
+    pub unknown_recipients: Rate,
 }
 
 impl Default for Settings {
@@ -477,6 +483,8 @@ impl Default for Settings {
             devices_per_user: chat_proto::limits::DEVICES_MAX,
             seen_keep_ms: 30 * 24 * 3_600_000,
             tell_missed: false,
+            broadcasts: Rate::per(0, 60),
+            unknown_recipients: Rate::per(0, 3600),
         }
     }
 }

@@ -11,6 +11,7 @@ use chat_proto::machine::presence::Presence;
 use chat_proto::machine::stream::Stream;
 
 use super::{AcctId, DevId, SessionNo};
+use crate::rate::Bucket;
 
 /// An account.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub struct Account {
     pub session_row: Option<i64>,
     /// Accounts whose sessions follow how far it gets.
     pub followers: HashSet<AcctId>,
+    /// Its broadcasts, once it sent one.
+    pub broadcasts: Option<Bucket>,
+    /// Its messages to names that do not exist, once it sent one.
+    pub unknown_recipients: Option<Bucket>,
 }
 
 /// A device.

@@ -261,3 +261,29 @@ async fn giving_up_places_is_no_way_around_the_rate() {
     let later: wire::TryLater = alice.push(method::TRY_LATER).await;
     assert_eq!(later.code, Code::SLOW_DOWN.0);
 }
+
+#[tokio::test]
+async fn broadcasts_have_a_rate_of_their_own() {
+    let world = World::with("limits = { broadcasts_per_minute = 2 }").await;
+    let (mut alice, _bob) = (world.user("alice").await, world.user("bob").await);
+    for code in [Code::ACCEPTED, Code::ACCEPTED, Code::LIMIT] {
+        let run = alice.text("", "all").await;
+        assert_eq!((run.code, run.retry_after_ms > 0), (code.0, code == Code::LIMIT));
+    }
+    assert_eq!(alice.text("bob", "still").await.code, Code::ACCEPTED.0);
+}
+
+#[tokio::test]
+async fn who_tries_out_names_waits() {
+    let world = World::with("limits = { unknown_recipients_per_hour = 2 }").await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    for _ in 0..2 {
+        assert_eq!(alice.text("nobody", "x").await.code, Code::UNKNOWN_USER.0);
+    }
+    assert_eq!(alice.text("bob", "known").await.code, Code::ACCEPTED.0);
+    alice.queue_text("nobody", "x");
+    alice.link.flush().await.unwrap();
+    let later: wire::TryLater = alice.push(method::TRY_LATER).await;
+    assert_eq!((later.code, later.after_ms), (Code::SLOW_DOWN.0, 60_000));
+    assert_eq!(bob.text("nobody", "x").await.code, Code::UNKNOWN_USER.0, "others are not touched");
+}

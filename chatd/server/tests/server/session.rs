@@ -57,7 +57,12 @@ async fn without_activity_a_session_is_logged_out_and_nonsense_does_not_save_it(
     let mut idle = world.user("idle").await;
     let active = async {
         loop {
+            // More often than once a notice: his own time runs from his last word.
             watcher.ask::<wire::Empty>(method::ACTIVE, &wire::Empty {}).await.unwrap();
+            if watcher.seen(method::PRESENCE) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
             let notice: wire::Presence = watcher.push(method::PRESENCE).await;
             if notice.items.iter().any(|item| (item.account.as_str(), item.online, item.reason) == ("idle", false, 3)) {
                 return;

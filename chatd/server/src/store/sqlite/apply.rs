@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_proto::fault::Code;
 use chat_proto::id::{AccountName, Incarnation, Position};
-use chat_proto::limits::OPEN_STREAMS_MAX;
+use chat_proto::limits::{OPEN_STREAMS_MAX, TRY_LATER_MAX};
 use chat_proto::machine::stream::{Decision, Offer};
 use chat_proto::wire::{self, kind};
 use prost::Message;
@@ -14,10 +14,13 @@ use rusqlite::params;
 use super::start::{self, Begun};
 use super::writer::{Effect, Writer};
 use crate::message::{self, Accepted, Facts};
+use crate::rate::Bucket;
 use crate::store::{AcctId, DevId, Entry, Fence, StoreError, Verdict};
 
 /// TRYLATER for a full disk asks for this wait, in milliseconds.
 const DISK_FULL_WAIT_MS: u64 = 5_000;
+/// The longest wait that TRYLATER asks for.
+const LONGEST_WAIT_MS: u64 = TRY_LATER_MAX.as_millis() as u64;
 
 impl Writer {
     /// Decides messages of one session in their order.
@@ -112,8 +115,19 @@ impl Writer {
         if !self.begun.space.admits() {
             return Ok(Verdict::TryLater { code: Code::STORAGE, after_ms: DISK_FULL_WAIT_MS });
         }
-        let mut facts = Now { begun: &mut self.begun, quota: self.settings.offline_max_per_user };
-        let decided = message::decide(&mut facts, fence.acct, item, self.settings.text_max)?;
+        let limited = (item.kind == kind::BROADCAST).then(|| self.spend(fence.acct, Spent::Broadcast)).flatten();
+        let decided = match limited {
+            Some(_) => Err(Code::LIMIT),
+            None => {
+                let mut facts = Now { begun: &mut self.begun, quota: self.settings.offline_max_per_user };
+                message::decide(&mut facts, fence.acct, item, self.settings.text_max)?
+            }
+        };
+        if decided == Err(Code::UNKNOWN_USER)
+            && let Some(wait) = self.spend(fence.acct, Spent::UnknownRecipient)
+        {
+            return Ok(Verdict::TryLater { code: Code::SLOW_DOWN, after_ms: wait.min(LONGEST_WAIT_MS) });
+        }
         let incarnation = Incarnation(item.incarnation);
         let row = Row { fence, incarnation, cseq: item.cseq, h8 };
         let (code, position, online, audience, missed) = match decided {
@@ -135,9 +149,19 @@ impl Writer {
             online,
             audience,
             missed: missed && self.settings.tell_missed,
-            retry_after_ms: if code == Code::INBOX_FULL { 60_000 } else { 0 },
+            retry_after_ms: if code == Code::INBOX_FULL { 60_000 } else { limited.unwrap_or(0) },
             stored: false,
         })
+    }
+
+    /// Takes from what a sender may do in a time (S20), or says in how many milliseconds it may again.
+    fn spend(&mut self, acct: AcctId, what: Spent) -> Option<u64> {
+        let account = self.begun.world.accounts.get_mut(&acct)?;
+        let (bucket, rate) = match what {
+            Spent::Broadcast => (&mut account.broadcasts, self.settings.broadcasts),
+            Spent::UnknownRecipient => (&mut account.unknown_recipients, self.settings.unknown_recipients),
+        };
+        bucket.get_or_insert(Bucket::full(rate, self.mono_ms)).take(rate, self.mono_ms).err()
     }
 
     fn outcome(&self, accepted: &Accepted) -> (bool, u32, bool) {
@@ -360,6 +384,13 @@ impl Writer {
     pub fn tell_expired(&mut self, sender: AcctId, mid: wire::Expired, now_ms: i64) -> Result<(), StoreError> {
         self.notice(sender, DevId(0), kind::EXPIRED, mid.encode_to_vec(), now_ms)
     }
+}
+
+/// What a sender has only so much of.
+#[derive(Clone, Copy)]
+enum Spent {
+    Broadcast,
+    UnknownRecipient,
 }
 
 /// The place that a log row decides.

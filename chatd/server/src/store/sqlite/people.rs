@@ -19,8 +19,6 @@ use crate::store::{
 
 /// Two living copies of a device show as runs A, B, A within this time. Milliseconds.
 const COPIES_WITHIN_MS: i64 = 60_000;
-/// Starts of which WELCOME tells, the newest: all of them would not fit into a frame for ever.
-const EPOCHS_TOLD: usize = 1024;
 /// Milliseconds of an hour of running.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -183,14 +181,7 @@ impl Writer {
             copy: resume.copy,
             resync,
             restored: resume.restored,
-            epochs: self
-                .begun
-                .epochs
-                .0
-                .iter()
-                .skip(self.begun.epochs.0.len().saturating_sub(EPOCHS_TOLD))
-                .map(|e| wire::Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first })
-                .collect(),
+            epochs: self.begun.epochs_told(),
             text_max: self.settings.text_max,
             now_ms: open.now_ms,
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chat_proto::id::{AccountName, DeviceId, Incarnation};
 use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::stream::{Decision, Stream};
+use chat_proto::wire;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::space::Space;
@@ -17,6 +18,9 @@ use crate::store::{AcctId, DevId, Settings, StoreError};
 /// After a server start, sessions that were open are announced for this long, whatever `sessions.grace` says: a restart
 /// announces nobody who comes back in that time. Milliseconds.
 const RESTART_GRACE_MS: u64 = 60_000;
+
+/// Starts of which WELCOME tells, the newest: all of them would not fit into a frame for ever.
+const EPOCHS_TOLD: usize = 2048;
 
 /// A marker that the process ended by a storage error: the next start checks the database.
 const FAILED: &str = "storage-failed";
@@ -34,6 +38,15 @@ pub struct Begun {
     pub hour: u64,
     pub space: Space,
     pub dir: PathBuf,
+}
+
+impl Begun {
+    /// The newest starts, as WELCOME tells them.
+    pub fn epochs_told(&self) -> Vec<wire::Epoch> {
+        let epochs = &self.epochs.0;
+        let told = epochs.iter().skip(epochs.len().saturating_sub(EPOCHS_TOLD));
+        told.map(|e| wire::Epoch { epoch: e.epoch, nonce: e.nonce, first: e.first }).collect()
+    }
 }
 
 /// Takes the store's lock for as long as the file lives.
@@ -241,6 +254,8 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
                 waiting_bound,
                 session_row: None,
                 followers: Default::default(),
+                broadcasts: None,
+                unknown_recipients: None,
             },
         );
     }
