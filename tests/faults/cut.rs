@@ -1,4 +1,4 @@
-//! T7: the link cut at every byte that a session sends, both ways, through the in-process proxy; every method is among them.
+//! T7: the link cut at every byte that a session sends, both ways, through the in-process proxy: login by key, messages, marks, lists, blocks.
 //!
 //! Several pairs of people do this side by side, each behind a proxy of its own: nearly all of the time is waiting for the next
 //! connection.
@@ -90,7 +90,7 @@ impl Lane {
         Lane { proxy, near: home, far: world.user(&far), log: Vec::new() }
     }
 
-    /// Every verb that a session knows, with a message each way. Only the messages must succeed.
+    /// The verbs of a session that is online, with a message each way. Only the messages must succeed.
     fn session(&mut self) {
         let (near, far) = (self.near.user().to_owned(), self.far.user().to_owned());
         let first = self.log.len();
