@@ -54,16 +54,20 @@ pub fn load(directory: &Path) -> Result<Option<Device>, KeyFileError> {
     Ok(Some(Device { id, key: Arc::new(key) }))
 }
 
-/// Makes a new device in the place of an old one. It is on the disk before the server hears of it.
-pub fn make(directory: &Path) -> Result<Device, KeyFileError> {
-    let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
+/// A new device; nothing is written.
+pub fn generate() -> Result<Device, KeyFileError> {
+    let malformed = |source| KeyFileError::Content { path: FILE.into(), source };
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(KeyFileError::Random)?;
-    let key = DeviceKey::generate().map_err(malformed)?;
-    let mut content = zeroize::Zeroizing::new(id.to_vec());
-    content.extend_from_slice(&key.to_pkcs8().map_err(malformed)?);
-    files::replace(directory, FILE, &content)?;
-    Ok(Device { id: DeviceId(id), key: Arc::new(key) })
+    Ok(Device { id: DeviceId(id), key: Arc::new(DeviceKey::generate().map_err(malformed)?) })
+}
+
+/// Writes a device down, in the place of an old one.
+pub fn store(directory: &Path, device: &Device) -> Result<(), KeyFileError> {
+    let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
+    let mut content = zeroize::Zeroizing::new(device.id.0.to_vec());
+    content.extend_from_slice(&device.key.to_pkcs8().map_err(malformed)?);
+    Ok(files::replace(directory, FILE, &content)?)
 }
 
 /// Removes a profile's key, if it has one.

@@ -104,7 +104,7 @@ impl Owner {
         let device = match self.device.clone().filter(|_| !anew) {
             Some(device) => device,
             None if by_key => return Err(Box::new(Code::WRONG_CREDENTIALS.into())),
-            None => keys::make(&keys::directory(&self.around.state, &self.name)).map_err(|error| disk(&error))?,
+            None => self.new_device().map_err(|error| disk(&error))?,
         };
         let named = |name: &String| !name.is_empty();
         let name = ask.device.clone().filter(named).or(Some(self.entry.device.clone()).filter(named));
@@ -118,6 +118,20 @@ impl Owner {
             classic: self.entry.classic,
         };
         Ok((entry, device, !fresh && !same_server && !ask.empty))
+    }
+
+    fn key_directory(&self) -> std::path::PathBuf {
+        keys::directory(&self.around.state, &self.name)
+    }
+
+    /// A device for a profile. Its first one is on the disk before the server hears of it; one that is to replace another is
+    /// written only when the server took it, as a wrong password must not cost the old one.
+    fn new_device(&self) -> Result<Device, keys::KeyFileError> {
+        let device = keys::generate()?;
+        if self.device.is_none() {
+            keys::store(&self.key_directory(), &device)?;
+        }
+        Ok(device)
     }
 
     fn start(
@@ -186,6 +200,11 @@ impl Owner {
             return self.not_connected(&disk(&error));
         }
         self.entry = entry;
+        if self.device.as_ref().is_some_and(|old| old.id != trying.device.id)
+            && let Err(error) = keys::store(&self.key_directory(), &trying.device)
+        {
+            return self.not_connected(&disk(&error));
+        }
         self.device = Some(trying.device.clone());
         self.drop_session();
         self.open_session(opened, &trying.device);
@@ -350,7 +369,7 @@ impl Owner {
         if self.entry.classic {
             // The classic profile asks for the password at every login (mission rule 3).
             self.device = None;
-            if let Err(error) = keys::forget(&keys::directory(&self.around.state, &self.name)) {
+            if let Err(error) = keys::forget(&self.key_directory()) {
                 tracing::error!(%error, "the device key could not be removed");
             }
         }
