@@ -158,3 +158,15 @@ fn reading_marks_and_peeking_does_not() {
     world.server.kill();
     bob.run(&["unread"]).ok();
 }
+
+#[test]
+fn a_retry_gets_its_answer_though_nothing_may_be_sent_now() {
+    let mut world = World::start();
+    let (alice, _bob) = (world.user("alice"), world.user("bob"));
+    let first = alice.json(&["message", "bob", "once", "--id", "k1"]).ok().json();
+    alice.run(&["logout"]).ok();
+    let again = alice.json(&["message", "bob", "once", "--id", "k1"]).ok().json();
+    assert_eq!((&again["id"], &again["duplicate"]), (&first["id"], &json!(true)));
+    alice.run(&["message", "bob", "other", "--id", "k1"]).exits(7);
+    alice.run(&["message", "bob", "new", "--id", "k2"]).exits(4);
+}

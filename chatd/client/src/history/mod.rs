@@ -167,6 +167,13 @@ pub struct Mark {
 pub enum Write {
     /// Queue a message: [`Done::Queued`] or [`Done::Conflict`].
     Queue(NewMessage),
+    /// Was a message with this key queued, with this content? [`Done::Queued`], [`Done::Conflict`], or [`Done::Plain`]: no.
+    Recall {
+        /// The key.
+        key: String,
+        /// Content hash.
+        h: [u8; 32],
+    },
     /// Verdicts came: [`Done::Changed`] with the rows that moved.
     Settle(Vec<Verdict>),
     /// Open these places again because the server lost them: [`Done::Plain`].

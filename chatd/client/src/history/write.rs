@@ -19,6 +19,7 @@ type Result<T> = rusqlite::Result<T>;
 pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
     match write {
         Write::Queue(message) => queue(t, message),
+        Write::Recall { key, h } => Ok(recall(t, key, h)?.unwrap_or(Done::Plain)),
         Write::Settle(verdicts) => settle(t, verdicts),
         Write::Reopen(places) => reopen(t, places),
         Write::Receive { account, device, entries, cursor } => receive(t, account, *device, entries, *cursor),
@@ -32,18 +33,22 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
     }
 }
 
-fn queue(t: &Transaction<'_>, m: &NewMessage) -> Result<Done> {
+/// What a message with this key is: the same, or another one.
+fn recall(t: &Transaction<'_>, key: &str, h: &[u8; 32]) -> Result<Option<Done>> {
     let sql = format!("SELECT {COLUMNS}, m.h {FROM} WHERE m.key = ?1");
     let known = t
         .prepare_cached(&sql)?
-        .query_row([&m.key], |r| Ok((convert::row(r)?, r.get::<_, Option<Vec<u8>>>(21)?)))
+        .query_row([key], |r| Ok((convert::row(r)?, r.get::<_, Option<Vec<u8>>>(21)?)))
         .optional()?;
-    if let Some((row, h)) = known {
-        return Ok(if h.as_deref() == Some(&m.h[..]) {
-            Done::Queued { row: Box::new(row), entry: None }
-        } else {
-            Done::Conflict
-        });
+    Ok(known.map(|(row, known)| match known.as_deref() == Some(&h[..]) {
+        true => Done::Queued { row: Box::new(row), entry: None },
+        false => Done::Conflict,
+    }))
+}
+
+fn queue(t: &Transaction<'_>, m: &NewMessage) -> Result<Done> {
+    if let Some(known) = recall(t, &m.key, &m.h)? {
+        return Ok(known);
     }
     let cseq = next_place(t, m.incarnation.0)?;
     let rid = rid(StreamId { device: m.device, incarnation: m.incarnation }, cseq);

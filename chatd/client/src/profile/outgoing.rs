@@ -62,8 +62,11 @@ impl Waiter {
 
 impl Owner {
     pub fn send(&mut self, ask: SendAsk, reply: oneshot::Sender<Answer<Queued>>) {
+        let h = wire::content_hash(&ask.to, ask.kind, &ask.content_type, &ask.body);
         if let Err(refusal) = self.may_send(&ask) {
-            let _ = reply.send(Err(refusal));
+            // The same key and content get the same answer whatever holds now (contract rule 7).
+            let then = Then::Recalled { reply, wait: ask.wait, key: ask.key.clone(), refusal };
+            self.submit(Write::Recall { key: ask.key, h }, then);
             return;
         }
         let Some(incarnation) = self.stream() else {
@@ -74,7 +77,6 @@ impl Owner {
             let _ = reply.send(Err(Box::new(self.not_logged_in())));
             return;
         };
-        let h = wire::content_hash(&ask.to, ask.kind, &ask.content_type, &ask.body);
         let then = Then::Queued { reply, wait: ask.wait, h, key: ask.key.clone() };
         let message = NewMessage {
             key: ask.key,
@@ -131,6 +133,9 @@ impl Owner {
         self.unfinished -= usize::from(done.then.holds_hello());
         match (done.outcome, done.then) {
             (outcome, Then::Queued { reply, wait, h, key }) => self.queued(outcome, reply, wait, h, &key),
+            (outcome, Then::Recalled { reply, wait, key, refusal }) => {
+                let _ = reply.send(self.recalled(outcome, wait, key, refusal));
+            }
             (outcome, Then::Marked(reply)) => self.marked(outcome, reply),
             (Err(_), then) => self.no_room(then),
             (Ok(Done::Changed(rows)), Then::Settled { verdicts, retry }) => self.settled(&verdicts, &rows, &retry),
@@ -200,6 +205,20 @@ impl Owner {
         };
         // A chatctl that went away finds the message in the outbox.
         let _ = reply.send(answer);
+    }
+
+    fn recalled(
+        &mut self,
+        outcome: Result<Done, Trouble>,
+        wait: State,
+        key: String,
+        refusal: Box<ErrorData>,
+    ) -> Answer<Queued> {
+        match outcome {
+            Ok(Done::Queued { row, .. }) => Ok(self.follow_up(&row, true, wait)),
+            Ok(Done::Conflict) => Err(Box::new(ErrorData { key: Some(key), ..Code::CONFLICT.into() })),
+            _ => Err(refusal),
+        }
     }
 
     /// The message is on the disk: from here on it will be sent whatever happens.

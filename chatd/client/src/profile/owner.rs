@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_link::LinkError;
+use chat_proto::control::ErrorData;
 use chat_proto::control::account::{LinkState, Problem};
 use chat_proto::control::events::Event;
+use chat_proto::control::message::State;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
@@ -35,13 +37,10 @@ const IDLE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a write was for; comes back with its result.
 pub(super) enum Then {
+    /// A message that may not be sent now: perhaps it was sent before.
+    Recalled { reply: oneshot::Sender<Answer<Queued>>, wait: State, key: String, refusal: Box<ErrorData> },
     /// A message of the user.
-    Queued {
-        reply: oneshot::Sender<Answer<Queued>>,
-        wait: chat_proto::control::message::State,
-        h: [u8; 32],
-        key: String,
-    },
+    Queued { reply: oneshot::Sender<Answer<Queued>>, wait: State, h: [u8; 32], key: String },
     /// Verdicts; for some, when a new message may be taken.
     Settled { verdicts: Vec<Verdict>, retry: HashMap<Place, u64> },
     /// Entries of the inbox.
