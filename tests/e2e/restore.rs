@@ -40,8 +40,8 @@ fn a_server_set_back_gets_again_what_it_had_accepted() {
     world.server.stop();
     put_back(&old, &data);
     world.server.up();
-    // it may be kept (5) for the moment in which chatd greets the server again, to name what that lost
-    alice.run(&["message", "bob", "five", "--wait", "queued"]).ok();
+    alice.online();
+    alice.sends("bob", "five");
     bob.run(&["login"]).ok();
     bob.gets(&["zero", "one", "two", "three", "four", "five"]);
     // once: another start of everything brings nothing again

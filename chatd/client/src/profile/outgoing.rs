@@ -380,8 +380,7 @@ impl Owner {
     pub fn transmit(&mut self) {
         let now = self.around.world.mono_ms();
         self.later.take_if(|(_, until)| *until <= now);
-        if self.loading || self.reconciling || self.reoffering > 0 || self.leaving.is_some() || self.online().is_none()
-        {
+        if self.loading || self.reoffering > 0 || self.leaving.is_some() || self.online().is_none() {
             return;
         }
         let mut unread = Vec::new();

@@ -360,16 +360,16 @@ impl Owner {
         .unwrap_or(now + IDLE)
     }
 
-    /// The open session, once the server welcomed it.
+    /// The open session, once the server welcomed it and it is known what that lost.
     pub fn online(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|session| session.welcomed)
+        self.session.as_ref().filter(|session| session.welcomed && !self.reconciling)
     }
 
     /// The state of the link in one word.
     pub fn link_state(&self) -> LinkState {
         match (&self.session, &self.trying) {
             _ if !self.entry.logged_in => LinkState::LoggedOut,
-            (Some(session), _) if session.welcomed => LinkState::Online,
+            (Some(_), _) if self.online().is_some() => LinkState::Online,
             (Some(_), _) | (None, Some(_)) => LinkState::Connecting,
             (None, None) => LinkState::Waiting,
         }

@@ -1,7 +1,6 @@
 //! An open connection: HELLO and WELCOME, requests and their answers, what the server pushes, and whether it lives.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chat_link::Link;
@@ -259,9 +258,7 @@ impl Owner {
         self.followed.clear();
         self.to_follow.clear();
         self.load_awaited();
-        for (name, body, pending) in std::mem::take(&mut self.parked) {
-            self.request(name, body, pending);
-        }
+        self.unpark();
         tracing::info!(profile = self.name, "online");
         self.logged_in(welcome.head.map_or(0, |head| head.n));
     }
@@ -299,17 +296,26 @@ impl Owner {
         streams.truncate(OPEN_STREAMS_MAX / 2);
         let named = self.session.as_ref().map(|session| session.named.as_slice()).unwrap_or_default();
         let unnamed = streams.iter().any(|s| s.lost && !named.contains(&s.incarnation));
-        if unnamed {
+        if unnamed && self.leaving.is_none() {
             tracing::warn!(profile = self.name, "the server was restored: naming what it may have lost");
             self.outbox.handle_remembered(streams.iter().map(|s| (s.incarnation, s.top)));
-            self.lost("the server was restored; greeting it again");
-            self.hurry(Duration::ZERO);
-            return;
+            self.drop_session();
+            return self.connect_by_key();
         }
         self.reconciling = false;
         if !streams.iter().any(|s| s.lost) {
             self.seen = Some((epoch.epoch, epoch.nonce));
             self.submit(Write::Seen(epoch), Then::Nothing);
+        }
+        self.unpark();
+    }
+
+    /// What was asked while the link was down.
+    fn unpark(&mut self) {
+        if self.online().is_some() {
+            for (name, body, pending) in std::mem::take(&mut self.parked) {
+                self.request(name, body, pending);
+            }
         }
     }
 
