@@ -70,6 +70,10 @@ async fn without_activity_a_session_is_logged_out_and_nonsense_does_not_save_it(
         }
     };
     let nonsense = async {
+        // So much of it that there is always some to be read when the time comes.
+        for _ in 0..64 {
+            idle.request(*b"WHAT", &wire::Empty {}).await;
+        }
         loop {
             let frame = match idle.frame().await {
                 Ok(Some(frame)) => frame,

@@ -155,6 +155,10 @@ impl<S: Store> Session<S> {
 
     async fn turn(&mut self) -> Result<(), End> {
         self.timing.wrote(&self.link);
+        // Looked at in every turn: frames that never cease must not keep what is due from being seen.
+        if self.timing.is_due() {
+            self.time().await?;
+        }
         self.collect().await?;
         self.timing.arm(&self.link);
         match self.wait().await? {
@@ -162,8 +166,7 @@ impl<S: Store> Session<S> {
                 self.heard();
                 self.take_in(frame).await
             }
-            Woken::Bell => Ok(()),
-            Woken::Time => self.time().await,
+            Woken::Bell | Woken::Time => Ok(()),
         }
     }
 

@@ -76,6 +76,11 @@ impl Timing {
         if self.pings == 0 { self.heard + limits::PING_AFTER } else { self.pinged + limits::PONG_WITHIN }
     }
 
+    /// Something may be due now.
+    pub(super) fn is_due(&self) -> bool {
+        self.sleep.is_elapsed()
+    }
+
     /// Waits until something is due.
     pub(super) async fn due(&mut self) {
         self.sleep.as_mut().await;
