@@ -107,14 +107,13 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// True while the process runs; one that ended and waits to be reaped does not run.
+/// True while the process runs; one that ended and waits to be reaped does not run. Its first thread may be gone while others
+/// still hold its sockets: then it runs.
 pub fn alive(pid: u32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => {
-            !matches!(stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().as_bytes()), Some([b'Z' | b'X', ..]))
-        }
-        Err(_) => false,
-    }
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let ended = matches!(stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().as_bytes()), Some([b'Z' | b'X', ..]));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    !ended || threads > 1
 }
 
 /// kill -9 and wait until it is gone.
