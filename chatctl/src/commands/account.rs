@@ -153,8 +153,7 @@ pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
 /// What needs the user, on stderr: the reason of a lost login or link, and each problem.
 fn advise(ctx: &Context, reply: &control::StatusReply) {
     for problem in reply.cause.iter().chain(&reply.problems) {
-        let data = ErrorData { subject: problem.subject.clone(), ..ErrorData::from(problem.code) };
-        ctx.out.advice(&words::refusals::refusal(&data, &ctx.out.clock));
+        ctx.out.advice(&words::refusals::of_problem(problem, &ctx.out.clock));
     }
     if let (LinkState::LoggedOut, Some(ended)) = (reply.link, &reply.ended) {
         let data = ErrorData { ended: Some(ended.clone()), ..ErrorData::from(Code::NOT_LOGGED_IN) };

@@ -1,7 +1,7 @@
 //! What a refusal of chatd or the server means: what happened, the cause where known, one command to run next.
 
 use chat_proto::control::ErrorData;
-use chat_proto::control::account::Ended;
+use chat_proto::control::account::{Ended, Problem};
 use chat_proto::control::message::{Pending, Sent};
 use chat_proto::fault::Code;
 
@@ -91,6 +91,15 @@ fn ended_login(ended: &Ended, clock: &Clock) -> String {
         Code::NOT_LOGGED_IN | Code::ACCEPTED => format!("not logged in (logged out at {at})."),
         code => format!("not logged in since {at}: {}.", reason(code)),
     }
+}
+
+/// The trouble that a problem of `status` is. That of a link names no one: its subject is the technical cause.
+pub fn of_problem(problem: &Problem, clock: &Clock) -> Trouble {
+    let mut data = ErrorData { subject: problem.subject.clone(), ..ErrorData::from(problem.code) };
+    if problem.code == Code::SERVER_UNREACHABLE {
+        data.detail = data.subject.take();
+    }
+    refusal(&data, clock)
 }
 
 /// The cause in a few words, for the middle of a sentence.
@@ -194,6 +203,13 @@ mod tests {
         texts.dedup();
         assert_eq!(texts.len(), Code::ALL.len());
         assert!(reason(Code(u32::MAX)).contains("newer chatctl"));
+    }
+
+    #[test]
+    fn a_lost_link_names_its_cause_as_such() {
+        let problem = Problem { code: Code::SERVER_UNREACHABLE, subject: Some("connection refused".into()) };
+        let said = of_problem(&problem, &clock()).message;
+        assert_eq!(said, "the server cannot be reached. (connection refused)");
     }
 
     #[test]

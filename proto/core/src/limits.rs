@@ -11,8 +11,6 @@ pub const TEXT_MAX: usize = 64 * KIB;
 pub const FRAME_MAX_STRANGER: usize = 4 * KIB;
 /// Bytes of a frame after login: a message text and its envelope.
 pub const FRAME_MAX: usize = TEXT_MAX + 8 * KIB;
-/// Bytes of output queued for a connection before login (S6).
-pub const OUTPUT_MAX_STRANGER: usize = 16 * KIB;
 /// Bytes of output queued for a session: beyond it the reader is slow and waits in the store (S21).
 pub const OUTPUT_MAX: usize = 256 * KIB;
 /// Bytes of one line on the control socket: 64 KiB of control characters is 384 KiB as JSON (S38).

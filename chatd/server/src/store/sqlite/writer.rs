@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use chat_proto::fault::{Code, Fault};
 use chat_proto::id::AccountName;
-use chat_proto::limits::WRITER_BATCH;
+use chat_proto::limits::{UNFOLDED_MAX, WRITER_BATCH};
 use chat_proto::wire;
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,6 +115,10 @@ impl Writer {
         }
         // The more waits, the more is folded: the log never runs away from its folder.
         for _ in 0..self.unfolded() / fold::AFTER {
+            fold::some(self)?;
+        }
+        // What a start would have to replay into memory is bounded, however fast it came.
+        while self.unfolded() > UNFOLDED_MAX as u64 {
             fold::some(self)?;
         }
         if planted("ack-before-commit") {
