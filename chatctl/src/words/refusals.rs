@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_lost_link_names_its_cause_as_such() {
         let problem = Problem { code: Code::SERVER_UNREACHABLE, subject: Some("connection refused".into()) };
-        let said = of_problem(&problem, &clock()).message;
+        let said = of_problem(&problem, &clock()).what;
         assert_eq!(said, "the server cannot be reached. (connection refused)");
     }
 
