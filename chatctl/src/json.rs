@@ -1,72 +1,34 @@
 //! The objects of format 1: what a reply of chatd is in `--json`. Fields are only ever added; the samples of the manual are the tests.
 //!
-//! Each function gives the members; `v` and `type` are put in front by `output.rs`.
+//! Each function gives the members; `v` and `type` are put in front by `output.rs`. Events and messages are made in
+//! `chat_local::json`, as chatd's hooks get them too.
 
-use chat_proto::control::account::{Account, LinkState, LoggedOut, Problem, StatusReply};
+pub use chat_local::json::{Json, ToJson, kind, link, message};
+pub(crate) use chat_local::members;
+use chat_proto::control::account::{Account, LoggedOut, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::{DaemonInfo, HelloReply};
 use chat_proto::control::events::Event;
-use chat_proto::control::message::{Conversation, Kind, Message, Sent, UnreadReply};
+use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
-use serde::Serialize;
+use chat_proto::fault::Code;
 
 use crate::time::iso;
 use crate::words::refusals;
 
-/// A value as JSON text. Text, as the order of members is part of what people see and serde's own objects are sorted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(pub String);
-
-/// What can be a member's value.
-pub trait ToJson {
-    /// Its JSON.
-    fn to_json(&self) -> String;
+/// What to run when a code is the problem.
+fn hint(code: Code) -> Option<String> {
+    refusals::next(code).map(|next| format!("chatctl {next}"))
 }
 
-impl<T: Serialize> ToJson for T {
-    fn to_json(&self) -> String {
-        // Only a map with keys that are no text could fail, and there is none.
-        serde_json::to_string(self).unwrap_or_else(|_| "null".to_owned())
-    }
+fn problem(problem: &Problem) -> Json {
+    chat_local::json::problem(problem, &hint)
 }
 
-impl ToJson for Json {
-    fn to_json(&self) -> String {
-        self.0.clone()
-    }
+/// An event: its type and members.
+pub fn event(event: &Event) -> (&'static str, Json) {
+    chat_local::json::event(event, &hint)
 }
-
-impl Json {
-    /// An object of these members.
-    pub fn object(members: &[(&str, String)]) -> Json {
-        let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", name.to_json())).collect();
-        Json(format!("{{{}}}", members.join(",")))
-    }
-
-    fn or_null(value: Option<Json>) -> Json {
-        value.unwrap_or_else(|| Json("null".to_owned()))
-    }
-
-    /// A list.
-    pub fn list(items: impl IntoIterator<Item = Json>) -> Json {
-        let items: Vec<_> = items.into_iter().map(|item| item.0).collect();
-        Json(format!("[{}]", items.join(",")))
-    }
-
-    /// The object with one more member.
-    pub fn with(self, name: &str, value: &impl ToJson) -> Json {
-        let open = self.0.strip_suffix('}').unwrap_or(&self.0);
-        Json(format!("{open},{}:{}}}", name.to_json(), value.to_json()))
-    }
-}
-
-/// An object in the order written.
-macro_rules! members {
-    ({ $($name:literal: $value:expr),* $(,)? }) => {
-        $crate::json::Json::object(&[$(($name, $crate::json::ToJson::to_json(&$value))),*])
-    };
-}
-pub(crate) use members;
 
 /// A whole list.
 pub fn items(items: impl IntoIterator<Item = Json>) -> Json {
@@ -127,26 +89,6 @@ pub fn status(reply: &StatusReply, hello: &HelloReply) -> Json {
     })
 }
 
-fn problem(problem: &Problem) -> Json {
-    let hint = refusals::next(problem.code).map(|next| format!("chatctl {next}"));
-    members!({"code": problem.code, "subject": problem.subject, "hint": hint})
-}
-
-/// The word that a unit variant is in JSON, without quotes.
-pub fn word(value: &impl Serialize) -> String {
-    value.to_json().trim_matches('"').to_owned()
-}
-
-/// The word for a link's state.
-pub fn link(state: LinkState) -> String {
-    word(&state)
-}
-
-/// The word for a message's kind.
-pub fn kind(kind: Kind) -> String {
-    word(&kind)
-}
-
 /// `message` as the answer to sending one.
 pub fn sent(sent: &Sent) -> Json {
     members!({
@@ -172,29 +114,6 @@ pub fn broadcast(sent: &Sent) -> Json {
         "duplicate": sent.duplicate,
         "key": sent.key,
     })
-}
-
-/// A message of the history: in lists, and as the event `message`.
-pub fn message(message: &Message) -> Json {
-    let mut members = members!({
-        "id": message.id,
-        "from": message.from,
-        "to": message.to,
-        "kind": kind(message.kind),
-        "text": message.text,
-        "at": iso(message.at_ms),
-        "state": message.state.word(),
-        "reply_to": message.reply_to,
-        "own": message.own,
-        "content_type": message.content_type,
-    });
-    if let Some(key) = &message.key {
-        members = members.with("key", key);
-    }
-    if let Some(code) = message.code {
-        members = members.with("code", &code);
-    }
-    members
 }
 
 /// One conversation of `conversations`.
@@ -266,30 +185,10 @@ pub fn daemon(info: &DaemonInfo) -> Json {
     })
 }
 
-/// An event: its type and members.
-pub fn event(event: &Event) -> (&'static str, Json) {
-    match event {
-        Event::Message(inner) => ("message", message(inner)),
-        Event::Presence { user, state, reason, at_ms } => {
-            ("presence", members!({"user": user, "state": state, "reason": reason, "at": iso(*at_ms)}))
-        }
-        Event::PresenceMany { count, at_ms } => ("presence_many", members!({"count": count, "at": iso(*at_ms)})),
-        Event::Receipt { id, key, to, state, code, at_ms } => (
-            "receipt",
-            members!({"id": id, "key": key, "to": to, "state": state.word(), "code": code, "at": iso(*at_ms)}),
-        ),
-        Event::Link { state, cause, at_ms } => (
-            "link",
-            members!({"state": link(*state), "cause": Json::or_null(cause.as_ref().map(problem)), "at": iso(*at_ms)}),
-        ),
-        Event::Gap { count, at_ms } => ("gap", members!({"count": count, "at": iso(*at_ms)})),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::object;
+    use chat_local::json::object;
     use chat_proto::control::message::State;
     use chat_proto::id::MessageId;
 

@@ -4,10 +4,11 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use chat_local::json::object;
 use chat_proto::display;
 
 use crate::exit::Exit;
-use crate::json::{Json, ToJson, members};
+use crate::json::{Json, members};
 use crate::time::Clock;
 
 /// What stands before each further line of a message, so that one message can never look like two (S18).
@@ -229,13 +230,6 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", shown.replace('\'', r"'\''"))
 }
 
-/// An object of format 1 as one line.
-pub fn object(kind: &str, members: Json) -> String {
-    let rest = members.0.strip_prefix('{').unwrap_or(&members.0);
-    let comma = if rest == "}" { "" } else { "," };
-    escaped(&format!("{{\"v\":1,\"type\":{}{comma}{rest}", kind.to_json()))
-}
-
 fn error_object(trouble: &Trouble, hint: Option<String>) -> String {
     let members = members!({
         "code": trouble.code,
@@ -246,26 +240,6 @@ fn error_object(trouble: &Trouble, hint: Option<String>) -> String {
     });
     let members = trouble.more.iter().fold(members, |members, (name, value)| members.with(name, value));
     object("error", members)
-}
-
-/// JSON that a terminal shows and does not obey: what [`display`] would escape is escaped as JSON does, so the value is unchanged.
-fn escaped(plain: &str) -> String {
-    if plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return plain.to_owned();
-    }
-    let mut out = String::with_capacity(plain.len() + 64);
-    for c in plain.chars() {
-        let mut utf8 = [0; 4];
-        let text: &str = c.encode_utf8(&mut utf8);
-        if c.is_ascii_graphic() || c == ' ' || display::line(text) == text {
-            out.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            out.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use chat_local::json::iso;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -89,11 +90,6 @@ impl Clock {
         let passed = self.now.as_millisecond().saturating_sub(ms).max(0);
         length(Duration::from_millis(passed.unsigned_abs()))
     }
-}
-
-/// A time in JSON: RFC 3339, UTC, with milliseconds.
-pub fn iso(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.3}"))
 }
 
 /// A length of time in its largest unit: `40s`, `5m`, `2h`, `3d`.

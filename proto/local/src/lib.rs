@@ -1,12 +1,14 @@
 //! The control socket: how chatctl (and scripts) talk to chatd on the same host, as the same user.
 //!
 //! [`endpoint`] says where the socket may be, [`listener`] owns it on chatd's side, [`client`] dials it on chatctl's side;
-//! [`connection`] carries JSON lines both ways and [`rpc`] puts JSON-RPC 2.0 on top. Both ends check that the other belongs to
-//! the same user before they trust it. No TLS, no configuration and no storage live here, so chatctl stays small and quick.
+//! [`connection`] carries JSON lines both ways and [`rpc`] puts JSON-RPC 2.0 on top; [`json`] makes the objects that both
+//! say. Both ends check that the other belongs to the same user before they trust it. No TLS, no configuration and no storage live
+//! here, so chatctl stays small and quick.
 
 pub mod client;
 pub mod connection;
 pub mod endpoint;
+pub mod json;
 pub mod listener;
 pub mod lock;
 pub mod paths;
