@@ -2,6 +2,7 @@
 //!
 //! Owns the rules of mission 1 to 6: what a stranger may learn (S9), how often he may guess (rule 3), what a hash costs.
 
+pub mod credentials;
 mod hasher;
 mod lockout;
 
