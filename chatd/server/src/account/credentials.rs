@@ -111,18 +111,21 @@ fn read(line: &[u8], rule: NameRule) -> Result<Credential<'_>, BadLine> {
 mod tests {
     use super::*;
 
-    fn read_all(bytes: &[u8], rule: NameRule) -> Vec<(usize, Result<(String, String), String>)> {
+    /// A line's number, and its name and password or the words about it.
+    type Told = (usize, Result<(String, String), String>);
+
+    fn read_all(bytes: &[u8], rule: NameRule) -> Vec<Told> {
         let told = |line: Result<Credential<'_>, BadLine>| {
             line.map(|c| (c.name.to_string(), c.password.to_owned())).map_err(|bad| bad.to_string())
         };
         lines(bytes, rule).map(|(number, line)| (number, told(line))).collect()
     }
 
-    fn good(number: usize, name: &str, password: &str) -> (usize, Result<(String, String), String>) {
+    fn good(number: usize, name: &str, password: &str) -> Told {
         (number, Ok((name.to_owned(), password.to_owned())))
     }
 
-    fn bad(number: usize, words: &str) -> (usize, Result<(String, String), String>) {
+    fn bad(number: usize, words: &str) -> Told {
         (number, Err(words.to_owned()))
     }
 
