@@ -5,16 +5,35 @@ use std::{io, iter};
 
 use chat_process::config::ConfigError;
 use chat_process::exit;
+use chat_proto::fault::Code;
+use serde::Serialize;
 
 use crate::StartError;
+use crate::admin::{AskError, words};
 use crate::files::FileError;
 use crate::keys::KeysError;
 use crate::store::StoreError;
 
-/// The command that helps. `program` is how the caller called: `chat-server --dir D`.
-pub fn next(error: &anyhow::Error, program: &str, config: &Path) -> Option<String> {
+/// What the caller typed.
+pub struct Asked<'a> {
+    /// The program with its global options: `chat-server --dir D`.
+    pub program: String,
+    /// All of it.
+    pub typed: String,
+    /// The configuration that it means.
+    pub config: &'a Path,
+}
+
+/// The command that helps.
+pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
+    let program = &asked.program;
+    if let Some(error) = error.downcast_ref::<AskError>()
+        && !matches!(error, AskError::Start(_))
+    {
+        return words::next(error, program, &asked.typed);
+    }
     if error.downcast_ref::<ConfigError>().is_some() {
-        return Some(if config.exists() {
+        return Some(if asked.config.exists() {
             format!("{program} check config")
         } else {
             format!("{program} init --self-signed")
@@ -43,9 +62,17 @@ fn file(error: &FileError, program: &str) -> Option<String> {
     }
 }
 
+/// The error of a start, whoever wanted it.
+fn start_error(error: &anyhow::Error) -> Option<&StartError> {
+    match error.downcast_ref() {
+        Some(AskError::Start(start)) => Some(start),
+        _ => error.downcast_ref(),
+    }
+}
+
 /// The file error in whatever it came wrapped in.
 fn file_error(error: &anyhow::Error) -> Option<&FileError> {
-    if let Some(StartError::File(file) | StartError::Keys(KeysError::File(file))) = error.downcast_ref() {
+    if let Some(StartError::File(file) | StartError::Keys(KeysError::File(file))) = start_error(error) {
         return Some(file);
     }
     if let Some(KeysError::File(file)) = error.downcast_ref() {
@@ -56,6 +83,9 @@ fn file_error(error: &anyhow::Error) -> Option<&FileError> {
 
 /// Which code a failure ends with (sysexits.h).
 pub fn code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<AskError>() {
+        return words::code(error);
+    }
     if let Some(start) = error.downcast_ref::<StartError>() {
         return start.exit();
     }
@@ -74,8 +104,11 @@ pub fn code(error: &anyhow::Error) -> u8 {
 
 /// The error in words, without saying the same twice.
 pub fn text(error: &anyhow::Error) -> String {
-    if let Some(StartError::Store(StoreError::Locked(dir))) = error.downcast_ref() {
+    if let Some(StartError::Store(StoreError::Locked(dir))) = start_error(error) {
         return format!("another chat-server is running on {}", dir.display());
+    }
+    if let Some(error) = error.downcast_ref::<AskError>() {
+        return words::text(error);
     }
     let mut said = String::new();
     for cause in iter::successors(Some(error.as_ref() as &dyn std::error::Error), |cause| cause.source()) {
@@ -86,4 +119,29 @@ pub fn text(error: &anyhow::Error) -> String {
         }
     }
     said
+}
+
+/// The error as scripts get it: one object.
+pub fn json(error: &anyhow::Error, text: &str, next: Option<&str>) -> String {
+    let (code, retry_after_ms) = match error.downcast_ref::<AskError>() {
+        Some(AskError::Refused(refusal)) => (refusal.code.name(), refusal.retry_after_ms),
+        Some(error) => (words::name(error), None),
+        None if error.downcast_ref::<ConfigError>().is_some() => (Code::BAD_CONFIG.name(), None),
+        None => ("failed", None),
+    };
+    let failure =
+        Failure { v: 1, r#type: "error", code, message: text, hint: next, exit: self::code(error), retry_after_ms };
+    serde_json::to_string(&failure).unwrap_or_default()
+}
+
+/// An error as it is printed, in this order.
+#[derive(Serialize)]
+struct Failure<'a> {
+    v: u32,
+    r#type: &'static str,
+    code: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+    exit: u8,
+    retry_after_ms: Option<u64>,
 }

@@ -7,8 +7,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use chat_proto::display;
 use chat_proto::limits::SOURCES_MAX;
 
+use crate::admin::Caller;
 use crate::clock::Clock;
 use crate::config::Addresses;
 use crate::source::Source;
@@ -33,6 +35,15 @@ impl Audit {
         match self.addresses {
             Addresses::Full => tracing::info!("{} {what}", Shown(peer)),
             Addresses::None => tracing::info!("- {what}"),
+        }
+    }
+
+    /// A line about the operator: who he is on this host stands where an address stands otherwise.
+    pub fn operator(&self, caller: &Caller, what: fmt::Arguments<'_>, about: &str) {
+        if about.is_empty() {
+            tracing::info!("{caller} {what}");
+        } else {
+            tracing::info!("{caller} {what}: {}", display::line(about));
         }
     }
 

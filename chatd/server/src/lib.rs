@@ -38,6 +38,7 @@ pub use config::Config;
 pub use start::StartError;
 
 use account::{Accounts, Hasher};
+use admin::{Closed, Desk};
 use audit::Audit;
 use bus::Bus as _;
 use bus::local::LocalBus;
@@ -45,7 +46,7 @@ use clock::Clock;
 use gateway::{Directory, Gateway, Strangers};
 use people::People;
 use store::sqlite::SqliteStore;
-use store::{Op, Store as _, StoreError, User};
+use store::{Op, Store as _, StoreError};
 
 /// How long sessions get for their last words at a shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -101,7 +102,7 @@ impl Server {
         let gateway = &self.gateway;
         let shutdown = &gateway.shutdown;
         let admin = admin::socket::listen(&self.config.admin_socket)?;
-        until_shutdown(shutdown, admin::socket::serve(admin, Arc::clone(&gateway.store)));
+        until_shutdown(shutdown, admin::socket::serve(admin, Desk::Open(Arc::clone(gateway))));
         let directory = Arc::clone(&gateway.directory);
         if self.config.keys.presence.broadcast {
             until_shutdown(shutdown, async move { people.run(&directory).await });
@@ -208,14 +209,23 @@ pub async fn prepare_store(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// All accounts of a server that does not run.
-pub async fn offline_users(config: &Config) -> Result<Vec<User>, StartError> {
+/// The operator's place at the store of a server that does not run.
+pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
+    let keys = start::keys(config)?;
+    let clock = Clock::start();
     let store = offline_store(config)?;
-    let (answer, users) = oneshot::channel();
-    store.query(store::Query::Users(answer));
-    let users = users.await.unwrap_or_default();
-    close_store(&store).await;
-    Ok(users)
+    let hasher = Hasher::new(keys.pepper)?;
+    let accounts = Accounts::open(Arc::clone(&store), clock, start::accounts(config), hasher, keys.lockout).await;
+    let audit = Audit::new(clock, config.keys.log.addresses);
+    Ok(Desk::Closed(Box::new(Closed { store, accounts, audit })))
+}
+
+/// Leaves that place: all is on the disk when this returns.
+pub async fn close_desk(desk: Desk<SqliteStore>) {
+    if let Desk::Closed(closed) = desk {
+        closed.accounts.shutdown().await;
+        close_store(&closed.store).await;
+    }
 }
 
 fn offline_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {

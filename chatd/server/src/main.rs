@@ -1,8 +1,8 @@
 //! The program `chat-server`: arguments, order of birth, exit codes. What it does is in the library.
 
 mod args;
+mod commands;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -12,13 +12,15 @@ use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_process::{exit, harden};
-use chat_server::admin::{init, user};
+use chat_server::admin::{init, words};
+use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout, Level};
-use chat_server::{Server, StartError, advice, keys};
+use chat_server::{Server, StartError, keys};
 use clap::Parser as _;
 use tracing::level_filters::LevelFilter;
 
-use args::{Args, CertVerb, CheckVerb, Init, Run, UserVerb, Verb};
+use args::{Args, CertVerb, CheckVerb, Init, Run, Verb};
+use commands::say;
 
 fn main() -> ExitCode {
     harden::harden();
@@ -26,9 +28,15 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
     act(&args, &layout).unwrap_or_else(|error| {
-        eprintln!("chat-server: {}", advice::text(&error));
-        if let Some(next) = advice::next(&error, &program(&args), &layout.config) {
-            eprintln!("  next: {next}");
+        let asked = Asked { program: program(&args), typed: typed(), config: &layout.config };
+        let (text, next) = (advice::text(&error), advice::next(&error, &asked));
+        if args.json {
+            eprintln!("{}", advice::json(&error, &text, next.as_deref()));
+        } else {
+            eprintln!("chat-server: {text}");
+            if let Some(next) = next {
+                eprintln!("  next: {next}");
+            }
         }
         ExitCode::from(advice::code(&error))
     })
@@ -37,9 +45,15 @@ fn main() -> ExitCode {
 /// This program as it was called, for commands that go on from here.
 fn program(args: &Args) -> String {
     let option = |name: &str, value: &Option<std::path::PathBuf>| {
-        value.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", path.display()))
+        value.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", words::quoted(&path.to_string_lossy())))
     };
     format!("chat-server{}{}", option("dir", &args.dir), option("config", &args.config))
+}
+
+/// All that was typed, for a command that does the same as somebody else.
+fn typed() -> String {
+    let words = std::env::args_os().skip(1).map(|word| format!(" {}", words::quoted(&word.to_string_lossy())));
+    format!("chat-server{}", words.collect::<String>())
 }
 
 fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
@@ -49,7 +63,7 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(layout)?),
         Verb::Cert(CertVerb::SelfSigned) => self_signed(args, &load(layout)?),
         Verb::Check(CheckVerb::Config) => Ok(check(layout)),
-        Verb::User(UserVerb::List) => users(args, &load(layout)?),
+        Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
     }
 }
 
@@ -110,25 +124,6 @@ fn check(layout: &Layout) -> ExitCode {
     };
     let said = say(&line);
     if said.is_ok() { ExitCode::from(code) } else { ExitCode::from(exit::IO) }
-}
-
-fn users(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
-    let rows = runtime::build(Threads::One, "chat-server")?.block_on(user::list(config))?;
-    if args.json {
-        return say(&user::json(&rows)?);
-    }
-    let mut out = Vec::new();
-    user::print(&rows, &mut out)?;
-    say(String::from_utf8_lossy(&out).trim_end())
-}
-
-/// A result, on stdout. Nobody who listens any more is no error.
-fn say(text: &str) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }
 
 fn run(layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {

@@ -21,6 +21,10 @@ pub const CONTROL_PAGE_BYTES: usize = 256 * KIB;
 pub const CONTROL_CONNECTIONS: usize = 64;
 /// A control connection that neither reads nor ends its line is dropped after this (S38).
 pub const CONTROL_STALL: Duration = Duration::from_secs(30);
+/// Connections at once to a server's admin socket: operators and their scripts.
+pub const ADMIN_CONNECTIONS: usize = 16;
+/// An operator's verb gives up when the server did not answer within this.
+pub const ADMIN_WITHIN: Duration = Duration::from_secs(60);
 /// Events kept for a slow follower of the control socket; beyond it the follower re-reads the history.
 pub const CONTROL_EVENTS: usize = 1024;
 

@@ -1,5 +1,18 @@
-//! The operator's verbs that are not `run`: called by `main`, answered from files or by the running server.
+//! The operator's verbs that are not `run`. Each noun's file holds its [`Call`]s: what is asked, what is answered, and how.
+//!
+//! A verb asks with [`ask`]: the running server over its admin socket, or, where no server runs and the verb needs none, the
+//! store itself under its lock. Both end in the same [`Call::answer`], on a [`Desk`].
 
+mod ask;
+mod call;
+mod caller;
+mod desk;
 pub mod init;
 pub mod socket;
 pub mod user;
+pub mod words;
+
+pub use ask::{AskError, Line, ask};
+pub use call::{Call, METHODS, Refusal, Secret};
+pub use caller::Caller;
+pub use desk::{Closed, Desk};

@@ -1,5 +1,5 @@
-//! The admin socket: how verbs reach the running server. A line of JSON asks, lines of JSON answer. Whoever may open the
-//! socket (its owner and its group) may ask; who did is in the log.
+//! The admin socket: how verbs reach the running server. Whoever may open the socket (its owner and its group) may ask; who did,
+//! for what, and how it ended is in the audit log. What can be asked is in [`super::call`].
 
 use std::fs::Permissions;
 use std::io;
@@ -8,40 +8,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_proto::limits;
-use serde::{Deserialize, Serialize};
+use chat_proto::limits::{ADMIN_CONNECTIONS, CONTROL_LINE_MAX, CONTROL_STALL};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use super::user::Row;
+use super::{Caller, Desk, call};
 use crate::StartError;
 use crate::files::FileError;
-use crate::store::{Query, Store};
-
-/// Connections at once: operators and their scripts.
-const CONNECTIONS: usize = 16;
-/// Bytes of a request line.
-const LINE_MAX: u64 = 4096;
-
-/// What may be asked.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub enum Request {
-    /// All accounts.
-    UserList,
-}
-
-/// What is answered.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// All accounts.
-    Users(Vec<Row>),
-    /// The request makes no sense here.
-    Error(String),
-}
+use crate::store::Store;
 
 /// Listens at `path`, for owner and group. The caller holds the store's lock, so what is in the way is dead. The socket gets
 /// its mode under another name: there is no moment in which others may open it.
@@ -65,16 +42,17 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Answers until dropped.
-pub async fn serve<S: Store>(listener: UnixListener, store: Arc<S>) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn serve<S: Store>(listener: UnixListener, desk: Desk<S>) {
+    let desk = Arc::new(desk);
+    let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let store = Arc::clone(&store);
+                let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
-                    // Who is too slow is dropped; what went wrong is his to see.
-                    let _ = timeout(limits::CONTROL_STALL, converse(stream, &*store)).await;
+                    // What went wrong on the way is the caller's to see.
+                    let _ = converse(stream, &desk).await;
                     drop(seat);
                 });
             }
@@ -86,50 +64,26 @@ pub async fn serve<S: Store>(listener: UnixListener, store: Arc<S>) {
     }
 }
 
-async fn converse<S: Store>(stream: UnixStream, store: &S) -> io::Result<()> {
+/// One caller: a request, its answer, and so on. Who is too slow is dropped.
+async fn converse<S: Store>(stream: UnixStream, desk: &Desk<S>) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
+    let caller = tokio::task::spawn_blocking(move || Caller::of(uid)).await?;
     let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    (&mut stream).take(LINE_MAX).read_line(&mut line).await?;
-    let reply = match serde_json::from_str(&line) {
-        Ok(request) => {
-            tracing::info!(uid, ?request, "admin");
-            answer(request, store).await
+    let mut line = Zeroizing::new(Vec::new());
+    let mut before = String::new();
+    loop {
+        line.clear();
+        let mut bounded = (&mut stream).take(CONTROL_LINE_MAX as u64);
+        if timeout(CONTROL_STALL, bounded.read_until(b'\n', &mut line)).await?? == 0 {
+            return Ok(());
         }
-        Err(error) => Reply::Error(error.to_string()),
-    };
-    let mut text = serde_json::to_vec(&reply)?;
-    text.push(b'\n');
-    stream.get_mut().write_all(&text).await?;
-    stream.get_mut().shutdown().await
-}
-
-async fn answer<S: Store>(request: Request, store: &S) -> Reply {
-    match request {
-        Request::UserList => {
-            let (answer, users) = oneshot::channel();
-            store.query(Query::Users(answer));
-            match users.await {
-                Ok(users) => Reply::Users(users.into_iter().map(Row::from).collect()),
-                Err(_) => Reply::Error("the server is stopping".into()),
-            }
+        let answered = call::dispatch(desk, &line).await;
+        // A caller that asks the same again and again, to follow it, is written down once.
+        let asked = format!("{} {}", answered.method, answered.about);
+        if asked != before || answered.refused.is_some() {
+            desk.audit(&caller, &answered.method, &answered.about, answered.refused.as_ref());
         }
+        before = asked;
+        timeout(CONTROL_STALL, stream.get_mut().write_all(&answered.line)).await??;
     }
-}
-
-/// Asks the running server; `None` when none runs.
-pub async fn ask(path: &Path, request: Request) -> io::Result<Option<Reply>> {
-    let mut stream = match UnixStream::connect(path).await {
-        Ok(stream) => stream,
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut line = serde_json::to_vec(&request)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
-    let mut text = Vec::new();
-    stream.read_to_end(&mut text).await?;
-    Ok(Some(serde_json::from_slice(&text)?))
 }

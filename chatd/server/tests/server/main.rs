@@ -4,6 +4,7 @@ mod account;
 mod client;
 mod delivery;
 mod input;
+mod operator;
 mod people;
 mod session;
 mod strangers;

@@ -143,20 +143,3 @@ async fn log_out_answers_after_the_verdicts_of_what_was_sent() {
         assert_eq!(bob.read().await.1, n.to_string());
     }
 }
-
-#[tokio::test]
-async fn the_operator_sees_the_accounts() {
-    use chat_server::admin::socket::{Reply, Request, ask};
-    let mut world = World::start().await;
-    let _alice = world.user("alice").await;
-    let socket = world.data().parent().unwrap().join("run/admin.sock");
-    match ask(&socket, Request::UserList).await.unwrap() {
-        Some(Reply::Users(rows)) => {
-            assert_eq!(rows.len(), 1);
-            assert!(rows[0].online);
-        }
-        other => panic!("{other:?}"),
-    }
-    world.stop().await;
-    assert!(ask(&socket, Request::UserList).await.unwrap().is_none());
-}

@@ -1,7 +1,6 @@
 //! A server in a fresh directory.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use chat_process::notify::Supervisor;
 use chat_process::shutdown::Shutdown;
@@ -43,6 +42,11 @@ impl World {
         World { server: Some(server), id, address, config, _dir: dir }
     }
 
+    /// What the operator's verbs read.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// SIGTERM's way out, and a new start on the same data.
     pub async fn restart(&mut self) {
         self.stop().await;
@@ -63,10 +67,6 @@ impl World {
         client.register(name, PASSWORD).await.unwrap();
         client.hello().await;
         client
-    }
-
-    pub fn data(&self) -> &Path {
-        &self.config.data
     }
 }
 

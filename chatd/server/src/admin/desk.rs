@@ -1,0 +1,66 @@
+//! What a call works on: the running server, or the store of one that does not run. Made by the assembly.
+
+use std::sync::Arc;
+
+use chat_proto::display;
+use chat_proto::fault::Code;
+
+use super::{Caller, Refusal};
+use crate::account::Accounts;
+use crate::audit::Audit;
+use crate::gateway::Gateway;
+use crate::store::Store;
+
+/// The operator's place.
+pub enum Desk<S: Store> {
+    /// At the running server.
+    Open(Arc<Gateway<S>>),
+    /// At the store of one that does not run, whose lock is held.
+    Closed(Box<Closed<S>>),
+}
+
+/// What there is while no server runs.
+pub struct Closed<S: Store> {
+    /// The store.
+    pub store: Arc<S>,
+    /// The rules about accounts.
+    pub accounts: Accounts<S>,
+    /// The audit log.
+    pub audit: Audit,
+}
+
+impl<S: Store> Desk<S> {
+    /// The store.
+    pub fn store(&self) -> &S {
+        match self {
+            Desk::Open(gateway) => &gateway.store,
+            Desk::Closed(closed) => &closed.store,
+        }
+    }
+
+    /// The rules about accounts.
+    pub fn accounts(&self) -> &Accounts<S> {
+        match self {
+            Desk::Open(gateway) => &gateway.accounts,
+            Desk::Closed(closed) => &closed.accounts,
+        }
+    }
+
+    /// The running server.
+    pub fn live(&self) -> Result<&Arc<Gateway<S>>, Refusal> {
+        match self {
+            Desk::Open(gateway) => Ok(gateway),
+            Desk::Closed(_) => Err(Code::SERVER_UNREACHABLE.into()),
+        }
+    }
+
+    /// A line of the audit log: who asked for what, and how it ended.
+    pub(super) fn audit(&self, caller: &Caller, method: &str, about: &str, refused: Option<&Refusal>) {
+        let audit = match self {
+            Desk::Open(gateway) => &gateway.audit,
+            Desk::Closed(closed) => &closed.audit,
+        };
+        let outcome = refused.map_or("done", |refusal| refusal.code.name());
+        audit.operator(caller, format_args!("{} {outcome}", display::line(method)), about);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the operator reads when a verb was refused, what to type next, and with which code the program ends (the same numbers
+//! as chatctl's). Called by [`crate::advice`].
+
+use chat_process::exit;
+use chat_proto::display;
+use chat_proto::fault::Code;
+
+use super::{AskError, Refusal};
+
+/// The error in words.
+pub fn text(error: &AskError) -> String {
+    match error {
+        AskError::Refused(refusal) => refused(refusal),
+        other => other.to_string(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let subject = refusal.subject.as_deref().map(|subject| display::name(subject).into_owned()).unwrap_or_default();
+    let said = match refusal.code {
+        Code::UNKNOWN_USER => format!("there is no account \"{subject}\""),
+        Code::INTERNAL => "the server failed; its log says why".into(),
+        Code::STORAGE | Code::SHUTTING_DOWN => {
+            "the server is stopping, or its disk takes no more; nothing was changed".into()
+        }
+        Code::BAD_PARAMS | Code::PROTOCOL => "the server does not understand this chat-server".into(),
+        code => code.name().replace('_', " "),
+    };
+    match &refusal.detail {
+        Some(detail) => format!("{said}: {}", display::line(detail)),
+        None => said,
+    }
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", display::line(word).replace('\'', r"'\''"))
+}
+
+/// The command that helps; `program` is how the caller called, `typed` all of it.
+pub fn next(error: &AskError, program: &str, typed: &str) -> Option<String> {
+    match error {
+        AskError::NotRunning(_) if program == "chat-server" => Some("systemctl start chat-server".into()),
+        AskError::NotRunning(_) => Some(format!("{program} run")),
+        AskError::Denied { allowed, .. } => allowed.as_ref().map(|allowed| format!("{} {typed}", allowed.sudo())),
+        AskError::Older | AskError::Broken { .. } | AskError::Silent if program == "chat-server" => {
+            Some("systemctl restart chat-server".into())
+        }
+        AskError::Older | AskError::Broken { .. } | AskError::Silent => None,
+        AskError::Refused(refusal) => match refusal.code {
+            Code::UNKNOWN_USER => Some(format!("{program} user list")),
+            _ => None,
+        },
+        AskError::Start(_) => None,
+    }
+}
+
+/// The code that the program ends with.
+pub fn code(error: &AskError) -> u8 {
+    match error {
+        AskError::NotRunning(_) | AskError::Broken { .. } => 3,
+        AskError::Denied { .. } => exit::PERMISSION,
+        AskError::Older => 10,
+        AskError::Silent => 9,
+        AskError::Refused(refusal) => of(refusal.code),
+        AskError::Start(error) => error.exit(),
+    }
+}
+
+fn of(code: Code) -> u8 {
+    match code {
+        Code::BAD_PARAMS => 2,
+        Code::SERVER_UNREACHABLE => 3,
+        Code::STORAGE | Code::SHUTTING_DOWN => 5,
+        Code::UNKNOWN_USER | Code::UNKNOWN_ID => 6,
+        Code::TIMED_OUT => 9,
+        Code::UNSUPPORTED | Code::PROTOCOL => 10,
+        Code::BUSY | Code::SLOW_DOWN | Code::LIMIT => 13,
+        Code::BAD_CONFIG => 14,
+        Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE => 15,
+        Code::INTERNAL => exit::SOFTWARE,
+        _ => 7,
+    }
+}
+
+/// The error's name for scripts.
+pub fn name(error: &AskError) -> &'static str {
+    match error {
+        AskError::NotRunning(_) | AskError::Broken { .. } => Code::SERVER_UNREACHABLE.name(),
+        AskError::Denied { .. } => Code::FORBIDDEN.name(),
+        AskError::Older => Code::UNSUPPORTED.name(),
+        AskError::Silent => Code::TIMED_OUT.name(),
+        AskError::Refused(refusal) => refusal.code.name(),
+        AskError::Start(_) => "cannot_start",
+    }
+}
