@@ -45,6 +45,52 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every one, in the order of numbers.
+    pub const ALL: &'static [Exit] = &[
+        Exit::Done,
+        Exit::No,
+        Exit::Usage,
+        Exit::NoDaemon,
+        Exit::NotLoggedIn,
+        Exit::Unreachable,
+        Exit::Unknown,
+        Exit::Refused,
+        Exit::Partly,
+        Exit::TimedOut,
+        Exit::Versions,
+        Exit::Trust,
+        Exit::Prompt,
+        Exit::SlowDown,
+        Exit::BadState,
+        Exit::BadInput,
+        Exit::Bug,
+        Exit::Interrupted,
+    ];
+
+    /// What it means, for the manual.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::No => "the answer is no, where a flag asked for that; or undone for a stated reason",
+            Exit::Usage => "usage: the command line makes no sense",
+            Exit::NoDaemon => "chatd is unreachable",
+            Exit::NotLoggedIn => "not logged in",
+            Exit::Unreachable => "server or peer not reachable; a message is kept and goes out (not with --no-queue)",
+            Exit::Unknown => "no such user, id, session or profile",
+            Exit::Refused => "refused: blocked, declined, wrong password, not allowed",
+            Exit::Partly => "partly done; the result says what was left out",
+            Exit::TimedOut => "ran out of time; a message is kept",
+            Exit::Versions => "versions do not fit",
+            Exit::Trust => "the server's key is unknown, or another than before",
+            Exit::Prompt => "would have to ask, and may not; the text names the flag",
+            Exit::SlowDown => "slow down, or locked out; the text says how long",
+            Exit::BadState => "bad configuration or state",
+            Exit::BadInput => "bad or too large input",
+            Exit::Bug => "a defect of this program",
+            Exit::Interrupted => "interrupted (Ctrl-C)",
+        }
+    }
+
     /// The number.
     pub fn number(self) -> u8 {
         self as u8
@@ -125,6 +171,13 @@ mod tests {
         let refused: Vec<_> = Code::ALL.iter().filter(|c| Exit::of(**c) == Exit::Refused).collect();
         assert_eq!(refused.len(), TABLE[1].1.len(), "a new code needs its line in the table: {refused:?}");
         assert_eq!(Exit::of(Code(u32::MAX)), Exit::Refused);
+    }
+
+    #[test]
+    fn all_are_listed_in_order() {
+        assert!(Exit::ALL.is_sorted_by(|a, b| a.number() < b.number()));
+        let named = Code::ALL.iter().map(|code| Exit::of(*code));
+        assert!(named.into_iter().all(|exit| Exit::ALL.contains(&exit)));
     }
 
     #[test]

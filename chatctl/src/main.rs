@@ -2,13 +2,16 @@
 
 mod args;
 mod commands;
+mod complete;
 mod daemon;
 mod exit;
 mod json;
 mod key;
+mod manual;
 mod output;
 mod paths;
 mod prompt;
+mod schema;
 mod spawn;
 mod text;
 mod time;
@@ -34,6 +37,9 @@ fn main() {
         let _ = writeln!(std::io::stderr(), "{}", troubles::bug(&panic.to_string()));
         std::process::exit(Exit::Bug.number().into());
     }));
+    if complete::asked() {
+        return;
+    }
     let exit = match parse(std::env::args_os().collect()) {
         Ok((cli, matches)) => run(cli, &matches),
         Err(exit) => exit,
@@ -193,6 +199,11 @@ mod tests {
             troubles::not_stopped(),
             troubles::not_online(),
             troubles::interrupted(Some("key")),
+            troubles::no_help("x"),
+            troubles::no_page("x"),
+            troubles::no_schema("x"),
+            troubles::cannot_write(path, &gone()),
+            troubles::cannot_make(&gone()),
         ];
         let of_own =
             own.into_iter().map(|trouble| trouble.next.unwrap_or_else(|| panic!("{} has no hint", trouble.what)));

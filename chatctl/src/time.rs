@@ -53,6 +53,11 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Now, in UTC.
+    pub fn utc() -> Clock {
+        Clock { now: Timestamp::now(), zone: TimeZone::UTC, twelve: false, style: Style::Auto }
+    }
+
     /// A time of `ms` milliseconds since 1970 for people.
     pub fn show(&self, ms: i64) -> String {
         let Ok(at) = Timestamp::from_millisecond(ms) else {

@@ -5,6 +5,7 @@ mod config;
 mod daemon;
 mod events;
 mod exit_codes;
+mod help;
 mod kill;
 mod message;
 mod people;

@@ -4,6 +4,7 @@
 //! Used by `e2e/`, and by the fault and load programs. No daemon's code is linked: only what they print and answer counts.
 
 pub mod checker;
+pub mod format;
 pub mod home;
 pub mod output;
 pub mod process;

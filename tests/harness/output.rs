@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::format;
+
 /// Result of a finished process.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -62,6 +64,7 @@ impl Output {
         };
         assert_eq!(value["v"], 1, "no format number: {self}");
         assert!(value["type"].is_string(), "no type: {self}");
+        self.described(&value);
         value
     }
 
@@ -84,10 +87,16 @@ impl Output {
         let value = found.unwrap_or_else(|| panic!("no JSON error on stderr: {self}"));
         assert_eq!(value["v"], 1, "no format number: {self}");
         assert!(value["message"].as_str().is_some_and(|text| !text.is_empty()), "no message: {self}");
-        for key in ["hint", "retry_after_ms"] {
-            assert!(value.get(key).is_some(), "error object without {key}: {self}");
-        }
+        self.described(&value);
         value
+    }
+
+    /// What chatctl printed must be as its schema says.
+    #[track_caller]
+    fn described(&self, object: &Value) {
+        if !self.typed.starts_with("chat-server") {
+            format::check(object);
+        }
     }
 
     /// The `items` of a list object.

@@ -193,6 +193,25 @@ Text given as an argument is visible in ps and in the shell's history; text on s
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
+    /// Explain a command or a topic: exit-codes, environment, json, files, privacy, scripting
+    Help(Help),
+    /// Print a page of the manual
+    #[command(before_help = "Examples:
+  chatctl man
+  chatctl man message
+  chatctl man chat-json
+  chatctl man --dir /usr/local/share/man
+")]
+    Man(Man),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
+    /// Print the completion script of a shell
+    #[command(before_help = "Examples:
+  bash:  source <(chatctl completions bash)        in ~/.bashrc
+  zsh:   source <(chatctl completions zsh)         in ~/.zshrc, behind compinit
+  fish:  chatctl completions fish | source         in ~/.config/fish/config.fish
+")]
+    Completions(Completions),
 }
 
 /// Sections in the order in which people need them: what it does, examples, form, arguments.
@@ -201,7 +220,7 @@ const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usag
 /// The command line with the house's help layout on every level.
 pub fn command() -> clap::Command {
     fn dress(command: clap::Command) -> clap::Command {
-        command.help_template(TEMPLATE).mut_subcommands(dress)
+        command.help_template(TEMPLATE).disable_help_subcommand(true).mut_subcommands(dress)
     }
     dress(Cli::command())
 }

@@ -343,6 +343,52 @@ pub enum Config {
     Check,
 }
 
+/// `help`
+#[derive(Debug, Args)]
+pub struct Help {
+    /// A command, or a topic
+    pub of: Vec<String>,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The page: chatctl, a command, chat-json or chat-exit-codes
+    pub page: Vec<String>,
+    /// Write every page into man1 and man7 under DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "page")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// One type of object; all of them where absent
+    pub name: Option<String>,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// bash, zsh, fish, elvish or powershell
+    pub shell: Shell,
+}
+
+/// Shells with a completion script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    // GNU Bash.
+    Bash,
+    // Z shell.
+    Zsh,
+    // fish.
+    Fish,
+    // Elvish.
+    Elvish,
+    // PowerShell.
+    Powershell,
+}
+
 fn parse_goal(text: &str) -> Result<State, String> {
     match text {
         "queued" => Ok(State::Queued),

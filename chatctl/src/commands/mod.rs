@@ -4,6 +4,7 @@ pub mod account;
 pub mod config;
 pub mod daemon;
 pub mod events;
+pub mod help;
 pub mod message;
 pub mod people;
 pub mod read;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chat_proto::control::Call;
-use chat_proto::control::config::ProfileList;
+use chat_proto::control::config::{Profile, ProfileList};
 use chat_proto::fault::Code;
 use tokio::time::Instant;
 
@@ -75,6 +76,20 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
         Some(Verb::Blocked) => people::blocked(ctx).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
+        Some(Verb::Help(args)) => help::help(ctx, &args),
+        Some(Verb::Man(args)) => help::man(ctx, &args),
+        Some(Verb::Schema(args)) => help::schema(ctx, &args),
+        Some(Verb::Completions(args)) => help::completions(ctx, &args),
+    }
+}
+
+/// The profile to act for where none is named: the default, else the only one, else the first one's name; nothing where several
+/// could be meant.
+pub fn default_profile(profiles: &[Profile]) -> Option<&str> {
+    match (profiles.iter().find(|profile| profile.default), profiles) {
+        (Some(profile), _) | (None, [profile]) => Some(&profile.name),
+        (None, several) if several.iter().all(|profile| profile.name != FIRST_PROFILE) && !several.is_empty() => None,
+        (None, _) => Some(FIRST_PROFILE),
     }
 }
 
@@ -188,13 +203,7 @@ impl Context {
             return Ok(name.to_owned());
         }
         let profiles = self.call(&ProfileList {}).await?.items;
-        match (profiles.iter().find(|profile| profile.default), profiles.as_slice()) {
-            (Some(profile), _) | (None, [profile]) => Ok(profile.name.clone()),
-            (None, several) if several.iter().all(|profile| profile.name != FIRST_PROFILE) && !several.is_empty() => {
-                Err(troubles::which_profile().into())
-            }
-            (None, _) => Ok(FIRST_PROFILE.to_owned()),
-        }
+        default_profile(&profiles).map(str::to_owned).ok_or_else(|| troubles::which_profile().into())
     }
 
     /// The profile of a new account: the one named, else the default one, else the first one's name.

@@ -4,6 +4,7 @@
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
 pub mod refusals;
+pub mod topics;
 pub mod troubles;
 
 use std::path::Path;
@@ -43,6 +44,11 @@ pub const WAITING_FOR_DAEMON: &str = "chatctl: chatd went away; waiting for it";
 /// `3 unread from 2 people`.
 fn unread_from(unread: u64, people: u64) -> String {
     format!("{unread} unread from {people} {}", if people == 1 { "person" } else { "people" })
+}
+
+/// After `man --dir`.
+pub fn pages_written(count: usize, dir: &Path) -> String {
+    format!("{count} pages of the manual written under {}", Shown::line(&dir.to_string_lossy()))
 }
 
 /// After `register`.

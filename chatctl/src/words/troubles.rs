@@ -114,6 +114,35 @@ pub fn passwords_differ() -> Trouble {
     Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("help register")
 }
 
+/// Neither a command nor a topic.
+pub fn no_help(what: &str) -> Trouble {
+    let what = format!("there is no command and no topic {}.", Shown::line(what));
+    Trouble::new("usage", Exit::Usage, what).next("help")
+}
+
+/// No page of the manual has this name.
+pub fn no_page(name: &str) -> Trouble {
+    let what = format!("the manual has no page {}.", Shown::line(name));
+    Trouble::new("usage", Exit::Usage, what).next("help")
+}
+
+/// No object has this type.
+pub fn no_schema(name: &str) -> Trouble {
+    let what = format!("--json prints no object of type {}.", Shown::line(name));
+    Trouble::new("usage", Exit::Usage, what).next("help json")
+}
+
+/// A file or directory cannot be written.
+pub fn cannot_write(file: &Path, error: &std::io::Error) -> Trouble {
+    let what = format!("cannot write {}: {error}.", path(file));
+    Trouble::new("output", Exit::BadState, what).next("help files")
+}
+
+/// A text could not be made.
+pub fn cannot_make(error: &std::io::Error) -> Trouble {
+    Trouble::new("internal", Exit::Bug, format!("the text cannot be made: {error}.")).next("help")
+}
+
 /// The user said no.
 pub fn declined() -> Trouble {
     Trouble::new("declined", Exit::No, "nothing was done.")

@@ -218,6 +218,10 @@ pub enum Ask {
     MarkRead(Vec<u64>, oneshot::Sender<Answer<()>>),
     /// These failures were shown.
     Looked(Vec<u64>),
+    /// These people were seen: their names are offered for completion.
+    Saw(Vec<String>),
+    /// People seen lately.
+    Seen(oneshot::Sender<Answer<Vec<String>>>),
     /// Try to connect now.
     Hurry,
     /// End; everything taken is committed first.

@@ -61,6 +61,8 @@ pub const ACK_DELAY: Duration = Duration::from_millis(200);
 pub const OPEN_STREAMS_MAX: usize = 64;
 /// Messages waiting in one outbox: days of an offline script (each is a row on disk and 64 bytes of memory).
 pub const OUTBOX_MAX: usize = 10_000;
+/// Names of people seen lately that one profile remembers for completion: a page of whoelse and some more, 100 KiB.
+pub const NAMES_SEEN: usize = 2048;
 /// Receipts that a session may follow at once.
 pub const RECEIPTS_FOLLOWED: usize = 1024;
 

@@ -112,6 +112,7 @@ impl Session {
             "block" => run(call, async |p| people::block(d, p).await).await,
             "unblock" => run(call, async |p| people::unblock(d, p).await).await,
             "blocked" => run(call, async |p| people::blocked(d, p).await).await,
+            "names" => run(call, async |p| people::names(d, p).await).await,
             "watch" => {
                 let (watching, follow) = refused(events::watch(d, params(call)?).await)?;
                 self.follow = Some(follow);

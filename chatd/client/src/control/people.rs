@@ -1,6 +1,8 @@
 //! Calls about other people: whoelse, whoelsesince, block, unblock, blocked. All are the server's to answer.
 
-use chat_proto::control::people::{Block, BlockReply, Blocked, PeoplePage, Person, Unblock, Whoelse, Whoelsesince};
+use chat_proto::control::people::{
+    Block, BlockReply, Blocked, Names, PeoplePage, Person, Unblock, Whoelse, Whoelsesince,
+};
 use chat_proto::control::{ErrorData, Items};
 use chat_proto::fault::Code;
 use chat_proto::method::{self, Tag4};
@@ -11,6 +13,9 @@ use super::message::recipient;
 use super::within;
 use crate::daemon::Daemon;
 use crate::profile::{Answer, Ask, Profile};
+
+/// Names in one answer of `names`.
+const NAMES: u32 = 1000;
 
 /// Asks the server and reads its answer.
 async fn ask<A: Message + Default>(profile: &Profile, method: Tag4, body: &impl Message, timeout_ms: u64) -> Answer<A> {
@@ -47,6 +52,7 @@ pub(super) async fn whoelsesince(d: &Daemon, call: Whoelsesince) -> Answer<Peopl
 
 async fn page(profile: &Profile, method: Tag4, query: wire::PeopleQuery, timeout_ms: u64) -> Answer<PeoplePage> {
     let people: wire::People = ask(profile, method, &query, timeout_ms).await?;
+    profile.tell(Ask::Saw(people.items.iter().map(|person| person.account.clone()).collect())).await?;
     Ok(PeoplePage { items: people.items.into_iter().map(person).collect(), more: people.more })
 }
 
@@ -76,6 +82,21 @@ async fn change(profile: &Profile, method: Tag4, typed: &str, blocked: bool, tim
         Box::new(ErrorData { subject: error.subject.clone().or_else(|| Some(user.clone())), ..*error })
     })?;
     Ok(BlockReply { user, blocked, changed: changed.changed, private_session: false })
+}
+
+/// Names known here: those of the history and those seen lately.
+pub(super) async fn names(d: &Daemon, call: Names) -> Answer<Items<String>> {
+    let profile = d.profile(&call.profile).await?;
+    let limit = call.limit.min(NAMES);
+    let prefix = call.prefix.clone();
+    let known =
+        profile.reader.ask(move |history| history.peers(&prefix, limit)).await.map_err(|t| super::unreadable(&t))?;
+    let seen = profile.ask(Ask::Seen).await?.into_iter().filter(|name| name.starts_with(&call.prefix));
+    let mut items: Vec<String> = known.into_iter().chain(seen).collect();
+    items.sort_unstable();
+    items.dedup();
+    items.truncate(limit as usize);
+    Ok(Items { items })
 }
 
 pub(super) async fn blocked(d: &Daemon, call: Blocked) -> Answer<Items<String>> {

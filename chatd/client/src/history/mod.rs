@@ -358,6 +358,8 @@ pub trait History: Send + 'static {
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble>;
     /// Newest message and unread count per person, newest first.
     fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble>;
+    /// People with whom messages were exchanged whose names begin so, in the order of names.
+    fn peers(&mut self, prefix: &str, limit: u32) -> Result<Vec<String>, Trouble>;
     /// Unread messages per person, most first.
     fn unread(&mut self, peer: Option<&str>) -> Result<Vec<(String, u64)>, Trouble>;
     /// One message by key, id or an unambiguous end of it.

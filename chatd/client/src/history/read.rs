@@ -229,6 +229,15 @@ pub(super) fn unread(c: &Connection, peer: Option<&str>) -> Result<Vec<(String, 
     .collect()
 }
 
+/// The table is in the order of names: a look at the first one that begins so, and at its neighbours.
+pub(super) fn peers(c: &Connection, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    c.prepare_cached(
+        "SELECT peer FROM conversation WHERE peer >= ?1 AND substr(peer, 1, length(?1)) = ?1 ORDER BY peer LIMIT ?2",
+    )?
+    .query_map((prefix, limit), |r| r.get(0))?
+    .collect()
+}
+
 pub(super) fn find(c: &Connection, text: &str) -> Result<Found> {
     if let Some(row) = by_key(c, text)? {
         return Ok(Found::One(Box::new(row)));

@@ -183,6 +183,10 @@ impl History for Sqlite {
         read::page(&self.connection, wanted).map_err(broken)
     }
 
+    fn peers(&mut self, prefix: &str, limit: u32) -> Result<Vec<String>, Trouble> {
+        read::peers(&self.connection, prefix, limit).map_err(broken)
+    }
+
     fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble> {
         read::conversations(&self.connection, unread, limit).map_err(broken)
     }

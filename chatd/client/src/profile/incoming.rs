@@ -214,7 +214,8 @@ impl Owner {
         self.submit(Write::ReadElsewhere(Mark { peer: mark.account, position }), Then::Nothing);
     }
 
-    pub fn presence(&self, presence: &wire::Presence) {
+    pub fn presence(&mut self, presence: &wire::Presence) {
+        self.saw(presence.items.iter().map(|item| item.account.clone()));
         for item in &presence.items {
             self.tell(0, came_or_went(item));
         }

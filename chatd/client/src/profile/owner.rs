@@ -1,6 +1,6 @@
 //! The owner's loop: what it has, what wakes it, what it does after every wake-up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use chat_proto::control::message::State;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::limits::NAMES_SEEN;
 use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
@@ -130,6 +131,8 @@ pub(super) struct Owner {
     pub rtt_ms: Option<u64>,
     pub server_version: Option<String>,
     pub problems: Vec<Problem>,
+    /// People seen lately, at most [`NAMES_SEEN`].
+    seen_people: BTreeSet<String>,
     /// Calls that wait for the link.
     pub parked: Vec<(chat_proto::method::Tag4, bytes::Bytes, Pending)>,
     /// The server and device that the history is known to belong to.
@@ -207,6 +210,7 @@ impl Owner {
             rtt_ms: None,
             server_version: None,
             problems: Vec::new(),
+            seen_people: BTreeSet::new(),
             parked: Vec::new(),
             belongs: None,
             belonging: false,
@@ -275,10 +279,24 @@ impl Owner {
             Ask::Server { method, body, reply } => self.call(method, body, Pending::Call(reply)),
             Ask::MarkRead(indices, reply) => self.submit(Write::MarkRead(indices), Then::Marked(reply)),
             Ask::Looked(indices) => self.submit(Write::Looked(indices), Then::Nothing),
+            Ask::Saw(names) => self.saw(names),
+            Ask::Seen(reply) => {
+                let _ = reply.send(Ok(self.seen_people.iter().cloned().collect()));
+            }
             Ask::Hurry => {
                 self.hurry(Duration::ZERO);
             }
             Ask::Close => {}
+        }
+    }
+
+    /// Remembers names for completion; when there are too many it begins anew.
+    pub fn saw(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            if self.seen_people.len() >= NAMES_SEEN && !self.seen_people.contains(&name) {
+                self.seen_people.clear();
+            }
+            self.seen_people.insert(name);
         }
     }
 

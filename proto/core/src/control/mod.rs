@@ -64,6 +64,7 @@ calls! {
     people::Block => "block" -> people::BlockReply;
     people::Unblock => "unblock" -> people::BlockReply;
     people::Blocked => "blocked" -> Items<String>;
+    people::Names => "names" -> Items<String>;
     events::Watch => "watch" -> events::Watching;
 }
 

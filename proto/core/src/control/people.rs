@@ -91,6 +91,19 @@ pub struct BlockReply {
     pub private_session: bool,
 }
 
+/// Names that begin so, for completion: people with whom messages were exchanged, and those who were seen lately. Never touches the
+/// network, works logged out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Names {
+    /// Profile.
+    pub profile: String,
+    /// The beginning.
+    #[serde(default)]
+    pub prefix: String,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// Whom do I block?
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Blocked {

@@ -1,0 +1,321 @@
+//! Every object of format 1 that chatctl prints, described: `schema`, the manual page chat-json(7) and the tests read this. What
+//! makes the objects is `json.rs`; the tests hold each real object against its description here.
+
+use chat_proto::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Word};
+use chat_proto::format::{Member, Object, json_schema, member, sometimes};
+
+/// The schema document's name.
+const ID: &str = "urn:chat:format:1:chatctl";
+
+const STATES: &[&str] = &["queued", "accepted", "delivered", "read", "failed", "expired"];
+const KINDS: &[&str] = &["direct", "broadcast", "private", "system"];
+const LINKS: &[&str] = &["online", "connecting", "waiting", "logged_out"];
+
+const PROBLEM: &[Member] = &[
+    member("code", Text, "what is wrong"),
+    member("subject", Maybe(&Text), "what it speaks of"),
+    member("hint", Maybe(&Text), "the command to run next"),
+];
+
+const MESSAGE: &[Member] = &[
+    member("id", Id, "equal on all hosts"),
+    member("to", Maybe(&Text), "receiving account; null: everyone online"),
+    member("kind", Word(KINDS), ""),
+    member("state", Word(STATES), "how far it got"),
+    member("at", Time, "accepted by the server; while queued: by this host's clock"),
+    sometimes("from", Text, "sending account, stamped by the server"),
+    sometimes("text", Text, "the text; of a content type that this build does not know, a description"),
+    sometimes("reply_to", Maybe(&Id), "the message that it answers"),
+    sometimes("own", Flag, "this account sent it, from this or another device"),
+    sometimes("content_type", Text, "what the body is"),
+    sometimes("key", Text, "the --id that it was sent with"),
+    sometimes("code", Text, "why it failed"),
+    sometimes("recipient_online", Flag, "the recipient was announced online at acceptance"),
+    sometimes("duplicate", Flag, "the key had been used for the same content before; nothing was sent twice"),
+];
+
+const PERSON: &[Member] = &[
+    member("user", Text, "who"),
+    member("online", Flag, "announced online now"),
+    member("since", Time, "start of the present or last session"),
+    member("last_seen", Maybe(&Time), "end of the last session; null: online"),
+    member("away", Flag, "online without activity for a while"),
+];
+
+const PROFILE: &[Member] = &[
+    member("name", Text, "the profile"),
+    sometimes("user", Text, "account; empty before the first login"),
+    sometimes("server", Text, "server as typed; empty before the first login"),
+    sometimes("default", Flag, "used where --profile is not given"),
+    sometimes("state", Word(LINKS), "its link"),
+    sometimes("removed", Flag, "it is gone"),
+];
+
+const TRUSTED: &[Member] = &[
+    member("kind", Word(&["server", "user"]), ""),
+    member("name", Text, "HOST:PORT"),
+    member("fingerprint", Text, "sha256: and 64 hex digits over the long-term key"),
+    member("since", Time, "when it was first trusted"),
+    member("by", Word(&["ca", "pin"]), "why it is"),
+];
+
+const ITEMS: &str = "the items";
+
+/// All of them, in the order of names.
+pub const OBJECTS: &[Object] = &[
+    Object {
+        name: "account",
+        about: "answer of register, login and logout",
+        members: &[
+            member("user", Text, "account"),
+            member("state", Word(&["online", "logged_out"]), ""),
+            sometimes("server", Text, "server as typed"),
+            sometimes("device", Text, "this device's name"),
+            sometimes("unread", Count, "unread messages"),
+            sometimes("unread_people", Count, "from how many people"),
+            sometimes("ended", List(&Text), "people whose private session ended by this"),
+            sometimes("unsent", Count, "messages that stay queued for the next login"),
+            sometimes("confirmed", Flag, "the server knows; false: it was not reachable"),
+        ],
+    },
+    Object {
+        name: "block",
+        about: "answer of block and unblock",
+        members: &[
+            member("user", Text, "whom"),
+            member("blocked", Flag, "blocked now"),
+            member("changed", Flag, "false: it was so already"),
+            member("private_session", Flag, "a private session with them stays open"),
+        ],
+    },
+    Object {
+        name: "blocked",
+        about: "whom the account blocks",
+        members: &[member("items", List(&Members(&[member("user", Text, "whom")])), ITEMS)],
+    },
+    Object {
+        name: "broadcast",
+        about: "answer of broadcast: how many, never who",
+        members: &[
+            member("id", Id, "equal on all hosts"),
+            member("sent", Count, "how many people"),
+            member("complete", Flag, "nobody online was left out (classic profile)"),
+            member("state", Word(STATES), "how far it got"),
+            member("at", Time, "when it was queued"),
+            member("duplicate", Flag, "the key had been used for the same content before; nothing was sent twice"),
+            member("key", Text, "the --id that it was sent with"),
+        ],
+    },
+    Object {
+        name: "config",
+        about: "answer of config path and config check",
+        members: &[
+            member("config", Text, "path of the configuration"),
+            sometimes("ok", Flag, "it can be used"),
+            sometimes("data", Text, "path of histories"),
+            sometimes("state", Text, "path of keys and the log"),
+            sometimes("log", Text, "path of chatd's log"),
+            sometimes("socket", Text, "path of the control socket"),
+        ],
+    },
+    Object {
+        name: "conversations",
+        about: "answer of inbox",
+        members: &[member(
+            "items",
+            List(&Members(&[
+                member("user", Text, "with whom"),
+                member("unread", Count, "unread messages from them"),
+                member("last", Members(MESSAGE), "the newest message"),
+            ])),
+            "newest first",
+        )],
+    },
+    Object {
+        name: "daemon",
+        about: "answer of the daemon commands",
+        members: &[
+            member("state", Word(&["running", "stopped"]), ""),
+            sometimes("changed", Flag, "false: it was so already"),
+            sometimes("version", Text, "chatd's build"),
+            sometimes("pid", Count, "chatd's process id"),
+            sometimes(
+                "proto",
+                Members(&[member("min", Count, ""), member("max", Count, "")]),
+                "versions of the control protocol that it speaks",
+            ),
+            sometimes("since", Time, "when it started"),
+            sometimes("socket", Text, "path of its control socket"),
+            sometimes("log", Maybe(&Text), "path of its log; null: stderr or the journal"),
+            sometimes("profiles", List(&Text), "profiles that it serves"),
+            sometimes("connections", Count, "open control connections"),
+        ],
+    },
+    Object {
+        name: "error",
+        about: "why a command failed; on stderr",
+        members: &[
+            member("code", Text, "the reason, a fixed word"),
+            member("message", Text, "the same for people"),
+            member("hint", Maybe(&Text), "the command to run next"),
+            member("exit", Count, "the exit code"),
+            member("retry_after_ms", Maybe(&Count), "milliseconds until trying again may help"),
+            sometimes("id", Id, "the message that it speaks of"),
+            sometimes("key", Text, "the key that makes a retry safe"),
+            sometimes("fingerprint", Text, "trust_unknown, trust_changed: what the server showed"),
+            sometimes("server", Text, "trust_unknown, trust_changed: HOST:PORT"),
+        ],
+    },
+    Object {
+        name: "gap",
+        about: "watch: messages are missing here",
+        members: &[member("count", Count, "how many"), member("at", Time, "when it was noticed")],
+    },
+    Object { name: "heartbeat", about: "watch --heartbeat: a sign of life", members: &[member("at", Time, "now")] },
+    Object {
+        name: "link",
+        about: "watch: the link to the server changed",
+        members: &[
+            member("state", Word(LINKS), ""),
+            member("cause", Maybe(&Members(PROBLEM)), "why"),
+            member("at", Time, "when"),
+        ],
+    },
+    Object { name: "message", about: "answer of message and show; an event of watch", members: MESSAGE },
+    Object {
+        name: "messages",
+        about: "answer of read, search and outbox",
+        members: &[
+            member("items", List(&Members(MESSAGE)), "oldest first"),
+            member("next", Maybe(&Id), "null: that was all"),
+        ],
+    },
+    Object {
+        name: "people",
+        about: "answer of whoelse and whoelsesince",
+        members: &[member("items", List(&Members(PERSON)), "in the order of names")],
+    },
+    Object {
+        name: "presence",
+        about: "watch: somebody came or went",
+        members: &[
+            member("user", Text, "who"),
+            member("state", Word(&["online", "offline"]), ""),
+            member("reason", Word(&["login", "logout", "idle", "link", "kicked"]), ""),
+            member("at", Time, "when"),
+        ],
+    },
+    Object {
+        name: "presence_many",
+        about: "watch: too many came or went to name them",
+        members: &[member("count", Count, "how many"), member("at", Time, "when")],
+    },
+    Object { name: "profile", about: "answer of profile add, remove and default", members: PROFILE },
+    Object {
+        name: "profiles",
+        about: "answer of profile list",
+        members: &[member("items", List(&Members(PROFILE)), ITEMS)],
+    },
+    Object {
+        name: "receipt",
+        about: "watch: an own message got further, or failed",
+        members: &[
+            member("id", Id, "the message"),
+            member("key", Maybe(&Text), "the --id that it was sent with"),
+            member("to", Maybe(&Text), "recipient; null: everyone online"),
+            member("state", Word(STATES), ""),
+            member("code", Maybe(&Text), "why it failed"),
+            member("at", Time, "when this was known"),
+        ],
+    },
+    Object {
+        name: "status",
+        about: "answer of status",
+        members: &[
+            member("profile", Text, "the profile"),
+            member(
+                "account",
+                Maybe(&Members(&[
+                    member("user", Text, "account"),
+                    member("server", Text, "server as typed"),
+                    member("device", Text, "this device's name"),
+                ])),
+                "null: there is none yet",
+            ),
+            member(
+                "link",
+                Members(&[
+                    member("state", Word(LINKS), ""),
+                    member("since", Time, "since when"),
+                    member("rtt_ms", Maybe(&Count), "last round trip in milliseconds"),
+                    member("cause", Maybe(&Members(PROBLEM)), "why the last try failed"),
+                    member("retry_after_ms", Maybe(&Count), "milliseconds until the next try"),
+                ]),
+                "the link to the server",
+            ),
+            member(
+                "ended",
+                Maybe(&Members(&[member("code", Text, "why"), member("at", Time, "when")])),
+                "how the last login ended",
+            ),
+            member("unread", Count, "unread messages"),
+            member("queued", Count, "messages without a verdict"),
+            member("failed", Count, "messages that failed and were not looked at"),
+            member("requests", Count, "open private requests"),
+            member(
+                "daemon",
+                Members(&[
+                    member("version", Text, "chatd's build"),
+                    member("pid", Count, "chatd's process id"),
+                    member("proto", Count, "version of the control protocol in use"),
+                ]),
+                "chatd",
+            ),
+            member("server", Members(&[member("version", Maybe(&Text), "the server's build")]), "the server"),
+            member("problems", List(&Members(PROBLEM)), "what needs the user"),
+        ],
+    },
+    Object {
+        name: "trust",
+        about: "answer of the trust commands",
+        members: &[
+            sometimes("items", List(&Members(TRUSTED)), "trusted keys"),
+            sometimes("name", Text, "the host that was removed"),
+            sometimes("removed", Flag, "it is gone"),
+        ],
+    },
+    Object {
+        name: "unread",
+        about: "answer of unread",
+        members: &[
+            member("total", Count, "in all"),
+            member(
+                "people",
+                List(&Members(&[member("user", Text, "who"), member("count", Count, "unread messages from them")])),
+                "most first",
+            ),
+            member("requests", Count, "open private requests"),
+        ],
+    },
+];
+
+/// The document: of all objects, or of one.
+pub fn document(name: Option<&str>) -> Option<String> {
+    let schema = match name {
+        None => json_schema(ID, OBJECTS),
+        Some(name) => OBJECTS.iter().find(|object| object.name == name)?.schema(),
+    };
+    serde_json::to_string_pretty(&schema).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_apart_and_found() {
+        let names: Vec<_> = OBJECTS.iter().map(|object| object.name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "in the order of names, each once: {names:?}");
+        assert!(document(Some("message")).is_some() && document(Some("nonsense")).is_none());
+    }
+}
