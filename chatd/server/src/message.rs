@@ -16,8 +16,8 @@ pub trait Facts {
     fn account(&mut self, name: &str) -> Result<Option<AcctId>, Self::Error>;
     /// Whether `by` blocks `who`.
     fn blocks(&mut self, by: AcctId, who: AcctId) -> Result<bool, Self::Error>;
-    /// Whether as many entries wait for the account as may.
-    fn inbox_full(&mut self, account: AcctId) -> Result<bool, Self::Error>;
+    /// Whether the account's inbox has room for another entry of `sender`.
+    fn has_room(&mut self, account: AcctId, sender: AcctId) -> Result<bool, Self::Error>;
     /// Everyone announced online, grace included.
     fn online(&mut self) -> Vec<AcctId>;
 }
@@ -65,7 +65,7 @@ fn direct<F: Facts>(facts: &mut F, sender: AcctId, to: &str) -> Result<Result<Ac
     if facts.blocks(recipient, sender)? {
         return Ok(Err(Code::RECIPIENT_BLOCKED));
     }
-    if facts.inbox_full(recipient)? {
+    if !facts.has_room(recipient, sender)? {
         return Ok(Err(Code::INBOX_FULL));
     }
     Ok(Ok(Accepted::Direct(recipient)))
@@ -78,7 +78,7 @@ fn broadcast<F: Facts>(facts: &mut F, sender: AcctId) -> Result<Accepted, F::Err
         if account == sender {
             continue;
         }
-        if facts.blocks(account, sender)? || facts.inbox_full(account)? {
+        if facts.blocks(account, sender)? || !facts.has_room(account, sender)? {
             missed = true;
         } else {
             audience.push(account);
@@ -103,8 +103,8 @@ mod tests {
         fn blocks(&mut self, by: AcctId, who: AcctId) -> Result<bool, Self::Error> {
             Ok((by, who) == (AcctId(3), AcctId(1)))
         }
-        fn inbox_full(&mut self, account: AcctId) -> Result<bool, Self::Error> {
-            Ok(account == AcctId(4))
+        fn has_room(&mut self, account: AcctId, _sender: AcctId) -> Result<bool, Self::Error> {
+            Ok(account != AcctId(4))
         }
         fn online(&mut self) -> Vec<AcctId> {
             vec![AcctId(3), AcctId(2), AcctId(1)]

@@ -59,6 +59,14 @@ pub const DELIVER_WINDOW_BYTES: usize = MIB;
 pub const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Streams of one device with open sends that a HELLO may name.
 pub const OPEN_STREAMS_MAX: usize = 64;
+/// The part of an inbox's quota that one sender may fill, in percent (S22).
+pub const SENDER_SHARE_PERCENT: u32 = 10;
+/// The part of it that all may fill to whom its owner never wrote, in percent: a crowd of strangers leaves room for the others (S22).
+pub const STRANGERS_SHARE_PERCENT: u32 = 50;
+/// No share is smaller than this, however small the quota: what one sender may have on the way.
+pub const SENDER_SHARE_MIN: u32 = SEND_WINDOW as u32;
+/// Accounts of which an account is remembered in memory to have written to them: half a MiB for one who writes to everybody.
+pub const CONTACTS_REMEMBERED: usize = 65_536;
 /// Messages waiting in one outbox: days of an offline script (each is a row on disk and 64 bytes of memory).
 pub const OUTBOX_MAX: usize = 10_000;
 /// Names of people seen lately that one profile remembers for completion: a page of whoelse and some more, 100 KiB.

@@ -6,10 +6,12 @@ mod keeping;
 mod messages;
 mod model;
 mod people;
+mod room;
 mod town;
 
 pub use keeping::*;
 pub use messages::*;
 pub use model::*;
 pub use people::*;
+pub use room::*;
 pub use town::{Place, Recorder, Town};

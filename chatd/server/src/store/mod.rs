@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod contract;
 pub mod sqlite;
+mod waiting;
 mod world;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use chat_proto::id::{AccountName, DeviceId, Incarnation};
 use chat_proto::machine::presence::Presence;
 use chat_proto::machine::stream::Stream;
 
+use super::waiting::Waiting;
 use super::{AcctId, DevId, SessionNo};
 use crate::rate::Bucket;
 
@@ -24,8 +25,10 @@ pub struct Account {
     pub seen_max: u64,
     /// Whom it blocks.
     pub blocks: HashSet<AcctId>,
-    /// At least as many entries as wait for it; counted exactly when it comes near the quota.
-    pub waiting_bound: u32,
+    /// What waits for it.
+    pub waiting: Waiting,
+    /// Accounts to which it wrote, as far as this process remembers.
+    pub wrote_to: HashSet<AcctId>,
     /// The row of its open session, while it is announced online.
     pub session_row: Option<i64>,
     /// Accounts whose sessions follow how far it gets.

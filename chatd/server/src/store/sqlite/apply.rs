@@ -12,9 +12,11 @@ use prost::Message;
 use rusqlite::params;
 
 use super::start::{self, Begun};
+use super::waiting;
 use super::writer::{Effect, Writer};
 use crate::message::{self, Accepted, Facts};
 use crate::rate::Bucket;
+use crate::store::waiting::Quota;
 use crate::store::{AcctId, DevId, Entry, Fence, StoreError, Verdict};
 
 /// TRYLATER for a full disk asks for this wait, in milliseconds.
@@ -119,7 +121,8 @@ impl Writer {
         let decided = match limited {
             Some(_) => Err(Code::LIMIT),
             None => {
-                let mut facts = Now { begun: &mut self.begun, quota: self.settings.offline_max_per_user };
+                let quota = self.quota();
+                let mut facts = Now { begun: &mut self.begun, quota };
                 message::decide(&mut facts, fence.acct, item, self.settings.text_max)?
             }
         };
@@ -138,6 +141,9 @@ impl Writer {
             Ok(accepted) => {
                 let (online, audience, missed) = self.outcome(&accepted);
                 let position = self.accept(&row, &accepted, item, now_ms)?;
+                if let Accepted::Direct(to) = accepted {
+                    self.wrote_to(fence.acct, to)?;
+                }
                 (Code::ACCEPTED, Some(position), online, audience, missed)
             }
         };
@@ -208,14 +214,15 @@ impl Writer {
         let n = self.log(row, Code::ACCEPTED, acct, audience.as_deref(), Some(&tail))?;
         let from = Some(row.fence.acct);
         let parties = start::parties(&self.begun.conn, &mut self.begun.world, acct, from, audience.as_deref())?;
-        self.deliver(parties, Entry { n, device: row.fence.dev, tail });
+        self.deliver(parties, from, Entry { n, device: row.fence.dev, tail });
         Ok(position)
     }
 
-    fn deliver(&mut self, parties: Vec<AcctId>, entry: Entry) {
-        for party in &parties {
+    fn deliver(&mut self, parties: Vec<AcctId>, from: Option<AcctId>, entry: Entry) {
+        // What one sends oneself, for one's other devices, takes none of one's quota.
+        for party in parties.iter().filter(|party| from != Some(**party)) {
             if let Some(account) = self.begun.world.accounts.get_mut(party) {
-                account.waiting_bound = account.waiting_bound.saturating_add(1);
+                account.waiting.came(from);
             }
         }
         self.effects.push(Effect::Entry(parties, Arc::new(entry)));
@@ -254,7 +261,7 @@ impl Writer {
                 "INSERT INTO log(g, code, acct, dev, inc, cseq, h8, hour, tail) VALUES(?, 0, ?, ?, 0, 0, 0, ?, ?)",
             )?
             .execute(params![n as i64, acct.0, except.0, self.begun.hour as i64, tail.as_ref()])?;
-        self.deliver(vec![acct], Entry { n, device: except, tail });
+        self.deliver(vec![acct], None, Entry { n, device: except, tail });
         Ok(())
     }
 
@@ -362,7 +369,8 @@ impl Writer {
         self.dirty.insert(dev);
         let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, acct)? else { return Ok(()) };
         if seen > account.seen_max {
-            account.seen_max = seen;
+            let before = std::mem::replace(&mut account.seen_max, seen);
+            self.waits_no_longer(acct, before, seen)?;
             self.tell_followers(acct, seen, 0);
         }
         Ok(())
@@ -401,28 +409,10 @@ struct Row {
     h8: u64,
 }
 
-/// How many entries behind `seen` wait for an account, those of the present transaction included.
-fn count_waiting(begun: &Begun, account: AcctId, seen: u64) -> Result<u32, StoreError> {
-    let folded: u32 = begun
-        .conn
-        .prepare_cached("SELECT count(*) FROM pend WHERE acct = ? AND g > ?")?
-        .query_row(params![account.0, seen as i64], |row| row.get(0))?;
-    let mut unfolded = begun
-        .conn
-        .prepare_cached("SELECT audience FROM log WHERE g > ?1 AND code = 0 AND (acct = ?2 OR audience IS NOT NULL)")?;
-    let rows = unfolded.query_map(params![begun.folded.max(seen) as i64, account.0], |row| row.get(0))?;
-    let mut count = folded;
-    for audience in rows {
-        let audience: Option<Vec<u8>> = audience?;
-        count += u32::from(audience.is_none_or(|a| start::decode_audience(&a).any(|party| party == account)));
-    }
-    Ok(count)
-}
-
 /// The facts of the present transaction.
 struct Now<'a> {
     begun: &'a mut Begun,
-    quota: u32,
+    quota: Quota,
 }
 
 impl Facts for Now<'_> {
@@ -445,18 +435,8 @@ impl Facts for Now<'_> {
         Ok(self.begun.world.blocks(by, who))
     }
 
-    fn inbox_full(&mut self, account: AcctId) -> Result<bool, StoreError> {
-        let Some(held) = start::account(&self.begun.conn, &mut self.begun.world, account)? else { return Ok(true) };
-        if held.waiting_bound < self.quota {
-            return Ok(false);
-        }
-        // The bound came near the quota: count exactly what is behind the account's furthest device.
-        let seen = held.seen_max;
-        let exact = count_waiting(self.begun, account, seen)?;
-        if let Some(held) = self.begun.world.accounts.get_mut(&account) {
-            held.waiting_bound = exact;
-        }
-        Ok(exact >= self.quota)
+    fn has_room(&mut self, account: AcctId, sender: AcctId) -> Result<bool, StoreError> {
+        waiting::has_room(self.begun, self.quota, account, sender)
     }
 
     fn online(&mut self) -> Vec<AcctId> {

@@ -259,7 +259,11 @@ pub fn expire(writer: &mut Writer, now_ms: i64) -> Result<bool, StoreError> {
             if waits == 0 {
                 continue;
             }
-            let seen = start::account(&begun.conn, &mut begun.world, party)?.map_or(0, |a| a.seen_max);
+            let account = start::account(&begun.conn, &mut begun.world, party)?;
+            let seen = account.map_or(0, |account| {
+                account.waiting.forget();
+                account.seen_max
+            });
             count_missed(writer, party, &[g])?;
             if acct == Some(party.0) && seen < g as u64 && cseq > 0 {
                 let device: Vec<u8> = writer

@@ -12,6 +12,7 @@ mod reader;
 mod schema;
 mod space;
 mod start;
+mod waiting;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};

@@ -12,7 +12,15 @@ use crate::planted::planted;
 use crate::store::StoreError;
 
 /// The schema version that this build reads and writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = STEPS.len() as i64;
+
+/// What brings a database from each version to the next, the first from an empty file; a step is never changed.
+const STEPS: [&str; 2] = [TABLES, CONTACTS];
+
+/// To whom an account wrote: they are no strangers to it (S22).
+const CONTACTS: &str = "
+CREATE TABLE contact(acct INTEGER NOT NULL, who INTEGER NOT NULL, PRIMARY KEY(acct, who)) WITHOUT ROWID;
+";
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -86,14 +94,34 @@ pub fn checkpoint(conn: &Connection) -> Result<(), StoreError> {
 
 fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match found {
-        VERSION => Ok(()),
-        0 => {
-            let tx = conn.transaction()?;
-            tx.execute_batch(TABLES)?;
-            tx.pragma_update(None, "user_version", VERSION)?;
-            Ok(tx.commit()?)
+    let Some(due) = usize::try_from(found).ok().and_then(|found| STEPS.get(found..)) else {
+        return Err(StoreError::Newer { found, known: VERSION });
+    };
+    if due.is_empty() {
+        return Ok(());
+    }
+    let tx = conn.transaction()?;
+    due.iter().try_for_each(|step| tx.execute_batch(step))?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_older_schema_is_brought_up_to_date() {
+        for old in 0..STEPS.len() {
+            let dir = tempfile::TempDir::new().unwrap();
+            let conn = Connection::open(file(dir.path())).unwrap();
+            STEPS[..old].iter().for_each(|step| conn.execute_batch(step).unwrap());
+            conn.pragma_update(None, "user_version", old as i64).unwrap();
+            drop(conn);
+            let conn = open_writer(dir.path(), true).unwrap();
+            let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+            assert_eq!(found, VERSION, "from {old}");
+            conn.prepare("SELECT acct, who FROM contact").unwrap();
         }
-        newer => Err(StoreError::Newer { found: newer, known: VERSION }),
     }
 }

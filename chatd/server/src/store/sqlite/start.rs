@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::space::Space;
 use super::{Shared, schema};
+use crate::store::waiting::Waiting;
 use crate::store::world::{Account, Device, Held, World};
 use crate::store::{AcctId, DevId, Settings, StoreError};
 
@@ -32,6 +33,8 @@ pub struct Begun {
     pub epochs: Epochs,
     /// The next place of the log.
     pub next: u64,
+    /// The last place that is durable.
+    pub committed: u64,
     /// The fold mark: everything up to here is folded.
     pub folded: u64,
     /// Hours that the server has been running, over all starts.
@@ -91,7 +94,7 @@ pub fn begin(dir: &Path, shared: &Shared, settings: &Settings, mono_ms: u64, now
     let mut world = World::default();
     replay(&conn, &mut world, shared, folded)?;
     restore_presence(&conn, &mut world, shared, mono_ms + RESTART_GRACE_MS, now_ms, settings)?;
-    Ok(Begun { conn, world, epochs, next, folded, hour, space, dir: dir.to_owned() })
+    Ok(Begun { conn, world, epochs, next, committed: next - 1, folded, hour, space, dir: dir.to_owned() })
 }
 
 fn meta(conn: &Connection, key: &str) -> Result<u64, StoreError> {
@@ -243,7 +246,7 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
             .collect::<Result<_, _>>()?;
         let devices = load_devices(conn, world, id)?;
         world.names.insert(name.clone(), id);
-        let waiting_bound = waiting_bound(conn, id)?;
+        let waiting = Waiting::at_most(waiting_bound(conn, id)?);
         world.accounts.insert(
             id,
             Account {
@@ -251,7 +254,8 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
                 devices,
                 seen_max: seen_max as u64,
                 blocks,
-                waiting_bound,
+                waiting,
+                wrote_to: Default::default(),
                 session_row: None,
                 followers: Default::default(),
                 broadcasts: None,

@@ -74,6 +74,9 @@ contract! {
     places_are_decided_in_order
     refusals_are_recorded
     the_quota_counts_what_waits
+    s22_one_sender_fills_its_share_only
+    s22_a_crowd_of_strangers_leaves_room_for_contacts
+    s22_room_comes_back_as_entries_are_seen
     pages_straddle_the_fold
     own_messages_reach_the_other_devices
     an_old_session_is_fenced

@@ -49,8 +49,9 @@ pub struct Writer {
     pub hour_began: Option<u64>,
     /// Retention has more to do.
     pub expiring: bool,
+    /// What the readers see too.
+    pub shared: Arc<Shared>,
     outlet: Arc<dyn Outlet>,
-    shared: Arc<Shared>,
     in_tx: bool,
     ending: Option<oneshot::Sender<()>>,
 }
@@ -210,6 +211,7 @@ impl Writer {
         if std::mem::take(&mut self.in_tx) {
             self.begun.conn.execute_batch("COMMIT")?;
         }
+        self.begun.committed = self.begun.next - 1;
         Ok(())
     }
 
