@@ -65,14 +65,25 @@ pub enum LogError {
 /// Keep it until the process ends: when dropped, the last lines are written.
 pub struct Logging {
     _guard: WorkerGuard,
-    level: reload::Handle<Targets, tracing_subscriber::Registry>,
+    level: LevelHandle,
 }
 
 impl Logging {
+    /// The handle on how much is logged.
+    pub fn level(&self) -> LevelHandle {
+        self.level.clone()
+    }
+}
+
+/// How much is logged; clones change the same.
+#[derive(Clone)]
+pub struct LevelHandle(reload::Handle<Targets, tracing_subscriber::Registry>);
+
+impl LevelHandle {
     /// Changes the level of our own crates.
-    pub fn set_level(&self, level: LevelFilter) {
+    pub fn set(&self, level: LevelFilter) {
         // Fails only when nobody logs any more.
-        let _ = self.level.reload(targets(level));
+        let _ = self.0.reload(targets(level));
     }
 }
 
@@ -82,7 +93,7 @@ pub fn start(log: Log) -> Result<Logging, LogError> {
     let (sink, guard) = open(log.target, log.clock)?;
     let (filter, level) = reload::Layer::new(targets(log.level));
     tracing::subscriber::set_global_default(subscriber(filter, sink, journal)).map_err(|_| LogError::Twice)?;
-    Ok(Logging { _guard: guard, level })
+    Ok(Logging { _guard: guard, level: LevelHandle(level) })
 }
 
 /// The thread that writes, and the way to it.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chat_proto::display;
 use chat_proto::limits::SOURCES_MAX;
@@ -13,26 +13,27 @@ use chat_proto::limits::SOURCES_MAX;
 use crate::admin::Caller;
 use crate::clock::Clock;
 use crate::config::Addresses;
+use crate::settings::Live;
 use crate::source::Source;
 use crate::sync::lock;
 
 /// The writer of audit lines.
 pub struct Audit {
     clock: Clock,
-    addresses: Addresses,
+    live: Arc<Live>,
     /// When a stranger's line was last written, in seconds.
     written: Mutex<HashMap<Source, u64>>,
 }
 
 impl Audit {
     /// Nothing was written yet.
-    pub fn new(clock: Clock, addresses: Addresses) -> Audit {
-        Audit { clock, addresses, written: Mutex::default() }
+    pub fn new(clock: Clock, live: Arc<Live>) -> Audit {
+        Audit { clock, live, written: Mutex::default() }
     }
 
     /// A line about somebody who is, or was, logged in.
     pub fn line(&self, peer: SocketAddr, what: fmt::Arguments<'_>) {
-        match self.addresses {
+        match self.live.get().addresses {
             Addresses::Full => tracing::info!("{} {what}", Shown(peer)),
             Addresses::None => tracing::info!("- {what}"),
         }

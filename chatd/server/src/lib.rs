@@ -16,6 +16,8 @@ pub mod message;
 pub mod people;
 mod planted;
 pub mod rate;
+pub mod running;
+pub mod settings;
 pub mod source;
 mod start;
 pub mod store;
@@ -27,6 +29,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use chat_process::logging::LevelHandle;
 use chat_process::notify::Supervisor;
 use chat_process::shutdown::Shutdown;
 use chat_proto::fault::Code;
@@ -35,7 +38,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use config::Config;
-pub use start::StartError;
+pub use running::Running;
+pub use start::{StartError, level};
 
 use account::{Accounts, Hasher};
 use admin::{Closed, Desk};
@@ -45,15 +49,29 @@ use bus::local::LocalBus;
 use clock::Clock;
 use gateway::{Directory, Gateway, Strangers};
 use people::People;
+use running::Reread;
+use settings::Live;
 use store::sqlite::SqliteStore;
 use store::{Op, Store as _, StoreError};
 
 /// How long sessions get for their last words at a shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// What the assembly is given of the world outside.
+pub struct Outside {
+    /// The stop signal.
+    pub shutdown: Shutdown,
+    /// Who is told about each step.
+    pub supervisor: Supervisor,
+    /// Reads the configuration once more.
+    pub reread: Reread,
+    /// Changes how much is logged; nothing where nobody logs.
+    pub level: Option<LevelHandle>,
+}
+
 /// A server that listens.
 pub struct Server {
-    gateway: Arc<Gateway<SqliteStore>>,
+    running: Arc<Running<SqliteStore>>,
     addresses: Vec<SocketAddr>,
     config: Config,
     // Held for the subscription of the gateway: one node hints to nobody, its own sessions are woken by the store.
@@ -61,8 +79,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the store, listens, and serves until `shutdown` begins. Must be called within a runtime.
-    pub async fn start(config: Config, shutdown: Shutdown, supervisor: Supervisor) -> Result<Server, StartError> {
+    /// Opens the store, listens, and serves until the shutdown begins. Must be called within a runtime.
+    pub async fn start(config: Config, outside: Outside) -> Result<Server, StartError> {
+        let Outside { shutdown, supervisor, reread, level } = outside;
         let keys = start::keys(&config)?;
         let tls = start::tls(&config)?;
         let clock = Clock::start();
@@ -70,7 +89,8 @@ impl Server {
         let directory = Arc::new(Directory::new(Arc::clone(&people)));
         let hasher = Hasher::new(keys.pepper)?;
         let store = open_store(&config, Arc::clone(&directory) as _, clock)?;
-        let accounts = Accounts::open(Arc::clone(&store), clock, start::accounts(&config), hasher, keys.lockout).await;
+        let live = Live::new(start::settings(&config));
+        let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
         let listeners = listen(&config)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
@@ -79,15 +99,16 @@ impl Server {
             accounts,
             identity: keys.identity,
             tls: RwLock::new(tls),
-            settings: start::settings(&config),
+            audit: Audit::new(clock, Arc::clone(&live)),
+            live,
             clock,
-            audit: Audit::new(clock, config.keys.log.addresses),
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),
             next_session: AtomicU64::new(1),
         });
         let bus = LocalBus::default();
-        let server = Server { gateway, addresses, config, _bus: bus };
+        let running = Running::new(gateway, config.clone(), reread, level);
+        let server = Server { running, addresses, config, _bus: bus };
         server.begin(listeners, people, supervisor)?;
         Ok(server)
     }
@@ -99,14 +120,12 @@ impl Server {
         people: Arc<People>,
         supervisor: Supervisor,
     ) -> Result<(), StartError> {
-        let gateway = &self.gateway;
+        let gateway = &self.running.gateway;
         let shutdown = &gateway.shutdown;
         let admin = admin::socket::listen(&self.config.admin_socket)?;
-        until_shutdown(shutdown, admin::socket::serve(admin, Desk::Open(Arc::clone(gateway))));
-        let directory = Arc::clone(&gateway.directory);
-        if self.config.keys.presence.broadcast {
-            until_shutdown(shutdown, async move { people.run(&directory).await });
-        }
+        until_shutdown(shutdown, admin::socket::serve(admin, Desk::Open(Arc::clone(&self.running))));
+        let (directory, live) = (Arc::clone(&gateway.directory), Arc::clone(&gateway.live));
+        until_shutdown(shutdown, async move { people.run(&directory, &live).await });
         until_shutdown(shutdown, gateway::heed::<LocalBus>(Arc::clone(&gateway.directory), self._bus.subscribe()));
         until_shutdown(shutdown, tick(Arc::clone(gateway), supervisor));
         for listener in listeners {
@@ -122,25 +141,19 @@ impl Server {
 
     /// Resolves when the store cannot go on: the process must end.
     pub async fn failed(&self) -> StoreError {
-        self.gateway.store.failed().await
+        self.running.gateway.store.failed().await
     }
 
-    /// Reads certificate and key anew; new connections get them. The old ones stay when the new ones are no good.
-    pub fn reload_certificates(&self) -> Result<(), StartError> {
-        *sync::write(&self.gateway.tls) = start::tls(&self.config)?;
-        Ok(())
-    }
-
-    /// One line about how things are.
-    pub fn summary(&self) -> String {
-        let (sessions, strangers) = (self.gateway.directory.count(), self.gateway.strangers.count());
-        format!("{sessions} sessions, {strangers} connections not logged in")
+    /// What its operator may ask and change.
+    pub fn running(&self) -> &Arc<Running<SqliteStore>> {
+        &self.running
     }
 
     /// Tells every client, waits for what is on its way, and closes the store. Sessions stay open there: a restart
     /// announces nobody who comes back in time.
     pub async fn stop(self) {
-        let Server { gateway, config, .. } = self;
+        let Server { running, config, .. } = self;
+        let gateway = &running.gateway;
         gateway.shutdown.begin();
         gateway.directory.end_all(Code::SHUTTING_DOWN, true);
         if !gateway.shutdown.finished(DRAIN).await {
@@ -215,8 +228,9 @@ pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
     let clock = Clock::start();
     let store = offline_store(config)?;
     let hasher = Hasher::new(keys.pepper)?;
-    let accounts = Accounts::open(Arc::clone(&store), clock, start::accounts(config), hasher, keys.lockout).await;
-    let audit = Audit::new(clock, config.keys.log.addresses);
+    let live = Live::new(start::settings(config));
+    let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
+    let audit = Audit::new(clock, live);
     Ok(Desk::Closed(Box::new(Closed { store, accounts, audit })))
 }
 

@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use chat_process::config::ConfigError;
-use chat_process::logging::{self, Log, Target};
+use chat_process::logging::{self, LevelHandle, Log, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_process::{exit, harden};
 use chat_server::admin::{init, words};
 use chat_server::advice::{self, Asked};
-use chat_server::config::{self, Config, Format, Layout, Level};
-use chat_server::{Server, StartError, keys};
+use chat_server::config::{self, Config, Format, Layout};
+use chat_server::running::Reread;
+use chat_server::{Outside, Server, StartError, keys};
 use clap::Parser as _;
-use tracing::level_filters::LevelFilter;
 
 use args::{Args, CertVerb, CheckVerb, Init, Run, Verb};
 use commands::say;
@@ -127,37 +127,42 @@ fn check(layout: &Layout) -> ExitCode {
 }
 
 fn run(layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
-    let mut config = load(layout)?;
-    if !wanted.listen.is_empty() {
-        config.listen.clone_from(&wanted.listen);
-    }
-    let _logging = logging::start(log(&config))?;
+    let reread = {
+        let (layout, listen) = (layout.clone(), wanted.listen.clone());
+        move || {
+            let mut config = load(&layout)?;
+            if !listen.is_empty() {
+                config.listen.clone_from(&listen);
+            }
+            Ok(config)
+        }
+    };
+    let config = reread()?;
+    let logging = logging::start(log(&config))?;
     let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
-    runtime::build(Threads::Cores, "chat-server")?.block_on(serve(config, supervisor))
+    runtime::build(Threads::Cores, "chat-server")?.block_on(serve(
+        config,
+        supervisor,
+        Box::new(reread),
+        logging.level(),
+    ))
 }
 
 fn log(config: &Config) -> Log {
-    let level = match config.keys.log.level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
     let journal = match config.keys.log.format {
         Format::Auto => std::env::var_os("JOURNAL_STREAM").is_some(),
         Format::Text => false,
         Format::Journal => true,
     };
-    Log { level, target: Target::Stderr { journal }, clock: SystemTime::now }
+    Log { level: chat_server::level(config), target: Target::Stderr { journal }, clock: SystemTime::now }
 }
 
 /// From the first listener to the last word.
-async fn serve(config: Config, supervisor: Supervisor) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, supervisor: Supervisor, reread: Reread, level: LevelHandle) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     let mut signals = shutdown::signals(&shutdown)?;
-    let server = Server::start(config, shutdown, supervisor).await?;
+    let server = Server::start(config, Outside { shutdown, supervisor, reread, level: Some(level) }).await?;
     for address in server.addresses() {
         say(&format!("listening on {address}"))?;
     }
@@ -184,16 +189,26 @@ async fn obey(signals: &mut Signals, server: &Server, supervisor: Supervisor) {
     loop {
         match signals.next().await {
             Event::Stop | Event::StopNow => return,
-            Event::State => tracing::info!("{}", server.summary()),
+            Event::State => tracing::info!("{}", server.running().summary()),
             Event::Reload => {
                 supervisor.reloading();
-                match server.reload_certificates() {
-                    Ok(()) => tracing::info!("certificate and key were read anew; other settings need a restart"),
-                    Err(error) => tracing::error!(%error, "the old certificate stays"),
-                }
+                reload(server).await;
                 supervisor.ready();
             }
         }
+    }
+}
+
+/// SIGHUP: what came of it is in the log.
+async fn reload(server: &Server) {
+    match server.running().reload().await {
+        Ok(done) => {
+            tracing::info!(changed = done.changed.join(" "), "configuration and certificate were read anew");
+            if !done.restart.is_empty() {
+                tracing::warn!(keys = done.restart.join(" "), "these keys count from the next start");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the old settings stay in force"),
     }
 }
 

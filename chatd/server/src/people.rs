@@ -12,6 +12,7 @@ use prost::Message;
 use tokio::sync::Notify;
 
 use crate::gateway::Directory;
+use crate::settings::Live;
 use crate::store::{AcctId, PresenceChange};
 use crate::sync::lock;
 
@@ -46,12 +47,12 @@ impl People {
     }
 
     /// Sends out what came, a tick after the first change. Runs until dropped.
-    pub async fn run(&self, directory: &Directory) {
+    pub async fn run(&self, directory: &Directory, live: &Live) {
         loop {
             self.bell.notified().await;
             tokio::time::sleep(tick(directory.count())).await;
             let pending = std::mem::take(&mut *lock(&self.pending));
-            if let Some(notice) = Notice::of(&pending) {
+            if let Some(notice) = Notice::of(&pending).filter(|_| live.get().announce) {
                 directory.announce(&notice.all, notice.count, &notice.own);
             }
         }

@@ -78,6 +78,11 @@ impl<K: Eq + Hash> PerKey<K> {
         PerKey { rate, buckets: HashMap::new() }
     }
 
+    /// From now on another rate; buckets keep what is in them, as far as it fits.
+    pub fn set_rate(&mut self, rate: Rate) {
+        self.rate = rate;
+    }
+
     /// Takes a token of a key, or says in how many milliseconds one is there.
     pub fn take(&mut self, key: K, now_ms: u64) -> Result<(), u64> {
         if self.rate.is_off() {

@@ -11,13 +11,15 @@ use chat_link::CertError;
 use chat_process::exit;
 use chat_proto::limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::level_filters::LevelFilter;
 
 use crate::account::{self, HashError, Rules};
-use crate::config::{Config, Devices};
+use crate::config::{Config, Devices, Level};
 use crate::files::{self, FileError};
 use crate::gateway;
 use crate::keys::{self, Keys, KeysError};
 use crate::rate::Rate;
+use crate::settings::Settings;
 use crate::store::{self, Policy, StoreError};
 
 /// Descriptors that the server itself needs: database, listeners, sockets, logs.
@@ -94,7 +96,17 @@ pub(crate) fn tls(config: &Config) -> Result<Arc<rustls::ServerConfig>, StartErr
     chat_link::server_config(&chain, &key).map_err(|error| StartError::Certificate { path: config.cert.clone(), error })
 }
 
-pub(crate) fn accounts(config: &Config) -> account::Settings {
+/// Everything that may change while the server runs, save what the store's writer owns.
+pub(crate) fn settings(config: &Config) -> Settings {
+    Settings {
+        sessions: sessions(config),
+        accounts: accounts(config),
+        announce: config.keys.presence.broadcast,
+        addresses: config.keys.log.addresses,
+    }
+}
+
+fn accounts(config: &Config) -> account::Settings {
     let keys = &config.keys;
     account::Settings {
         registration: keys.registration.mode,
@@ -105,7 +117,7 @@ pub(crate) fn accounts(config: &Config) -> account::Settings {
     }
 }
 
-pub(crate) fn settings(config: &Config) -> gateway::Settings {
+fn sessions(config: &Config) -> gateway::Settings {
     let keys = &config.keys;
     gateway::Settings {
         name: config.name.clone(),
@@ -119,6 +131,17 @@ pub(crate) fn settings(config: &Config) -> gateway::Settings {
         grace_ms: ms(keys.sessions.grace.0),
         sending: Rate::burst(keys.limits.message_burst, keys.limits.messages_per_second),
         connections: connections(keys.limits.connections),
+    }
+}
+
+/// How much is logged.
+pub fn level(config: &Config) -> LevelFilter {
+    match config.keys.log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
     }
 }
 

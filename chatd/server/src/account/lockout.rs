@@ -53,6 +53,11 @@ impl Lockout {
         table
     }
 
+    /// From now on other rules; locks that run go on as they are.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// How many milliseconds of lock are left.
     pub fn left(&self, key: &Key, now: u64) -> Option<u64> {
         let until = self.entries.get(key)?.until?;

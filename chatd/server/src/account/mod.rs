@@ -22,6 +22,7 @@ pub use lockout::{Lockout, Rules};
 use crate::clock::Clock;
 use crate::config::{LockoutBy, Registration};
 use crate::rate::{PerKey, Rate};
+use crate::settings::Live;
 use crate::source::Source;
 use crate::store::{AcctId, Failure, Login, NewDevice, Op, Query, Store};
 use crate::sync::lock;
@@ -45,7 +46,7 @@ pub struct Settings {
 pub struct Accounts<S> {
     store: Arc<S>,
     clock: Clock,
-    settings: Settings,
+    live: Arc<Live>,
     hasher: Hasher,
     /// Keys the table of failures, so that it tells no names.
     secret: Zeroizing<[u8; 32]>,
@@ -62,13 +63,14 @@ impl<S: Store> Accounts<S> {
     pub async fn open(
         store: Arc<S>,
         clock: Clock,
-        settings: Settings,
+        live: Arc<Live>,
         hasher: Hasher,
         secret: Zeroizing<[u8; 32]>,
     ) -> Accounts<S> {
         let (answer, kept) = oneshot::channel();
         store.query(Query::Failures(answer));
         let kept = kept.await.unwrap_or_default();
+        let settings = live.get().accounts;
         Accounts {
             lockout: Mutex::new(Lockout::new(settings.lockout, kept, clock.mono_ms())),
             logins: Mutex::new(PerKey::new(settings.logins)),
@@ -76,10 +78,18 @@ impl<S: Store> Accounts<S> {
             tries: Mutex::new(PerKey::new(Rate::per(limits::HASHES_PER_NAME_AND_MINUTE, 60))),
             store,
             clock,
-            settings,
+            live,
             hasher,
             secret,
         }
+    }
+
+    /// The settings were replaced: what was counted goes on by the new rules.
+    pub fn configured(&self) {
+        let settings = self.live.get().accounts;
+        lock(&self.lockout).set_rules(settings.lockout);
+        lock(&self.logins).set_rate(settings.logins);
+        lock(&self.newcomers).set_rate(settings.newcomers);
     }
 
     /// Makes an account with its first device. Says when a name is taken: somebody who may register may know.
@@ -90,7 +100,7 @@ impl<S: Store> Accounts<S> {
         password: Zeroizing<String>,
         device: NewDevice,
     ) -> Result<Login, Fault> {
-        match self.settings.registration {
+        match self.live.get().accounts.registration {
             Registration::Open => {}
             Registration::Invite => return Err(Code::BAD_INVITE.into()),
             Registration::Closed => return Err(Code::REGISTRATION_CLOSED.into()),
@@ -235,7 +245,7 @@ impl<S: Store> Accounts<S> {
 
     /// The key of a failure counter.
     fn key(&self, source: Source, name: &str) -> lockout::Key {
-        self.hashed((self.settings.lockout_by == LockoutBy::Source).then_some(source), name)
+        self.hashed((self.live.get().accounts.lockout_by == LockoutBy::Source).then_some(source), name)
     }
 
     /// A keyed hash of the name as it would be looked up, exists or not.

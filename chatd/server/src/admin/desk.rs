@@ -9,12 +9,13 @@ use super::{Caller, Refusal};
 use crate::account::Accounts;
 use crate::audit::Audit;
 use crate::gateway::Gateway;
+use crate::running::Running;
 use crate::store::Store;
 
 /// The operator's place.
 pub enum Desk<S: Store> {
     /// At the running server.
-    Open(Arc<Gateway<S>>),
+    Open(Arc<Running<S>>),
     /// At the store of one that does not run, whose lock is held.
     Closed(Box<Closed<S>>),
 }
@@ -33,7 +34,7 @@ impl<S: Store> Desk<S> {
     /// The store.
     pub fn store(&self) -> &S {
         match self {
-            Desk::Open(gateway) => &gateway.store,
+            Desk::Open(running) => &running.gateway.store,
             Desk::Closed(closed) => &closed.store,
         }
     }
@@ -41,15 +42,23 @@ impl<S: Store> Desk<S> {
     /// The rules about accounts.
     pub fn accounts(&self) -> &Accounts<S> {
         match self {
-            Desk::Open(gateway) => &gateway.accounts,
+            Desk::Open(running) => &running.gateway.accounts,
             Desk::Closed(closed) => &closed.accounts,
         }
     }
 
-    /// The running server.
+    /// The running server as its operator has it.
+    pub fn running(&self) -> Result<&Arc<Running<S>>, Refusal> {
+        match self {
+            Desk::Open(running) => Ok(running),
+            Desk::Closed(_) => Err(Code::SERVER_UNREACHABLE.into()),
+        }
+    }
+
+    /// What all connections of the running server share.
     pub fn live(&self) -> Result<&Arc<Gateway<S>>, Refusal> {
         match self {
-            Desk::Open(gateway) => Ok(gateway),
+            Desk::Open(running) => Ok(&running.gateway),
             Desk::Closed(_) => Err(Code::SERVER_UNREACHABLE.into()),
         }
     }
@@ -57,7 +66,7 @@ impl<S: Store> Desk<S> {
     /// A line of the audit log: who asked for what, and how it ended.
     pub(super) fn audit(&self, caller: &Caller, method: &str, about: &str, refused: Option<&Refusal>) {
         let audit = match self {
-            Desk::Open(gateway) => &gateway.audit,
+            Desk::Open(running) => &running.gateway.audit,
             Desk::Closed(closed) => &closed.audit,
         };
         let outcome = refused.map_or("done", |refusal| refusal.code.name());

@@ -2,6 +2,7 @@
 //!
 //! Two layers (house rule 8): [`written`] is what the file says, this is what the server does with it.
 
+pub mod flat;
 pub mod template;
 pub mod values;
 pub mod written;
@@ -203,7 +204,7 @@ mod tests {
         let says = |text: &str| read(text).unwrap_err().to_string();
         assert_eq!(
             says("[sessions]\nidle_after = \"30 min\""),
-            "c.toml:2:14: sessions.idle_after: \"30 min\" is not a time such as \"90s\", \"30m\", \"2h\" or \"3d\""
+            "c.toml:2:14: sessions.idle_after: \"30 min\": write 30m"
         );
         assert!(says("[limits]\nconection = 3").contains("did you mean \"connections\""));
         assert!(says("listen = [\"localhost\"]").contains("an address with a port"));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A length of time: `90s`, `15m`, `2h`, `3d`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,31 @@ impl Wait {
         };
         number.checked_mul(seconds).map(Wait::secs)
     }
+
+    /// What was meant by `30 min`, `2 hours` or `1h `.
+    fn guess(text: &str) -> Option<String> {
+        let (number, unit) = split(text.trim())?;
+        let unit = match unit.trim().to_ascii_lowercase().as_str() {
+            "s" | "sec" | "secs" | "second" | "seconds" => "s",
+            "m" | "min" | "mins" | "minute" | "minutes" => "m",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+            "d" | "day" | "days" => "d",
+            _ => return None,
+        };
+        Some(format!("{number}{unit}"))
+    }
+}
+
+/// In the largest unit that says it exactly.
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+        match units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", seconds / unit),
+            None => write!(f, "{seconds}s"),
+        }
+    }
 }
 
 impl Size {
@@ -51,6 +76,30 @@ impl Size {
         };
         number.checked_mul(bytes).map(Size)
     }
+
+    /// What was meant by `64 kb` or `1 GB`.
+    fn guess(text: &str) -> Option<String> {
+        let (number, unit) = split(text.trim())?;
+        let unit = match unit.trim().to_ascii_lowercase().as_str() {
+            "b" | "byte" | "bytes" => "B",
+            "k" | "kb" | "kib" => "KiB",
+            "m" | "mb" | "mib" => "MiB",
+            "g" | "gb" | "gib" => "GiB",
+            _ => return None,
+        };
+        Some(format!("{number}{unit}"))
+    }
+}
+
+/// In the largest unit that says it exactly.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.into_iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}", self.0),
+        }
+    }
 }
 
 /// Digits, and the unit right behind them.
@@ -64,6 +113,8 @@ fn split(text: &str) -> Option<(u64, &str)> {
 struct Text<T> {
     expected: &'static str,
     parse: fn(&str) -> Option<T>,
+    /// What was probably meant.
+    guess: fn(&str) -> Option<String>,
 }
 
 impl<T> Visitor<'_> for Text<T> {
@@ -74,7 +125,10 @@ impl<T> Visitor<'_> for Text<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", self.expected)))
+        (self.parse)(text).ok_or_else(|| match (self.guess)(text) {
+            Some(meant) => E::custom(format_args!("{text:?}: write {meant}")),
+            None => E::custom(format_args!("{text:?} is not {}", self.expected)),
+        })
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
@@ -84,13 +138,21 @@ impl<T> Visitor<'_> for Text<T> {
 
 impl<'de> Deserialize<'de> for Wait {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Wait, D::Error> {
-        from.deserialize_any(Text { expected: "a time such as \"90s\", \"30m\", \"2h\" or \"3d\"", parse: Wait::parse })
+        from.deserialize_any(Text {
+            expected: "a time such as \"90s\", \"30m\", \"2h\" or \"3d\"",
+            parse: Wait::parse,
+            guess: Wait::guess,
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
-        from.deserialize_any(Text { expected: "a size such as \"64KiB\" or \"256MiB\"", parse: Size::parse })
+        from.deserialize_any(Text {
+            expected: "a size such as \"64KiB\" or \"256MiB\"",
+            parse: Size::parse,
+            guess: Size::guess,
+        })
     }
 }
 
@@ -100,7 +162,26 @@ impl<'de> Deserialize<'de> for Listen {
         from.deserialize_any(Text {
             expected: "an address with a port such as \"[::]:7443\" or \"127.0.0.1:7443\"",
             parse,
+            guess: |_| None,
         })
+    }
+}
+
+impl Serialize for Wait {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Serialize for Listen {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
     }
 }
 
@@ -208,5 +289,19 @@ mod tests {
         assert_eq!(Size::parse("64kb"), None);
         assert_eq!(Size::parse("99999999999999999999"), None);
         assert_eq!(Size::parse("99999999999999GiB"), None);
+        assert_eq!(Wait::guess("30 min").as_deref(), Some("30m"));
+        assert_eq!(Size::guess("64kb").as_deref(), Some("64KiB"));
+        assert_eq!(Wait::guess("soon"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for seconds in [0, 1, 90, 60, 1800, 7200, 86_400, 86_401] {
+            assert_eq!(Wait::parse(&Wait::secs(seconds).to_string()), Some(Wait::secs(seconds)));
+        }
+        for bytes in [0, 1, 1024, 1025, 256 << 20, 3 << 30] {
+            assert_eq!(Size::parse(&Size(bytes).to_string()), Some(Size(bytes)));
+        }
+        assert_eq!((Wait::secs(1800).to_string(), Size(1 << 16).to_string()), ("30m".into(), "64KiB".into()));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::values::{Addresses, Devices, Format, Idle, Level, Listen, LockoutBy, Registration, Size, Wait};
 
@@ -12,7 +12,7 @@ macro_rules! tables {
     ($($(#[doc = $doc:literal])+ $table:ident { $($(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $default:expr,)+ })+) => {
         $(
             $(#[doc = $doc])+
-            #[derive(Clone, Debug, Deserialize)]
+            #[derive(Clone, Debug, Deserialize, Serialize)]
             #[serde(default, deny_unknown_fields)]
             pub struct $table { $($(#[doc = $key_doc])+ pub $key: $type,)+ }
 

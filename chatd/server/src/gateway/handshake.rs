@@ -216,7 +216,7 @@ impl<S: Store> Stranger<S> {
             proof: proof.to_vec(),
             version,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            name: self.gateway.settings.name.clone(),
+            name: self.gateway.live.get().sessions.name.clone(),
         };
         Ok(answer.encode_to_vec().into())
     }
@@ -329,13 +329,14 @@ impl<S: Store> Stranger<S> {
             return Err(Leave::Over(Code::PROTOCOL).into());
         }
         let gateway = &*self.gateway;
-        if gateway.directory.count() >= gateway.settings.connections {
+        if gateway.directory.count() >= gateway.live.get().sessions.connections {
             return Err(Fault::retry(Code::BUSY, FULL_FOR).into());
         }
         let session = gateway.number();
         let mailbox = Arc::new(Mailbox::new(known.login.clone(), self.active_ms(&known)));
         let entered = Entered { gateway, session, stays: false };
-        let sending = gateway.directory.add(session, &mailbox, gateway.settings.sending, gateway.clock.mono_ms());
+        let sending =
+            gateway.directory.add(session, &mailbox, gateway.live.get().sessions.sending, gateway.clock.mono_ms());
         // Looked at after it was added: either this sees the shutdown, or the shutdown sees the mailbox.
         if gateway.shutdown.has_begun() {
             return Err(Code::SHUTTING_DOWN.into());
@@ -387,7 +388,7 @@ async fn open_session<S: Store>(
     session: SessionNo,
     hello: wire::Hello,
 ) -> Result<Opened, Fault> {
-    let policy = match gateway.settings.policy {
+    let policy = match gateway.live.get().sessions.policy {
         Policy::Refuse if known.take_over => Policy::Replace,
         policy => policy,
     };

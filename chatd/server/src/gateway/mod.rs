@@ -28,6 +28,7 @@ use crate::bus::{Bus, Heard, Subscription};
 use crate::clock::Clock;
 use crate::config::Idle;
 use crate::rate::Rate;
+use crate::settings::Live;
 use crate::source::Source;
 use crate::store::{Policy, SessionNo, Store};
 use crate::sync::read;
@@ -66,8 +67,8 @@ pub struct Gateway<S: Store> {
     pub identity: ServerIdentity,
     /// Certificate and key; replaced when the files are read anew.
     pub tls: RwLock<Arc<rustls::ServerConfig>>,
-    /// How sessions behave.
-    pub settings: Settings,
+    /// What may change while the server runs.
+    pub live: Arc<Live>,
     /// The time.
     pub clock: Clock,
     /// The audit log.
@@ -88,7 +89,7 @@ impl<S: Store> Gateway<S> {
 
     /// Whether another connection would leave too few descriptors for those who are logged in.
     fn is_full(&self) -> bool {
-        self.directory.count() + self.strangers.count() >= self.settings.connections
+        self.directory.count() + self.strangers.count() >= self.live.get().sessions.connections
     }
 
     fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {

@@ -259,6 +259,8 @@ pub enum Op {
     },
     /// Keep a failure counter, or forget it (`count` 0).
     Failure(Failure),
+    /// From now on these settings; what was decided by the old ones stands.
+    Configure(Box<Settings>),
     /// Time passes: grace periods end, hours of running are counted, retention works. Sent about once a second.
     Tick {
         /// The server's monotonic clock in milliseconds.

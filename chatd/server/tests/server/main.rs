@@ -2,6 +2,7 @@
 
 mod account;
 mod client;
+mod config;
 mod delivery;
 mod input;
 mod operator;

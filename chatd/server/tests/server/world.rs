@@ -7,7 +7,7 @@ use chat_process::shutdown::Shutdown;
 use chat_proto::id::ServerId;
 use chat_server::admin::init::{self, Wanted};
 use chat_server::config::{self, Config, Layout};
-use chat_server::{Server, keys};
+use chat_server::{Outside, Server, keys};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -19,6 +19,7 @@ pub struct World {
     pub id: ServerId,
     pub address: SocketAddr,
     config: Config,
+    layout: Layout,
     _dir: TempDir,
 }
 
@@ -37,9 +38,9 @@ impl World {
         init::init(&wanted).await.unwrap();
         let config = configure(&layout, settings);
         let id = keys::load(&config.data).unwrap().identity.id();
-        let server = start(&config).await;
+        let server = start(&config, &layout).await;
         let address = server.addresses()[0];
-        World { server: Some(server), id, address, config, _dir: dir }
+        World { server: Some(server), id, address, config, layout, _dir: dir }
     }
 
     /// What the operator's verbs read.
@@ -50,7 +51,7 @@ impl World {
     /// SIGTERM's way out, and a new start on the same data.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let server = start(&self.config).await;
+        let server = start(&self.config, &self.layout).await;
         self.address = server.addresses()[0];
         self.server = Some(server);
     }
@@ -68,10 +69,18 @@ impl World {
         client.hello().await;
         client
     }
+
+    /// Other settings besides the usual ones; they count when they are read anew.
+    pub fn set(&self, settings: &str) {
+        std::fs::write(self.layout.config.with_extension("d").join("2.toml"), settings).unwrap();
+    }
 }
 
-async fn start(config: &Config) -> Server {
-    Server::start(config.clone(), Shutdown::new(), Supervisor::new(false)).await.unwrap()
+async fn start(config: &Config, layout: &Layout) -> Server {
+    let layout = layout.clone();
+    let reread = Box::new(move || config::load(&layout, "localhost"));
+    let outside = Outside { shutdown: Shutdown::new(), supervisor: Supervisor::new(false), reread, level: None };
+    Server::start(config.clone(), outside).await.unwrap()
 }
 
 /// The file that `init` wrote, and a drop-in with what this test wants.

@@ -114,7 +114,7 @@ impl<S: Store> Session<S> {
         if now < self.quiet_until {
             return false;
         }
-        let rate = self.gateway.settings.sending;
+        let rate = self.gateway.live.get().sessions.sending;
         let taken = lock(&self.sending).take(rate, now).is_ok();
         if !taken {
             let wait = pause_ms(rate.burst, rate.per_second);
@@ -238,7 +238,7 @@ impl<S: Store> Session<S> {
 
     async fn people(&self, page: oneshot::Receiver<wire::People>) -> Result<Bytes, Failure> {
         let mut people = page.await.map_err(|_| End::storage())?;
-        let idle_ms = u64::try_from(self.gateway.settings.idle_after.as_millis()).unwrap_or(u64::MAX);
+        let idle_ms = u64::try_from(self.gateway.live.get().sessions.idle_after.as_millis()).unwrap_or(u64::MAX);
         if let Some(since) = self.gateway.clock.mono_ms().checked_sub(idle_ms) {
             self.gateway.directory.mark_away(&mut people, since);
         }

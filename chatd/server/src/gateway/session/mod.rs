@@ -127,7 +127,7 @@ impl<S: Store> Session<S> {
             feed: Feed::new(opened.cursor),
             start: (opened.cursor, first),
             cursor_told: opened.cursor,
-            timing: Timing::new(&gateway),
+            timing: Timing::new(),
             epochs,
             gateway,
             link,
@@ -229,7 +229,7 @@ impl<S: Store> Session<S> {
         let how = match how {
             HowEnded::Idle => Ending::Left(chat_proto::machine::presence::Reason::Idle),
             HowEnded::Lost => Ending::Lost {
-                grace_until: self.gateway.clock.mono_ms().saturating_add(self.gateway.settings.grace_ms),
+                grace_until: self.gateway.clock.mono_ms().saturating_add(self.gateway.live.get().sessions.grace_ms),
             },
         };
         let now_ms = self.gateway.clock.wall_ms();

@@ -14,7 +14,6 @@ use tokio::time::{Instant, Sleep};
 
 use super::{End, HowEnded, Session};
 use crate::config::Idle;
-use crate::gateway::Gateway;
 use crate::store::Store;
 
 /// PINGs that may stay without an answer.
@@ -31,12 +30,10 @@ pub(super) struct Timing {
     /// Output made progress then, or there was none.
     progress: Instant,
     written: u64,
-    /// A session without activity is logged out after this long.
-    logout_after: Option<Duration>,
 }
 
 impl Timing {
-    pub(super) fn new<S: Store>(gateway: &Gateway<S>) -> Timing {
+    pub(super) fn new() -> Timing {
         let now = Instant::now();
         Timing {
             sleep: Box::pin(tokio::time::sleep_until(now + limits::PING_AFTER)),
@@ -45,7 +42,6 @@ impl Timing {
             pinged: now,
             progress: now,
             written: 0,
-            logout_after: (gateway.settings.idle == Idle::Logout).then_some(gateway.settings.idle_after),
         }
     }
 
@@ -85,11 +81,6 @@ impl Timing {
     pub(super) async fn due(&mut self) {
         self.sleep.as_mut().await;
     }
-
-    fn idle_left(&self, active_ms: u64, now_ms: u64) -> Option<Duration> {
-        let idle = Duration::from_millis(now_ms.saturating_sub(active_ms));
-        self.logout_after.map(|after| after.saturating_sub(idle))
-    }
 }
 
 impl<S: Store> Session<S> {
@@ -119,8 +110,7 @@ impl<S: Store> Session<S> {
 
     /// Logs out whose user did nothing for too long; else the sleep is to end when that may be.
     fn idle(&mut self) -> Result<(), End> {
-        let left = self.timing.idle_left(self.mailbox.active_ms(), self.gateway.clock.mono_ms());
-        match left {
+        match self.idle_left() {
             None => Ok(()),
             Some(Duration::ZERO) => {
                 Err(End::Over { code: Code::IDLE, may_reconnect: false, how: Some(HowEnded::Idle) })
@@ -131,6 +121,13 @@ impl<S: Store> Session<S> {
                 Ok(())
             }
         }
+    }
+
+    /// How long until the user is logged out for doing nothing; a reload may change it while the session is open.
+    fn idle_left(&self) -> Option<Duration> {
+        let settings = &self.gateway.live.get().sessions;
+        let idle = Duration::from_millis(self.gateway.clock.mono_ms().saturating_sub(self.mailbox.active_ms()));
+        (settings.idle == Idle::Logout).then(|| settings.idle_after.saturating_sub(idle))
     }
 
     /// Looks at the idle clock for the first time.

@@ -12,6 +12,7 @@ use chat_proto::limits::{UNFOLDED_MAX, WRITER_BATCH};
 use chat_proto::wire;
 use tokio::sync::{mpsc, oneshot};
 
+use super::space::Space;
 use super::start::{self, Begun};
 use super::{Shared, fold, schema};
 use crate::planted::planted;
@@ -183,12 +184,23 @@ impl Writer {
                 self.answer(answer, done)
             }
             Op::Failure(failure) => self.failure(failure),
+            Op::Configure(settings) => {
+                self.configure(*settings);
+                Ok(())
+            }
             Op::Tick { mono_ms, now_ms } => self.tick(mono_ms, now_ms),
             Op::Shutdown(done) => {
                 self.ending = Some(done);
                 Ok(())
             }
         }
+    }
+
+    fn configure(&mut self, settings: Settings) {
+        if settings.reserve != self.settings.reserve {
+            self.begun.space = Space::new(&self.begun.dir, settings.reserve);
+        }
+        self.settings = settings;
     }
 
     /// The answer is given after the commit, like every other effect.
