@@ -42,10 +42,7 @@ pub fn command(command: Command) -> Command {
 
 /// Answers the shell's stub when it asks, and says so: then nothing else is to be done.
 pub fn asked() -> bool {
-    let complete = clap_complete::CompleteEnv::with_factory(|| command(crate::args::command())).var(VARIABLE);
-    let current = std::env::current_dir().ok();
-    // Whatever is wrong is not for the middle of somebody's command line.
-    complete.try_complete(std::env::args_os(), current.as_deref()).unwrap_or(true)
+    chat_manual::shells::asked(VARIABLE, || command(crate::args::command()))
 }
 
 fn people(current: &OsStr) -> Vec<CompletionCandidate> {

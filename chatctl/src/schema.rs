@@ -1,8 +1,8 @@
 //! Every object of format 1 that chatctl prints, described: `schema`, the manual page chat-json(7) and the tests read this. What
 //! makes the objects is `json.rs`; the tests hold each real object against its description here.
 
-use chat_proto::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Word};
-use chat_proto::format::{Member, Object, json_schema, member, sometimes};
+use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Word};
+use chat_manual::format::{Member, Object, json_schema, member, sometimes};
 
 /// The schema document's name.
 const ID: &str = "urn:chat:format:1:chatctl";

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_manual::shells::Shell;
 use chat_proto::control::events::Topic;
 use chat_proto::control::message::State;
 use chat_proto::id::Fingerprint;
@@ -370,23 +371,8 @@ pub struct Schema {
 /// `completions`
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// bash, zsh, fish, elvish or powershell
+    /// The shell
     pub shell: Shell,
-}
-
-/// Shells with a completion script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    // GNU Bash.
-    Bash,
-    // Z shell.
-    Zsh,
-    // fish.
-    Fish,
-    // Elvish.
-    Elvish,
-    // PowerShell.
-    Powershell,
 }
 
 fn parse_goal(text: &str) -> Result<State, String> {

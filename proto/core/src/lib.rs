@@ -8,7 +8,6 @@ pub mod bus;
 pub mod control;
 pub mod display;
 pub mod fault;
-pub mod format;
 pub mod frame;
 pub mod id;
 pub mod limits;

@@ -1,5 +1,5 @@
 //! How the objects of `--json` are described: each program lists its own as [`Object`]s, [`json_schema`] makes JSON Schema
-//! (draft 2020-12) of them. Used by chatctl and chat-server for `schema`, by their manuals, and by the tests, which hold every
+//! (draft 2020-12) of them. Used for `schema`, by the manual, and by the tests, which hold every
 //! object that a program prints against it.
 //!
 //! Objects are open: members are only added, and words come in addition to those listed.
