@@ -7,9 +7,13 @@ use chat_tests::process::{binary, command};
 use chat_tests::{Home, Output, World};
 use serde_json::Value;
 
+fn program(name: &str, args: &[&str]) -> Output {
+    let output = command(name).args(args).output().expect("the program can be run");
+    Output::new(format!("{name} {}", args.join(" ")), &output)
+}
+
 fn chatctl(args: &[&str]) -> Output {
-    let output = command("chatctl").args(args).output().expect("chatctl can be run");
-    Output::new(format!("chatctl {}", args.join(" ")), &output)
+    program("chatctl", args)
 }
 
 /// What a shell's stub is told for an unfinished line; the last word is the one under the cursor.
@@ -57,6 +61,22 @@ fn every_command_is_in_the_help_of_the_first_page_and_has_a_page_of_its_own() {
 }
 
 #[test]
+fn the_server_explains_itself_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_str().expect("UTF-8");
+    program("chat-server", &["man", "--into", path]).ok();
+    for page in
+        ["man8/chat-server.8", "man8/chat-server-user-list.8", "man5/chat-server.toml.5", "man7/chat-server-json.7"]
+    {
+        assert!(dir.path().join(page).is_file(), "{page}");
+    }
+    program("chat-server", &["man", "run"]).ok().says("SYNOPSIS");
+    program("chat-server", &["man", "nonsense"]).exits(2).says("no page nonsense");
+    program("chat-server", &["schema", "nonsense"]).exits(2);
+    program("chat-server", &["completions", "bash"]).ok().says("CHAT_SERVER_COMPLETE");
+}
+
+#[test]
 fn the_schema_is_one_document_and_its_parts() {
     let all: Value = serde_json::from_str(&chatctl(&["schema"]).ok().stdout).expect("JSON");
     let message: Value = serde_json::from_str(&chatctl(&["schema", "message"]).ok().stdout).expect("JSON");
@@ -66,17 +86,16 @@ fn the_schema_is_one_document_and_its_parts() {
 
 /// Fields are only added: who renames or drops one sees it here, and the last release's readers would see it too.
 #[test]
-fn the_schema_is_the_one_of_record() {
-    let record = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/spec/format-1.json");
-    let now = chatctl(&["schema"]).ok().stdout;
-    if std::env::var_os("CHAT_RECORD").is_some() {
-        std::fs::write(record, &now).expect("the record can be written");
+fn the_schemas_are_those_of_record() {
+    for name in ["chatctl", "chat-server"] {
+        let record = format!("{}/../proto/spec/format-1-{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let now = program(name, &["schema"]).ok().stdout;
+        if std::env::var_os("CHAT_RECORD").is_some() {
+            std::fs::write(&record, &now).expect("the record can be written");
+        }
+        let recorded = std::fs::read_to_string(&record).unwrap_or_default();
+        assert!(recorded == now, "{name} schema differs from {record}; with CHAT_RECORD=1 this test writes it anew");
     }
-    let recorded = std::fs::read_to_string(record).unwrap_or_default();
-    assert!(
-        recorded == now,
-        "chatctl schema differs from proto/spec/format-1.json; with CHAT_RECORD=1 this test writes it anew"
-    );
 }
 
 #[test]

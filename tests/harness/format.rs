@@ -11,12 +11,14 @@ use crate::process::command;
 
 type Schemas = HashMap<String, Validator>;
 
-/// The object must be one that chatctl says it prints.
+/// The object must be one that the program says it prints.
 #[track_caller]
-pub fn check(object: &Value) {
-    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
-    if let Err(why) = fits(SCHEMAS.get_or_init(|| load("chatctl")), object) {
-        panic!("{why}: mend it in chatctl/src/schema.rs, or the object: {object}");
+pub fn check(program: &str, object: &Value) {
+    static CHATCTL: OnceLock<Schemas> = OnceLock::new();
+    static SERVER: OnceLock<Schemas> = OnceLock::new();
+    let schemas = if program == "chat-server" { &SERVER } else { &CHATCTL };
+    if let Err(why) = fits(schemas.get_or_init(|| load(program)), object) {
+        panic!("{why}: mend it in schema.rs of {program}, or the object: {object}");
     }
 }
 
@@ -61,6 +63,9 @@ mod tests {
 
     #[test]
     fn what_is_not_described_is_found() {
+        for program in ["chatctl", "chat-server"] {
+            assert!(load(program).contains_key("error"), "{program}");
+        }
         let schemas = load("chatctl");
         let good = json!({"v": 1, "type": "heartbeat", "at": "2026-11-22T14:02:11.120Z"});
         assert_eq!(fits(&schemas, &good), Ok(()));

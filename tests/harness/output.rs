@@ -91,12 +91,10 @@ impl Output {
         value
     }
 
-    /// What chatctl printed must be as its schema says.
+    /// What the program printed must be as its schema says.
     #[track_caller]
     fn described(&self, object: &Value) {
-        if !self.typed.starts_with("chat-server") {
-            format::check(object);
-        }
+        format::check(if self.typed.starts_with("chat-server") { "chat-server" } else { "chatctl" }, object);
     }
 
     /// The `items` of a list object.

@@ -53,7 +53,7 @@ impl Watch {
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(value) => {
-                    crate::format::check(&value);
+                    crate::format::check("chatctl", &value);
                     if value["type"] != "heartbeat" {
                         self.seen.push(value.clone());
                     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chat_manual::shells::Shell;
 use clap::{Parser, Subcommand};
 
 /// The chat server: accounts, inboxes, relaying.
@@ -39,6 +40,36 @@ pub enum Verb {
     /// Accounts
     #[command(subcommand)]
     User(UserVerb),
+    /// Print a page of the manual
+    Man(Man),
+    /// Print the JSON Schema of what --json prints
+    Schema(Schema),
+    /// Print the completion script of a shell
+    Completions(Completions),
+}
+
+/// `man`
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    /// The page: chat-server, a command, chat-server.toml or chat-server-json
+    pub page: Vec<String>,
+    /// Write every page into man5, man7 and man8 under D
+    #[arg(long = "into", value_name = "D", conflicts_with = "page")]
+    pub into: Option<PathBuf>,
+}
+
+/// `schema`
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// One type of object; all of them where absent
+    pub name: Option<String>,
+}
+
+/// `completions`
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
 }
 
 /// `init`

@@ -17,7 +17,7 @@ use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
 use chat_server::running::Reread;
 use chat_server::{Outside, Server, StartError, keys};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use args::{Args, CertVerb, CheckVerb, Init, Run, Verb};
 use commands::say;
@@ -25,6 +25,9 @@ use commands::say;
 fn main() -> ExitCode {
     harden::harden();
     chat_link::install_provider();
+    if chat_manual::shells::asked(commands::manual::VARIABLE, Args::command) {
+        return ExitCode::SUCCESS;
+    }
     let args = Args::parse();
     let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
     act(&args, &layout).unwrap_or_else(|error| {
@@ -63,6 +66,9 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(layout)?),
         Verb::Cert(CertVerb::SelfSigned) => self_signed(args, &load(layout)?),
         Verb::Check(CheckVerb::Config) => Ok(check(layout)),
+        Verb::Man(wanted) => commands::manual::man(wanted),
+        Verb::Schema(wanted) => commands::manual::schema(wanted),
+        Verb::Completions(wanted) => commands::manual::completions(wanted),
         Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
     }
 }

@@ -55,7 +55,12 @@ pub struct Manual {
 
 impl Manual {
     /// Of the program that `root` defines; `also` is what every page refers to.
-    pub fn new(mut root: Command, section: &'static str, also: &'static str) -> Manual {
+    pub fn new(root: Command, section: &'static str, also: &'static str) -> Manual {
+        // clap's own command for help would double every page.
+        fn without_help(command: Command) -> Command {
+            command.disable_help_subcommand(true).mut_subcommands(without_help)
+        }
+        let mut root = without_help(root);
         root.build();
         Manual { root, section, also }
     }
