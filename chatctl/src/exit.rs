@@ -103,11 +103,14 @@ impl Exit {
             Code::UNSENT | Code::VOID | Code::CANCELLED | Code::OUTCOME_LOST => Exit::No,
             Code::YOURSELF | Code::BAD_PARAMS => Exit::Usage,
             Code::DAEMON_STOPPING => Exit::NoDaemon,
-            Code::NOT_LOGGED_IN | Code::IDLE | Code::KICKED | Code::REPLACED => Exit::NotLoggedIn,
+            Code::NOT_LOGGED_IN | Code::IDLE | Code::KICKED | Code::REPLACED | Code::REVOKED => Exit::NotLoggedIn,
             Code::SERVER_UNREACHABLE | Code::SHUTTING_DOWN | Code::SLOW_READER | Code::STORAGE => Exit::Unreachable,
-            Code::UNKNOWN_USER | Code::UNKNOWN_ID | Code::UNKNOWN_PROFILE | Code::UNKNOWN_TRUST | Code::NOT_BLOCKED => {
-                Exit::Unknown
-            }
+            Code::UNKNOWN_USER
+            | Code::UNKNOWN_ID
+            | Code::UNKNOWN_PROFILE
+            | Code::UNKNOWN_TRUST
+            | Code::UNKNOWN_DEVICE
+            | Code::NOT_BLOCKED => Exit::Unknown,
             Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,

@@ -137,7 +137,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::BAD_PASSWORD => ("the password is empty, too long, or not UTF-8.".into(), "login"),
         Code::REGISTRATION_CLOSED => ("the server takes no new accounts; ask its admin for one.".into(), "login"),
         Code::BAD_INVITE => {
-            ("the server needs an invitation, and this one is missing or not valid.".into(), "help register")
+            ("the invitation is missing, wrong, used up or expired; ask the server's admin.".into(), "help register")
         }
         Code::ALREADY_LOGGED_IN => ("the account is active on another device.".into(), "login --take-over"),
         Code::SLOW_DOWN => ("too many requests of this kind.".into(), "status"),
@@ -154,7 +154,9 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::STORAGE => ("the server has no disk space for this now.".into(), "status"),
         Code::FORBIDDEN => ("this is not yours to do.".into(), ""),
         Code::DUPLICATE_DEVICE => ("two copies of this device are alive; this one was logged out.".into(), "login"),
-        Code::TOO_MANY_DEVICES => ("the account has as many devices as it may.".into(), "help login"),
+        Code::TOO_MANY_DEVICES => {
+            ("the account has as many devices as it may; revoke one first.".into(), "device list")
+        }
         Code::TOO_MANY_BLOCKS => ("you block as many people as you may.".into(), "blocked"),
         Code::SHUTTING_DOWN => ("the server is going down and comes back.".into(), "status --wait online"),
         Code::SLOW_READER => ("the connection was too slow and resumes.".into(), "status --wait online"),
@@ -179,6 +181,10 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::UNKNOWN_TRUST => (format!("no such server or key is known: {}.", what("nothing given")), "trust list"),
         Code::CANCELLED => ("the message was cancelled before it was sent.".into(), "outbox"),
         Code::PROFILE_EXISTS => (format!("the profile {} is in use.", what("of that name")), "profile list"),
+        Code::REVOKED => ("this device was revoked; it can come back by password, as a new device.".into(), "login"),
+        Code::UNKNOWN_DEVICE => {
+            (format!("no device has the id {}, or several begin with it.", what("given")), "device list")
+        }
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };

@@ -148,6 +148,10 @@ codes! {
     PROFILE_EXISTS = 51, "profile_exists", Caller;
     /// The daemon is stopping.
     DAEMON_STOPPING = 52, "daemon_stopping", Passing;
+    /// The device's key was taken from the account: it may come back as a new device, by password.
+    REVOKED = 53, "revoked", Caller;
+    /// No device of the account has this id, or several begin with it.
+    UNKNOWN_DEVICE = 54, "unknown_device", Caller;
 }
 
 impl Code {

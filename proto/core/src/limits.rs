@@ -42,6 +42,8 @@ pub const KEY_MAX: usize = 128;
 pub const DEVICES_MAX: usize = 8;
 /// Accounts that one account may block.
 pub const BLOCKS_MAX: usize = 1000;
+/// Invitations that hold at once: a class, a company; a list that still can be read.
+pub const INVITES_MAX: u32 = 10_000;
 /// Profiles in one chatd.
 pub const PROFILES_MAX: usize = 16;
 

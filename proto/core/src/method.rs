@@ -53,6 +53,12 @@ pub const BLOCK: Tag4 = *b"BLOC";
 pub const UNBLOCK: Tag4 = *b"UNBL";
 /// Client asks whom it blocks.
 pub const BLOCKED: Tag4 = *b"BLKD";
+/// Client changes the account's password.
+pub const PASSWORD: Tag4 = *b"PASS";
+/// Client asks for the account's devices.
+pub const DEVICES: Tag4 = *b"DEVS";
+/// Client takes a device's key away.
+pub const REVOKE: Tag4 = *b"RVOK";
 /// Client tells that its user was active (mission rule 7).
 pub const ACTIVE: Tag4 = *b"ACTV";
 /// Either side asks whether the other lives.
@@ -86,6 +92,9 @@ pub const ALL: &[Tag4] = &[
     BLOCK,
     UNBLOCK,
     BLOCKED,
+    PASSWORD,
+    DEVICES,
+    REVOKE,
     ACTIVE,
     PING,
     PONG,

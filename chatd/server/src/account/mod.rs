@@ -4,6 +4,7 @@
 
 pub mod credentials;
 mod hasher;
+pub mod invite;
 mod lockout;
 
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ use crate::config::{LockoutBy, Registration};
 use crate::rate::{PerKey, Rate};
 use crate::settings::Live;
 use crate::source::Source;
-use crate::store::{AcctId, Failure, Login, NewDevice, Op, Query, Store};
+use crate::store::{AcctId, Answer, Asker, Failure, Fence, InviteHash, Login, NewDevice, Op, Query, Revoke, Store};
 use crate::sync::lock;
 
 /// How accounts behave, from the configuration.
@@ -98,22 +99,40 @@ impl<S: Store> Accounts<S> {
         source: Source,
         name: &str,
         password: Zeroizing<String>,
+        invite: &str,
         device: NewDevice,
     ) -> Result<Login, Fault> {
+        let invite = invite::hash(invite);
         match self.live.get().accounts.registration {
-            Registration::Open => {}
-            Registration::Invite => return Err(Code::BAD_INVITE.into()),
-            Registration::Closed => return Err(Code::REGISTRATION_CLOSED.into()),
+            Registration::Invite if invite.is_none() => return Err(Code::BAD_INVITE.into()),
+            Registration::Closed if invite.is_none() => return Err(Code::REGISTRATION_CLOSED.into()),
+            Registration::Open | Registration::Invite | Registration::Closed => {}
         }
         check_password(&password)?;
         let name = AccountName::parse(name, NameRule::Standard).map_err(|_| Code::BAD_NAME)?;
         // Before the name is looked at: else names could be tried out as fast as one can ask.
         self.spend(&self.newcomers, source)?;
+        if let Some(invite) = invite {
+            self.check_invite(invite, &name).await?;
+        }
         if self.credentials(name.clone()).await?.is_some() {
             return Err(Code::NAME_TAKEN.into());
         }
         let phc = self.hasher.hash(password).await?;
-        self.ask(|answer| Op::CreateAccount { name, phc, device, answer }).await
+        self.ask(|answer| Op::CreateAccount { name, phc, device, invite, answer }).await
+    }
+
+    /// An invitation that is given must be good, whatever the mode; a closed server takes only one for this very name, which its
+    /// operator made. Before the hash, and before anything is said of the name; the store decides again.
+    async fn check_invite(&self, invite: InviteHash, name: &AccountName) -> Result<(), Fault> {
+        let (answer, found) = oneshot::channel();
+        self.store.query(Query::Invite(invite, answer));
+        match found.await.map_err(|_| Fault::from(Code::INTERNAL))? {
+            Some(Some(only)) if only == *name => Ok(()),
+            Some(None) if self.live.get().accounts.registration == Registration::Closed => Err(Code::REGISTRATION_CLOSED.into()),
+            Some(None) => Ok(()),
+            Some(Some(_)) | None => Err(Code::BAD_INVITE.into()),
+        }
     }
 
     /// Checks a password and enrols the device.
@@ -133,16 +152,42 @@ impl<S: Store> Accounts<S> {
             Some(name) => self.credentials(name).await?,
             None => None,
         };
-        let (acct, phc) = known.unzip();
-        let checked = self.hasher.check(password.clone(), phc).await?;
+        let checked = self.hasher.check(password.clone(), known.as_ref().map(|(_, phc)| phc.clone())).await?;
         // A lock that came meanwhile holds for this try too: guesses made at once are no more than guesses in a row.
         self.refuse_locked(&key)?;
-        let Some(acct) = acct.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
+        let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
         self.right(&key).await;
-        if checked.stale {
-            self.rehash(acct, password).await;
+        let old = checked.stale.then(|| phc.clone());
+        let login = self.ask(|answer| Op::Enrol { acct, phc, device, answer }).await?;
+        if let Some(old) = old {
+            self.rehash(acct, old, password).await;
         }
-        self.ask(|answer| Op::Enrol { acct, device, answer }).await
+        Ok(login)
+    }
+
+    /// Another password for the account of a session, whose old one is checked as a login's is. Answers how many devices lost
+    /// their keys.
+    pub async fn change_password(
+        &self,
+        source: Source,
+        name: &AccountName,
+        fence: Fence,
+        (old, new): (Zeroizing<String>, Zeroizing<String>),
+        revoke: Revoke,
+    ) -> Result<u32, Fault> {
+        check_password(&old)?;
+        check_password(&new)?;
+        self.spend(&self.logins, source)?;
+        let key = self.key(source, name.as_str());
+        self.refuse_locked(&key)?;
+        let known = self.credentials(name.clone()).await?;
+        let checked = self.hasher.check(old, known.as_ref().map(|(_, phc)| phc.clone())).await?;
+        self.refuse_locked(&key)?;
+        let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
+        self.right(&key).await;
+        let asker = Some(Asker { fence, old: phc });
+        let phc = self.hasher.hash(new).await?;
+        self.ask(|answer| Op::SetPassword { acct, phc, revoke, asker, answer }).await
     }
 
     /// Logs a device in by its key; `proven` says whether its proof fits a key. Unknown device, unknown account and wrong
@@ -188,7 +233,7 @@ impl<S: Store> Accounts<S> {
         found.await.map_err(|_| Code::INTERNAL.into())
     }
 
-    async fn ask(&self, op: impl FnOnce(oneshot::Sender<Result<Login, Fault>>) -> Op) -> Result<Login, Fault> {
+    async fn ask<T>(&self, op: impl FnOnce(Answer<T>) -> Op) -> Result<T, Fault> {
         let (answer, done) = oneshot::channel();
         self.store.submit(op(answer)).await;
         done.await.unwrap_or_else(|_| Err(Code::STORAGE.into()))
@@ -237,9 +282,9 @@ impl<S: Store> Accounts<S> {
     }
 
     /// A login that succeeded is not undone because today's stronger hash could not be made.
-    async fn rehash(&self, acct: AcctId, password: Zeroizing<String>) {
+    async fn rehash(&self, acct: AcctId, old: String, password: Zeroizing<String>) {
         if let Ok(phc) = self.hasher.hash(password).await {
-            self.store.submit(Op::Rehash { acct, phc }).await;
+            self.store.submit(Op::Rehash { acct, old, phc }).await;
         }
     }
 

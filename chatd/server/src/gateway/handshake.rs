@@ -228,7 +228,7 @@ impl<S: Store> Stranger<S> {
         let id = device.id;
         let accounts = &self.gateway.accounts;
         let done = if register {
-            accounts.register(self.source, &ask.account, password, device).await
+            accounts.register(self.source, &ask.account, password, &ask.invite, device).await
         } else {
             accounts.login(self.source, &ask.account, password, device).await
         };

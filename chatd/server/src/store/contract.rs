@@ -2,6 +2,7 @@
 //!
 //! Called by each store's own tests with a [`Place`] to keep it in; knows nothing of SQL.
 
+mod account;
 mod keeping;
 mod messages;
 mod model;
@@ -9,6 +10,7 @@ mod people;
 mod room;
 mod town;
 
+pub use account::*;
 pub use keeping::*;
 pub use messages::*;
 pub use model::*;

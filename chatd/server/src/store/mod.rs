@@ -69,6 +69,61 @@ pub struct Login {
     pub dev: DevId,
 }
 
+/// The fingerprint of an invitation's code: the code itself is nowhere.
+pub type InviteHash = [u8; 32];
+
+/// An invitation, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Its number; never given twice.
+    pub id: u32,
+    /// The one account that may be made with it; nothing: any.
+    pub name: Option<AccountName>,
+    /// When it was made, wall clock.
+    pub since_ms: i64,
+    /// How many accounts may be made with it.
+    pub uses: u32,
+    /// How many were.
+    pub used: u32,
+    /// Milliseconds of running that it still holds.
+    pub left_ms: u64,
+}
+
+/// An enrolled device, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its number here.
+    pub dev: DevId,
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name for its owner.
+    pub name: String,
+    /// When it was enrolled, wall clock; 0: not known.
+    pub since_ms: i64,
+    /// When its last session opened or ended, wall clock; 0: it never had one.
+    pub seen_ms: i64,
+}
+
+/// Which devices of an account lose their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoke {
+    /// All.
+    All,
+    /// All but this one.
+    Others(DevId),
+    /// None.
+    None,
+}
+
+/// The user who changes his own password; nobody: the operator does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// His session.
+    pub fence: Fence,
+    /// The stored hash that his old password fits: where it is another by now, the change is refused.
+    pub old: String,
+}
+
 /// What happens to another device's session when an account logs in (contract, "Another device of the account").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
@@ -156,7 +211,7 @@ pub type Answer<T> = oneshot::Sender<Result<T, Fault>>;
 /// Something to decide and commit.
 #[derive(Debug)]
 pub enum Op {
-    /// Make an account with its first device. NAME_TAKEN.
+    /// Make an account with its first device; an invitation is used up by the same commit. NAME_TAKEN, BAD_INVITE.
     CreateAccount {
         /// Its name.
         name: AccountName,
@@ -164,25 +219,76 @@ pub enum Op {
         phc: String,
         /// Its first device.
         device: NewDevice,
+        /// The invitation that it is made with.
+        invite: Option<InviteHash>,
         /// Answered when durable.
         answer: Answer<Login>,
     },
-    /// Enrol a device (or the same key again, which is a success). TOO_MANY_DEVICES.
+    /// Enrol a device (or the same key again, which is a success). TOO_MANY_DEVICES; WRONG_CREDENTIALS when the password was
+    /// changed since it was checked, REVOKED for a device whose key was taken.
     Enrol {
         /// The account, its password checked.
         acct: AcctId,
+        /// The stored hash that the password fits.
+        phc: String,
         /// The device.
         device: NewDevice,
         /// Answered when durable.
         answer: Answer<Login>,
     },
-    /// Replace the stored hash by one with today's parameters.
+    /// Replace the stored hash by one with today's parameters, unless the password was changed meanwhile.
     Rehash {
+        /// The account.
+        acct: AcctId,
+        /// The hash that is replaced.
+        old: String,
+        /// The new hash.
+        phc: String,
+    },
+    /// Replace the stored hash by that of another password; a notice tells the account. WRONG_CREDENTIALS.
+    SetPassword {
         /// The account.
         acct: AcctId,
         /// The new hash.
         phc: String,
+        /// Which devices lose their keys with it.
+        revoke: Revoke,
+        /// Who asks.
+        asker: Option<Asker>,
+        /// How many devices lost their keys; answered when durable.
+        answer: Answer<u32>,
     },
+    /// Take a device's key away: its session ends, its streams close, it holds nothing back. UNKNOWN_DEVICE.
+    Revoke {
+        /// Who asks.
+        fence: Fence,
+        /// Which of the account's devices.
+        device: DeviceId,
+        /// Answered when durable.
+        answer: Answer<()>,
+    },
+    /// Keep an invitation. NAME_TAKEN, LIMIT.
+    CreateInvite {
+        /// Of its code.
+        hash: InviteHash,
+        /// The one account that may be made with it.
+        name: Option<AccountName>,
+        /// How many accounts may be made with it.
+        uses: u32,
+        /// It holds for so many milliseconds of running.
+        lasts_ms: u64,
+        /// Its number; answered when durable.
+        answer: Answer<u32>,
+    },
+    /// Withdraw an invitation. UNKNOWN_ID.
+    RevokeInvite {
+        /// Its number.
+        id: u32,
+        /// Answered when durable.
+        answer: Answer<()>,
+    },
+    /// All invitations that hold.
+    Invites(Answer<Vec<Invite>>),
     /// Open a session: raises the device's session epoch, ends what the policy ends, computes WELCOME. ALREADY_LOGGED_IN,
     /// DUPLICATE_DEVICE.
     Open(Box<OpenSession>, Answer<Opened>),
@@ -279,6 +385,10 @@ pub enum Query {
     Credentials(AccountName, oneshot::Sender<Option<(AcctId, String)>>),
     /// A device's login data: its account's id and name, and its key.
     Device(AccountName, DeviceId, oneshot::Sender<Option<(Login, [u8; 32])>>),
+    /// The account that an invitation is for, where it holds: of late, the decision is [`Op::CreateAccount`]'s.
+    Invite(InviteHash, oneshot::Sender<Option<Option<AccountName>>>),
+    /// The enrolled devices of an account, oldest first.
+    Devices(AcctId, oneshot::Sender<Vec<Enrolled>>),
     /// Entries of an inbox behind a place, oldest first, up to a number and about a number of bytes (at least one entry).
     Inbox {
         /// Whose.

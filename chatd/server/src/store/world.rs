@@ -64,8 +64,10 @@ pub struct Device {
     pub newest: Option<Incarnation>,
     /// The connection it is live on.
     pub live: Option<SessionNo>,
-    /// The last two runs that opened a session, with the time: newest first.
-    pub runs: Vec<(u64, i64)>,
+    /// When its last session opened or ended, wall clock.
+    pub seen_ms: i64,
+    /// The last two runs that opened a session, with the time by the server's monotonic clock: newest first.
+    pub runs: Vec<(u64, u64)>,
     /// Two living copies of it were seen.
     pub duplicate: bool,
     /// Streams begun in the present session.

@@ -3,17 +3,19 @@
 use bytes::Bytes;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
-use chat_proto::id::{AccountName, Position};
+use chat_proto::id::{AccountName, DeviceId, Position};
 use chat_proto::machine::inbox::Feed;
 use chat_proto::machine::presence::Reason;
 use chat_proto::method::{self, Tag4};
 use chat_proto::{limits, status, wire};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use super::{End, Session};
 use crate::account::fold;
-use crate::store::{Ending, Op, Query, Store};
+use crate::source::Source;
+use crate::store::{Ending, Enrolled, Op, Query, Revoke, Store};
 use crate::sync::lock;
 
 /// What a turn's frames come to.
@@ -179,6 +181,9 @@ impl<S: Store> Session<S> {
             method::BLOCK => self.block(decode(body)?, true).await,
             method::UNBLOCK => self.block(decode(body)?, false).await,
             method::BLOCKED => self.blocked().await,
+            method::PASSWORD => self.change_password(decode(body)?).await,
+            method::DEVICES => self.devices().await,
+            method::REVOKE => self.revoke(&decode(body)?).await,
             method::ACTIVE => Ok(Bytes::new()),
             method::LOGOUT => self.logout(frame.tag, decode(body)?).await,
             name if is_server_only(name) => {
@@ -260,6 +265,52 @@ impl<S: Store> Session<S> {
         Ok(wire::Blocked { accounts }.encode_to_vec().into())
     }
 
+    async fn change_password(&mut self, ask: wire::NewPassword) -> Result<Bytes, Failure> {
+        let passwords = (Zeroizing::new(ask.old), Zeroizing::new(ask.new));
+        let revoke = if ask.revoke_others { Revoke::Others(self.fence.dev) } else { Revoke::None };
+        let (peer, name) = (self.link.peer_addr(), &self.login.name);
+        let accounts = &self.gateway.accounts;
+        let done = accounts.change_password(Source::of(peer.ip()), name, self.fence, passwords, revoke).await;
+        match &done {
+            Ok(revoked) => {
+                self.gateway
+                    .audit
+                    .line(peer, format_args!("password changed, {revoked} devices revoked: account {name}"));
+            }
+            Err(fault) => {
+                let refused = format_args!("password change refused, {}: account {name}", fault.code.name());
+                self.gateway.audit.line(peer, refused);
+            }
+        }
+        Ok(wire::PasswordChanged { revoked: done? }.encode_to_vec().into())
+    }
+
+    async fn devices(&mut self) -> Result<Bytes, Failure> {
+        let (answer, found) = oneshot::channel();
+        self.gateway.store.query(Query::Devices(self.login.acct, answer));
+        let found = found.await.map_err(|_| End::storage())?;
+        let here = self.gateway.directory.of(self.login.acct);
+        let device = |device: Enrolled| wire::Device {
+            device_id: device.id.0.to_vec(),
+            name: device.name,
+            since_ms: device.since_ms,
+            seen_ms: device.seen_ms,
+            online: here.iter().any(|mailbox| mailbox.login().dev == device.dev),
+            own: device.dev == self.login.dev,
+        };
+        Ok(wire::Devices { items: found.into_iter().map(device).collect() }.encode_to_vec().into())
+    }
+
+    async fn revoke(&mut self, ask: &wire::Revoke) -> Result<Bytes, Failure> {
+        let device = DeviceId::try_from(ask.device_id.as_slice()).map_err(|_| End::protocol())?;
+        let (answer, done) = oneshot::channel();
+        self.gateway.store.submit(Op::Revoke { fence: self.fence, device, answer }).await;
+        done.await.map_err(|_| End::storage())??;
+        let name = &self.login.name;
+        self.gateway.audit.line(self.link.peer_addr(), format_args!("device {device} revoked: account {name}"));
+        Ok(Bytes::new())
+    }
+
     /// Ends the session on purpose: behind its sends, answered after their verdicts (contract rule 11).
     async fn logout(&mut self, tag: u32, logout: wire::Logout) -> Result<Bytes, Failure> {
         self.tell_cursor().await;
@@ -287,8 +338,17 @@ impl<S: Store> Session<S> {
 
 /// What counts as something that the user did (mission rule 7).
 fn is_activity(name: Tag4) -> bool {
-    [method::WHOELSE, method::WHOELSESINCE, method::BLOCK, method::UNBLOCK, method::LOGOUT, method::ACTIVE]
-        .contains(&name)
+    [
+        method::WHOELSE,
+        method::WHOELSESINCE,
+        method::BLOCK,
+        method::UNBLOCK,
+        method::PASSWORD,
+        method::REVOKE,
+        method::LOGOUT,
+        method::ACTIVE,
+    ]
+    .contains(&name)
 }
 
 /// Frames that only a server sends.

@@ -9,7 +9,7 @@ use super::town::{Place, Told, Town, codes, message, name, new_device};
 use crate::store::{AcctId, Ending, Failure, Op, Policy, Query, Settings};
 
 /// Who came (true) or went, and why.
-fn announced(told: &[Told]) -> Vec<(String, bool, Reason)> {
+pub(super) fn announced(told: &[Told]) -> Vec<(String, bool, Reason)> {
     let change = |t: &Told| match t {
         Told::Presence(p) => Some((p.name.to_string(), p.change.online, p.change.reason)),
         _ => None,
@@ -17,7 +17,7 @@ fn announced(told: &[Told]) -> Vec<(String, bool, Reason)> {
     told.iter().filter_map(change).collect()
 }
 
-fn ends(told: &[Told]) -> Vec<(u64, Code)> {
+pub(super) fn ends(told: &[Told]) -> Vec<(u64, Code)> {
     told.iter().filter_map(|t| if let Told::End(s, code) = t { Some((s.0, *code)) } else { None }).collect()
 }
 
@@ -30,12 +30,16 @@ pub async fn accounts_and_devices<P: Place>(place: P) {
     assert_eq!(town.enrol(alice.acct(), 1).await.map(|d| d.login), Ok(alice.login.clone()), "the same key again");
     let forged = crate::store::NewDevice { key: [9; 32], ..new_device(1) };
     let acct = alice.acct();
-    assert_eq!(town.ask(|answer| Op::Enrol { acct, device: forged, answer }).await, Err(Code::FORBIDDEN));
+    assert_eq!(
+        town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: forged, answer }).await,
+        Err(Code::FORBIDDEN)
+    );
     for n in 1..DEVICES_MAX as u8 {
         town.enrol(acct, 100 + n).await.unwrap();
     }
     assert_eq!(town.enrol(acct, 200).await.unwrap_err(), Code::TOO_MANY_DEVICES);
-    town.submit(Op::Rehash { acct, phc: "better".into() }).await;
+    town.submit(Op::Rehash { acct, old: "phc".into(), phc: "better".into() }).await;
+    town.submit(Op::Rehash { acct, old: "phc".into(), phc: "late".into() }).await;
     town.told().await;
     for _ in 0..2 {
         let known = town.query(|answer| Query::Credentials(name("alice"), answer)).await;

@@ -197,7 +197,9 @@ impl<P: Place> Town<P> {
         let nobody = AcctId(u32::MAX);
         // Twice: what a round tells may follow its answers, but not those of the next round.
         for _ in 0..2 {
-            let refused = self.ask(|answer| Op::Enrol { acct: nobody, device: new_device(255), answer }).await;
+            let refused = self
+                .ask(|answer| Op::Enrol { acct: nobody, phc: String::new(), device: new_device(255), answer })
+                .await;
             assert_eq!(refused, Err(Code::WRONG_CREDENTIALS));
         }
         self.out.take()
@@ -238,13 +240,18 @@ impl<P: Place> Town<P> {
 
     pub async fn create(&self, who: &str, n: u8) -> Result<Login, Code> {
         let device = new_device(n);
-        self.ask(|answer| Op::CreateAccount { name: name(who), phc: "phc".into(), device, answer }).await
+        self.ask(|answer| Op::CreateAccount { name: name(who), phc: "phc".into(), device, invite: None, answer }).await
     }
 
     pub async fn enrol(&self, acct: AcctId, n: u8) -> Result<Device, Code> {
-        let login = self.ask(|answer| Op::Enrol { acct, device: new_device(n), answer }).await?;
+        let login = self.enrol_by(acct, "phc", n).await?;
         let session = SessionNo(0);
         Ok(Device { login, session, epoch: 0, inc: Incarnation(u64::from(n)), run: u64::from(n) })
+    }
+
+    pub async fn enrol_by(&self, acct: AcctId, phc: &str, n: u8) -> Result<Login, Code> {
+        let phc = phc.to_owned();
+        self.ask(|answer| Op::Enrol { acct, phc, device: new_device(n), answer }).await
     }
 
     pub async fn open_as(

@@ -160,7 +160,7 @@ fn write_cursors(writer: &mut Writer) -> Result<(), StoreError> {
             .begun
             .conn
             .prepare_cached(
-                "UPDATE device SET cursor = ?, acked = ?, live_hour = ?, missed = ?, newest = ? WHERE dev = ?",
+                "UPDATE device SET cursor = ?, acked = ?, live_hour = ?, missed = ?, newest = ?, seen_ms = ? WHERE dev = ?",
             )?
             .execute(params![
                 device.cursor as i64,
@@ -168,6 +168,7 @@ fn write_cursors(writer: &mut Writer) -> Result<(), StoreError> {
                 device.live_hour as i64,
                 device.missed as i64,
                 newest,
+                device.seen_ms,
                 dev.0
             ])?;
         let begun = &mut writer.begun;
@@ -183,7 +184,7 @@ fn write_cursors(writer: &mut Writer) -> Result<(), StoreError> {
 }
 
 /// Deletes what waits for an account up to a place, and the log rows that nobody else waits for.
-fn release(writer: &mut Writer, acct: AcctId, low: u64) -> Result<(), StoreError> {
+pub fn release(writer: &mut Writer, acct: AcctId, low: u64) -> Result<(), StoreError> {
     let released: Vec<i64> = writer
         .begun
         .conn

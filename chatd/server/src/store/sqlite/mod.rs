@@ -5,6 +5,7 @@
 //! yet, and who is online, are read with every inbox page and every `whoelse`; a round trip through the writer's queue would
 //! make them wait for the disk.
 
+mod account;
 mod apply;
 mod fold;
 mod people;

@@ -9,24 +9,35 @@ use chat_proto::wire::{self, kind};
 use prost::Message;
 use rusqlite::params;
 
+use super::account::INVITES_WRITTEN_MS;
 use super::fold;
 use super::start;
 use super::writer::{Effect, Writer};
 use crate::store::world::Device;
 use crate::store::{
-    AcctId, DevId, Ending, Failure, Fence, Login, NewDevice, OpenSession, Opened, Policy, PresenceChange, StoreError,
+    AcctId, DevId, Ending, Failure, Fence, InviteHash, Login, NewDevice, OpenSession, Opened, Policy, PresenceChange,
+    StoreError,
 };
 
 /// Two living copies of a device show as runs A, B, A within this time. Milliseconds.
-const COPIES_WITHIN_MS: i64 = 60_000;
+const COPIES_WITHIN_MS: u64 = 60_000;
 /// Milliseconds of an hour of running.
 const HOUR_MS: u64 = 3_600_000;
 
 /// What an operation decided, or why it was refused.
-type Decided<T> = Result<Result<T, Fault>, StoreError>;
+pub(super) type Decided<T> = Result<Result<T, Fault>, StoreError>;
 
 impl Writer {
-    pub fn create_account(&mut self, name: AccountName, phc: String, device: NewDevice) -> Decided<Login> {
+    pub fn create_account(
+        &mut self,
+        name: AccountName,
+        phc: &str,
+        device: NewDevice,
+        invite: Option<InviteHash>,
+    ) -> Decided<Login> {
+        if let Err(code) = self.invited(&name, invite.as_ref())? {
+            return Ok(Err(code.into()));
+        }
         if start::account_by_name(&self.begun.conn, &mut self.begun.world, &name)?.is_some() {
             return Ok(Err(Code::NAME_TAKEN.into()));
         }
@@ -42,6 +53,9 @@ impl Writer {
         let acct = AcctId(self.begun.conn.last_insert_rowid() as u32);
         start::account(&self.begun.conn, &mut self.begun.world, acct)?;
         let dev = self.insert_device(acct, device, head as u64)?;
+        if let Some(invite) = &invite {
+            self.use_invite(invite)?;
+        }
         Ok(Ok(Login { acct, name, dev }))
     }
 
@@ -56,7 +70,7 @@ impl Writer {
         self.begun
             .conn
             .prepare_cached(
-                "INSERT INTO device(acct, id, key, name, cursor, acked, live_hour) VALUES(?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO device(acct, id, key, name, cursor, acked, live_hour, since_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 acct.0,
@@ -65,7 +79,8 @@ impl Writer {
                 device.name,
                 cursor as i64,
                 cursor as i64,
-                hour as i64
+                hour as i64,
+                self.now_ms
             ])?;
         let dev = DevId(self.begun.conn.last_insert_rowid() as u32);
         let held = Device {
@@ -80,6 +95,7 @@ impl Writer {
             missed_told: None,
             newest: None,
             live: None,
+            seen_ms: 0,
             runs: Vec::new(),
             duplicate: false,
             streams_begun: 0,
@@ -92,8 +108,10 @@ impl Writer {
         Ok(dev)
     }
 
-    pub fn enrol(&mut self, acct: AcctId, device: NewDevice) -> Decided<Login> {
-        let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, acct)? else {
+    pub fn enrol(&mut self, acct: AcctId, phc: &str, device: NewDevice) -> Decided<Login> {
+        let fits = self.fits(acct, phc)?;
+        let account = start::account(&self.begun.conn, &mut self.begun.world, acct)?;
+        let Some(account) = account.filter(|_| fits) else {
             return Ok(Err(Code::WRONG_CREDENTIALS.into()));
         };
         let (name, devices, seen_max) = (account.name.clone(), account.devices.clone(), account.seen_max);
@@ -107,22 +125,23 @@ impl Writer {
             held.runs.clear();
             return Ok(Ok(Login { acct, name, dev }));
         }
+        if self.was_revoked(acct, &device)? {
+            return Ok(Err(Code::REVOKED.into()));
+        }
         if self.device_exists(&device)? {
             return Ok(Err(Code::FORBIDDEN.into()));
         }
         if devices.len() >= self.settings.devices_per_user {
             return Ok(Err(Code::TOO_MANY_DEVICES.into()));
         }
-        let notice = wire::DeviceNotice { device: device.id.0.to_vec(), name: device.name.clone(), what: 1 };
+        let notice = wire::DeviceNotice {
+            device: device.id.0.to_vec(),
+            name: device.name.clone(),
+            what: wire::DeviceNotice::ENROLLED,
+        };
         let dev = self.insert_device(acct, device, seen_max)?;
         self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), self.now_ms)?;
         Ok(Ok(Login { acct, name, dev }))
-    }
-
-    pub fn rehash(&mut self, acct: AcctId, phc: &str) -> Result<(), StoreError> {
-        self.write()?;
-        self.begun.conn.prepare_cached("UPDATE account SET phc = ? WHERE id = ?")?.execute(params![phc, acct.0])?;
-        Ok(())
     }
 
     pub fn open(&mut self, open: OpenSession) -> Decided<Opened> {
@@ -138,6 +157,7 @@ impl Writer {
         };
         device.session_epoch += 1;
         device.live_hour = hour;
+        device.seen_ms = open.now_ms;
         device.streams_begun = 0;
         let replaced = device.live.replace(open.session);
         let named: Vec<_> = open.streams.iter().map(|(inc, _)| *inc).collect();
@@ -155,14 +175,18 @@ impl Writer {
         let (epoch, device_id) = (device.session_epoch, device.id);
         self.begun
             .conn
-            .prepare_cached("UPDATE device SET session_epoch = ?, live_hour = ? WHERE dev = ?")?
-            .execute(params![epoch as i64, hour as i64, dev.0])?;
+            .prepare_cached("UPDATE device SET session_epoch = ?, live_hour = ?, seen_ms = ? WHERE dev = ?")?
+            .execute(params![epoch as i64, hour as i64, open.now_ms, dev.0])?;
         match replaced {
             Some(old) => self.effects.push(Effect::End(old, Code::REPLACED, false)),
             None => self.came(acct, &name, open.now_ms)?,
         }
         if resume.copy {
-            let notice = wire::DeviceNotice { device: device_id.0.to_vec(), name: String::new(), what: 3 };
+            let notice = wire::DeviceNotice {
+                device: device_id.0.to_vec(),
+                name: String::new(),
+                what: wire::DeviceNotice::COPY,
+            };
             self.notice(acct, DevId(0), kind::DEVICE, notice.encode_to_vec(), open.now_ms)?;
         }
         let cursor = match (resume.restored, open.cursor) {
@@ -191,9 +215,10 @@ impl Writer {
     /// Whether this session may open, beside or in place of others (contract, "Sessions and devices").
     fn admit(&mut self, open: &OpenSession) -> Result<(), Code> {
         let Login { acct, dev, .. } = open.login;
+        let mono_ms = self.mono_ms;
         let world = &mut self.begun.world;
         let device = world.devices.get_mut(&dev).ok_or(Code::WRONG_CREDENTIALS)?;
-        let back = device.runs.get(1).is_some_and(|(run, at)| *run == open.run && open.now_ms - at < COPIES_WITHIN_MS);
+        let back = device.runs.get(1).is_some_and(|(run, at)| *run == open.run && mono_ms - at < COPIES_WITHIN_MS);
         let current = device.runs.first().is_some_and(|(run, _)| *run == open.run);
         if back && !current && device.live.is_some() {
             device.duplicate = true;
@@ -208,7 +233,7 @@ impl Writer {
             return Err(Code::DUPLICATE_DEVICE);
         }
         if !current {
-            device.runs.insert(0, (open.run, open.now_ms));
+            device.runs.insert(0, (open.run, mono_ms));
             device.runs.truncate(2);
         }
         self.make_way(acct, dev, open.policy)
@@ -280,7 +305,7 @@ impl Writer {
     }
 
     /// An account is offline now: its session row ends.
-    fn gone(&mut self, change: Change<AcctId>, now_ms: i64) -> Result<(), StoreError> {
+    pub fn gone(&mut self, change: Change<AcctId>, now_ms: i64) -> Result<(), StoreError> {
         self.write()?;
         let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, change.account)? else {
             return Ok(());
@@ -308,6 +333,7 @@ impl Writer {
         }
         device.live = None;
         device.live_hour = self.begun.hour;
+        device.seen_ms = now_ms;
         device.dirty = true;
         self.dirty.insert(fence.dev);
         match how {
@@ -449,6 +475,7 @@ impl Writer {
             self.hour_began = Some(began + HOUR_MS);
             self.hour(now_ms)?;
         }
+        self.age_invites(INVITES_WRITTEN_MS)?;
         if self.expiring {
             self.expiring = fold::expire(self, now_ms)?;
         }
@@ -483,6 +510,7 @@ impl Writer {
         self.begun.conn.execute("DELETE FROM session WHERE to_ms < ?", [seen_from])?;
         for (dev, device) in self.begun.world.devices.iter_mut().filter(|(_, d)| d.live.is_some()) {
             device.live_hour = hour;
+            device.seen_ms = now_ms;
             device.dirty = true;
             self.dirty.insert(*dev);
         }

@@ -5,12 +5,12 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use chat_proto::id::AccountName;
+use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::wire;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Shared, schema};
-use crate::store::{AcctId, DevId, Entry, Failure, Inboxed, Login, Query, StoreError, User};
+use crate::store::{AcctId, DevId, Enrolled, Entry, Failure, Inboxed, InviteHash, Login, Query, StoreError, User};
 
 /// Starts `count` threads that answer what comes in.
 pub fn spawn(dir: &Path, count: usize, queries: Receiver<Query>, shared: Arc<Shared>) -> Result<(), StoreError> {
@@ -42,6 +42,8 @@ fn answer(conn: &Connection, shared: &Shared, query: Query) -> Result<(), StoreE
     match query {
         Query::Credentials(name, answer) => drop(answer.send(credentials(conn, &name)?)),
         Query::Device(name, id, answer) => drop(answer.send(device(conn, &name, id.0)?)),
+        Query::Invite(hash, answer) => drop(answer.send(invite(conn, &hash)?)),
+        Query::Devices(acct, answer) => drop(answer.send(devices(conn, acct)?)),
         Query::Inbox { acct, after, count, bytes, answer } => {
             drop(answer.send(inbox(conn, shared, acct, after, count, bytes)?));
         }
@@ -65,12 +67,35 @@ fn credentials(conn: &Connection, name: &AccountName) -> Result<Option<(AcctId, 
 
 fn device(conn: &Connection, name: &AccountName, id: [u8; 16]) -> Result<Option<(Login, [u8; 32])>, StoreError> {
     let mut find = conn.prepare_cached(
-        "SELECT a.id, d.dev, d.key FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ?",
+        "SELECT a.id, d.dev, d.key FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0",
     )?;
     let found = find.query_row(params![id, name.as_str()], |row| {
         Ok((Login { acct: AcctId(row.get(0)?), name: name.clone(), dev: DevId(row.get(1)?) }, row.get(2)?))
     });
     Ok(found.optional()?)
+}
+
+fn invite(conn: &Connection, hash: &InviteHash) -> Result<Option<Option<AccountName>>, StoreError> {
+    let mut find = conn.prepare_cached("SELECT name FROM invite WHERE hash = ?")?;
+    let name: Option<Option<String>> = find.query_row([hash], |row| row.get(0)).optional()?;
+    let parse = |name: String| AccountName::try_from(name).map_err(|e| StoreError::Damaged(e.to_string()));
+    name.map(|name| name.map(parse).transpose()).transpose()
+}
+
+fn devices(conn: &Connection, acct: AcctId) -> Result<Vec<Enrolled>, StoreError> {
+    let mut find = conn.prepare_cached(
+        "SELECT dev, id, name, since_ms, seen_ms FROM device WHERE acct = ? AND revoked = 0 ORDER BY dev",
+    )?;
+    let rows = find.query_map([acct.0], |row| {
+        Ok(Enrolled {
+            dev: DevId(row.get(0)?),
+            id: DeviceId(row.get(1)?),
+            name: row.get(2)?,
+            since_ms: row.get(3)?,
+            seen_ms: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Unfolded places are copied first, folded ones read after: what the folder moves in between is seen twice, never not at all.
@@ -209,7 +234,7 @@ fn whoelsesince(
 
 fn users(conn: &Connection, shared: &Shared) -> Result<Vec<User>, StoreError> {
     let mut find = conn.prepare_cached(
-        "SELECT a.id, a.name, a.since_ms, (SELECT count(*) FROM device d WHERE d.acct = a.id),
+        "SELECT a.id, a.name, a.since_ms, (SELECT count(*) FROM device d WHERE d.acct = a.id AND d.revoked = 0),
            (SELECT count(*) FROM pend p WHERE p.acct = a.id), coalesce((SELECT max(to_ms) FROM session s WHERE s.acct = a.id), 0)
          FROM account a ORDER BY a.name",
     )?;

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub const VERSION: i64 = STEPS.len() as i64;
 
 /// What brings a database from each version to the next, the first from an empty file; a step is never changed.
-const STEPS: [&str; 2] = [TABLES, CONTACTS];
+const STEPS: [&str; 3] = [TABLES, CONTACTS, DEVICES_AND_INVITES];
 
 /// To whom an account wrote: they are no strangers to it (S22).
 const CONTACTS: &str = "
@@ -45,6 +45,15 @@ CREATE TABLE mark(reader INTEGER NOT NULL, sender INTEGER NOT NULL, n INTEGER NO
 CREATE TABLE session(id INTEGER PRIMARY KEY, acct INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER);
 CREATE INDEX session_to ON session(to_ms);
 CREATE TABLE failure(key BLOB PRIMARY KEY, count INTEGER NOT NULL, locks INTEGER NOT NULL, left_ms INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// A revoked device keeps its row, so that neither its number nor its id is given again. An invitation ages by running time.
+const DEVICES_AND_INVITES: &str = "
+ALTER TABLE device ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE device ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE device ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE invite(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, name TEXT UNIQUE, since_ms INTEGER NOT NULL,
+  uses INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0, left_ms INTEGER NOT NULL);
 ";
 
 /// The database file in the store's directory.
@@ -122,6 +131,7 @@ mod tests {
             let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
             assert_eq!(found, VERSION, "from {old}");
             conn.prepare("SELECT acct, who FROM contact").unwrap();
+            conn.prepare("SELECT d.revoked, d.since_ms, d.seen_ms, i.left_ms FROM device d, invite i").unwrap();
         }
     }
 }

@@ -277,7 +277,8 @@ fn waiting_bound(conn: &Connection, acct: AcctId) -> Result<u32, StoreError> {
 
 fn load_devices(conn: &Connection, world: &mut World, acct: AcctId) -> Result<Vec<DevId>, StoreError> {
     let mut rows = conn.prepare_cached(
-        "SELECT dev, id, key, session_epoch, cursor, acked, live_hour, missed, newest FROM device WHERE acct = ? ORDER BY dev",
+        "SELECT dev, id, key, session_epoch, cursor, acked, live_hour, missed, newest, seen_ms FROM device
+         WHERE acct = ? AND revoked = 0 ORDER BY dev",
     )?;
     let mut rows = rows.query([acct.0])?;
     let mut devices = Vec::new();
@@ -296,6 +297,7 @@ fn load_devices(conn: &Connection, world: &mut World, acct: AcctId) -> Result<Ve
             missed_told: None,
             newest: row.get::<_, Option<i64>>(8)?.map(|n| Incarnation(n as u64)),
             live: None,
+            seen_ms: row.get(9)?,
             runs: Vec::new(),
             duplicate: false,
             streams_begun: 0,

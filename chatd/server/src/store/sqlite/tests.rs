@@ -82,6 +82,12 @@ contract! {
     an_old_session_is_fenced
     nonsense_ends_the_session
     accounts_and_devices
+    passwords_and_keys
+    a_revoked_device_is_none
+    a_revoked_device_holds_nothing_back
+    invitations
+    invitations_age_by_running_time
+    one_use_is_one_account
     policies
     two_living_copies
     presence_is_per_account

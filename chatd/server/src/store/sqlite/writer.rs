@@ -50,6 +50,8 @@ pub struct Writer {
     pub hour_began: Option<u64>,
     /// Retention has more to do.
     pub expiring: bool,
+    /// Up to this time of the monotonic clock invitations have aged.
+    pub invites_aged: u64,
     /// What the readers see too.
     pub shared: Arc<Shared>,
     outlet: Arc<dyn Outlet>,
@@ -76,6 +78,7 @@ pub fn spawn(
         now_ms,
         hour_began: None,
         expiring: false,
+        invites_aged: mono_ms,
         outlet,
         shared,
         in_tx: false,
@@ -154,15 +157,35 @@ impl Writer {
             Op::Send { fence, items, now_ms } => self.send(fence, items, now_ms),
             Op::Void { fence, item } => self.void(fence, item),
             Op::Ack { fence, acked, cursor } => self.ack(fence, acked, cursor),
-            Op::CreateAccount { name, phc, device, answer } => {
-                let done = self.create_account(name, phc, device)?;
+            Op::CreateAccount { name, phc, device, invite, answer } => {
+                let done = self.create_account(name, &phc, device, invite)?;
                 self.answer(answer, done)
             }
-            Op::Enrol { acct, device, answer } => {
-                let done = self.enrol(acct, device)?;
+            Op::Enrol { acct, phc, device, answer } => {
+                let done = self.enrol(acct, &phc, device)?;
                 self.answer(answer, done)
             }
-            Op::Rehash { acct, phc } => self.rehash(acct, &phc),
+            Op::Rehash { acct, old, phc } => self.rehash(acct, &old, &phc),
+            Op::SetPassword { acct, phc, revoke, asker, answer } => {
+                let done = self.set_password(acct, &phc, revoke, asker)?;
+                self.answer(answer, done)
+            }
+            Op::Revoke { fence, device, answer } => {
+                let done = self.revoke(fence, device)?;
+                self.answer(answer, done)
+            }
+            Op::CreateInvite { hash, name, uses, lasts_ms, answer } => {
+                let done = self.create_invite(&hash, name, uses, lasts_ms)?;
+                self.answer(answer, done)
+            }
+            Op::RevokeInvite { id, answer } => {
+                let done = self.revoke_invite(id)?;
+                self.answer(answer, done)
+            }
+            Op::Invites(answer) => {
+                let done = self.invites()?;
+                self.answer(answer, Ok(done))
+            }
             Op::Open(open, answer) => {
                 let done = self.open(*open)?;
                 self.answer(answer, done)
@@ -191,7 +214,7 @@ impl Writer {
             Op::Tick { mono_ms, now_ms } => self.tick(mono_ms, now_ms),
             Op::Shutdown(done) => {
                 self.ending = Some(done);
-                Ok(())
+                self.age_invites(0)
             }
         }
     }
@@ -318,6 +341,7 @@ mod tests {
             now_ms: 0,
             hour_began: None,
             expiring: false,
+            invites_aged: 0,
             outlet,
             shared,
             in_tx: false,
@@ -325,7 +349,7 @@ mod tests {
         };
         let device = NewDevice { id: DeviceId([1; 16]), key: [1; 32], name: String::new() };
         let name = AccountName::try_from("alice".to_owned()).unwrap();
-        let login = writer.create_account(name, "phc".into(), device).unwrap().unwrap();
+        let login = writer.create_account(name, "phc", device, None).unwrap().unwrap();
         let (acct, dev, session) = (login.acct, login.dev, SessionNo(1));
         let streams = vec![(Incarnation(1), 0)];
         let open = OpenSession { login, session, run: 1, streams, cursor: None, policy: Policy::Many, now_ms: 0 };
