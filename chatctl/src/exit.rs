@@ -110,6 +110,7 @@ impl Exit {
             | Code::UNKNOWN_PROFILE
             | Code::UNKNOWN_TRUST
             | Code::UNKNOWN_DEVICE
+            | Code::UNKNOWN_INVITE
             | Code::NOT_BLOCKED => Exit::Unknown,
             Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,

@@ -185,6 +185,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::UNKNOWN_DEVICE => {
             (format!("no device has the id {}, or several begin with it.", what("given")), "device list")
         }
+        Code::UNKNOWN_INVITE => (format!("there is no invitation {}.", what("of that number")), "help register"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };

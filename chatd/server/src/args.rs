@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chat_manual::shells::Shell;
+use chat_server::config::values::Wait;
 use clap::{Parser, Subcommand};
 
 /// The chat server: accounts, inboxes, relaying.
@@ -40,6 +42,9 @@ pub enum Verb {
     /// Accounts
     #[command(subcommand)]
     User(UserVerb),
+    /// Invitations: who may make an account where registration.mode is "invite"
+    #[command(subcommand)]
+    Invite(InviteVerb),
     /// Print a page of the manual
     Man(Man),
     /// Print the JSON Schema of what --json prints
@@ -112,4 +117,38 @@ pub enum CheckVerb {
 pub enum UserVerb {
     /// List all accounts
     List,
+}
+
+/// `invite`
+#[derive(Debug, Subcommand)]
+pub enum InviteVerb {
+    /// Make an invitation and print its code, this once
+    Create(InviteCreate),
+    /// List the invitations that hold
+    List,
+    /// Withdraw an invitation
+    Revoke {
+        /// Its number in the list
+        id: String,
+    },
+}
+
+/// `invite create`
+#[derive(Debug, clap::Args)]
+pub struct InviteCreate {
+    /// For this account alone: its name is kept until the invitation is redeemed or expires
+    pub name: Option<String>,
+    /// How many accounts may be made with it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "name")]
+    pub uses: u32,
+    /// How long it holds, by the time that the server runs: 90s, 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = some_time)]
+    pub expires: Wait,
+}
+
+fn some_time(text: &str) -> Result<Wait, String> {
+    match text.parse()? {
+        Wait(Duration::ZERO) => Err("an invitation needs some time to be redeemed".to_owned()),
+        wait => Ok(wait),
+    }
 }

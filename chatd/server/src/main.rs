@@ -69,6 +69,7 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::Man(wanted) => commands::manual::man(wanted),
         Verb::Schema(wanted) => commands::manual::schema(wanted),
         Verb::Completions(wanted) => commands::manual::completions(wanted),
+        Verb::Invite(verb) => commands::invite::act(args, &load(layout)?, verb),
         Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
     }
 }

@@ -152,6 +152,8 @@ codes! {
     REVOKED = 53, "revoked", Caller;
     /// No device of the account has this id, or several begin with it.
     UNKNOWN_DEVICE = 54, "unknown_device", Caller;
+    /// No invitation has this number.
+    UNKNOWN_INVITE = 55, "unknown_invite", Caller;
 }
 
 impl Code {

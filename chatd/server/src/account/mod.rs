@@ -129,7 +129,9 @@ impl<S: Store> Accounts<S> {
         self.store.query(Query::Invite(invite, answer));
         match found.await.map_err(|_| Fault::from(Code::INTERNAL))? {
             Some(Some(only)) if only == *name => Ok(()),
-            Some(None) if self.live.get().accounts.registration == Registration::Closed => Err(Code::REGISTRATION_CLOSED.into()),
+            Some(None) if self.live.get().accounts.registration == Registration::Closed => {
+                Err(Code::REGISTRATION_CLOSED.into())
+            }
             Some(None) => Ok(()),
             Some(Some(_)) | None => Err(Code::BAD_INVITE.into()),
         }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Desk, user};
+use super::{Desk, invite, user};
 use crate::store::Store;
 
 /// A verb of the operator.
@@ -53,6 +53,9 @@ macro_rules! calls {
 
 calls! {
     user::UserList;
+    invite::InviteCreate;
+    invite::InviteList;
+    invite::InviteRevoke;
 }
 
 async fn one<C: Call, S: Store>(desk: &Desk<S>, line: &[u8]) -> Answered {

@@ -8,6 +8,7 @@ mod call;
 mod caller;
 mod desk;
 pub mod init;
+pub mod invite;
 pub mod socket;
 pub mod user;
 pub mod words;

@@ -19,6 +19,10 @@ fn refused(refusal: &Refusal) -> String {
     let subject = refusal.subject.as_deref().map(|subject| display::name(subject).into_owned()).unwrap_or_default();
     let said = match refusal.code {
         Code::UNKNOWN_USER => format!("there is no account \"{subject}\""),
+        Code::NAME_TAKEN => format!("the name \"{subject}\" is taken, or an invitation is open for it"),
+        Code::BAD_NAME => format!("\"{subject}\" is not a name that can be used"),
+        Code::UNKNOWN_INVITE => format!("there is no invitation {subject}"),
+        Code::LIMIT => "there are as many open invitations as there may be".into(),
         Code::INTERNAL => "the server failed; its log says why".into(),
         Code::STORAGE | Code::SHUTTING_DOWN => {
             "the server is stopping, or its disk takes no more; nothing was changed".into()
@@ -52,7 +56,8 @@ pub fn next(error: &AskError, program: &str, typed: &str) -> Option<String> {
         }
         AskError::Older | AskError::Broken { .. } | AskError::Silent => None,
         AskError::Refused(refusal) => match refusal.code {
-            Code::UNKNOWN_USER => Some(format!("{program} user list")),
+            Code::UNKNOWN_INVITE | Code::LIMIT => Some(format!("{program} invite list")),
+            Code::UNKNOWN_USER | Code::NAME_TAKEN => Some(format!("{program} user list")),
             _ => None,
         },
         AskError::Start(_) => None,
@@ -76,7 +81,7 @@ fn of(code: Code) -> u8 {
         Code::BAD_PARAMS => 2,
         Code::SERVER_UNREACHABLE => 3,
         Code::STORAGE | Code::SHUTTING_DOWN => 5,
-        Code::UNKNOWN_USER | Code::UNKNOWN_ID => 6,
+        Code::UNKNOWN_USER | Code::UNKNOWN_ID | Code::UNKNOWN_INVITE => 6,
         Code::TIMED_OUT => 9,
         Code::UNSUPPORTED | Code::PROTOCOL => 10,
         Code::BUSY | Code::SLOW_DOWN | Code::LIMIT => 13,

@@ -1,6 +1,7 @@
 //! The operator's verbs as they are typed: from arguments to calls, from replies to what is printed. One file a noun. Called by
 //! `main`.
 
+pub mod invite;
 pub mod manual;
 pub mod schema;
 pub mod user;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
@@ -61,6 +62,14 @@ impl fmt::Display for Wait {
             Some((unit, name)) => write!(f, "{}{name}", seconds / unit),
             None => write!(f, "{seconds}s"),
         }
+    }
+}
+
+impl FromStr for Wait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Wait, String> {
+        Wait::parse(text).ok_or_else(|| "a time is such as 90s, 30m, 2h or 7d".to_owned())
     }
 }
 

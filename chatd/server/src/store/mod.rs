@@ -280,7 +280,7 @@ pub enum Op {
         /// Its number; answered when durable.
         answer: Answer<u32>,
     },
-    /// Withdraw an invitation. UNKNOWN_ID.
+    /// Withdraw an invitation. UNKNOWN_INVITE.
     RevokeInvite {
         /// Its number.
         id: u32,

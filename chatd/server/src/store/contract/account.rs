@@ -131,7 +131,7 @@ pub async fn a_revoked_device_holds_nothing_back<P: Place>(place: P) {
     town.ack(&phone, at + 1).await;
     town.ack(&laptop, at + 1).await;
     town.fold().await;
-    assert_eq!(town.inbox(&desk, 0).await.first().map(String::as_str), Some("for alice"));
+    assert_eq!(town.inbox(&desk, at - 1).await.first().map(String::as_str), Some("for alice"));
     assert_eq!(revoke(&town, &phone, 2).await, Ok(()));
     town.fold().await;
     assert_eq!(town.page(phone.acct(), 0, 10, 1 << 20).await.entries.iter().filter(|e| e.n <= at).count(), 0);
@@ -191,7 +191,7 @@ pub async fn invitations<P: Place>(place: P) {
     assert_eq!(invite(&town, 4, Some("dave"), 1, DAY).await, Ok(3));
     let withdraw = async |town: &Town<P>| town.ask(|answer| Op::RevokeInvite { id: 3, answer }).await;
     assert_eq!(withdraw(&town).await, Ok(()));
-    assert_eq!(withdraw(&town).await, Err(Code::UNKNOWN_ID));
+    assert_eq!(withdraw(&town).await, Err(Code::UNKNOWN_INVITE));
     assert!(redeem(&town, "dave", 4, None).await.is_ok(), "the name is free again");
 }
 

@@ -176,7 +176,7 @@ impl Writer {
     pub fn revoke_invite(&mut self, id: u32) -> Decided<()> {
         self.write()?;
         let gone = self.begun.conn.prepare_cached("DELETE FROM invite WHERE id = ?")?.execute([id])?;
-        Ok(if gone > 0 { Ok(()) } else { Err(Code::UNKNOWN_ID.into()) })
+        Ok(if gone > 0 { Ok(()) } else { Err(Code::UNKNOWN_INVITE.into()) })
     }
 
     pub fn invites(&mut self) -> Result<Vec<Invite>, StoreError> {
