@@ -1,8 +1,10 @@
 //! The server's clocks: made once by the assembly and handed to whoever needs the time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Wall clock for display, monotonic clock for everything that decides.
+use tokio::time::Instant;
+
+/// Wall clock for display, monotonic clock for everything that decides: the runtime's, which tests can stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,

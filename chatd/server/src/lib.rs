@@ -13,6 +13,8 @@ pub mod files;
 pub mod gateway;
 pub mod keys;
 pub mod message;
+#[cfg(test)]
+mod model;
 pub mod people;
 mod planted;
 pub mod rate;

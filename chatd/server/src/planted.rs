@@ -1,14 +1,16 @@
-//! Defects planted on purpose, so that the fault programme can show that it would find them (tests/faults). Only builds with the
-//! feature `planted-bugs` have any, which no release has; the storage code asks at the places where a rule of the contract is kept.
+//! Defects planted on purpose, so that the programmes that look for such can show that they would find them: tests/faults on the
+//! real programs, the model test on the rules. Only builds with the feature `planted-bugs` and this crate's own unit tests have
+//! any, which no release is; the code asks at the places where a rule is kept.
 
 /// Whether `CHAT_PLANT` names this defect.
-#[cfg(feature = "planted-bugs")]
+#[cfg(any(test, feature = "planted-bugs"))]
 pub fn planted(defect: &str) -> bool {
-    std::env::var_os("CHAT_PLANT").is_some_and(|named| named == defect)
+    static NAMED: std::sync::OnceLock<Option<std::ffi::OsString>> = std::sync::OnceLock::new();
+    NAMED.get_or_init(|| std::env::var_os("CHAT_PLANT")).as_deref().is_some_and(|named| named == defect)
 }
 
 /// Nothing is planted in this build.
-#[cfg(not(feature = "planted-bugs"))]
+#[cfg(not(any(test, feature = "planted-bugs")))]
 pub const fn planted(_defect: &str) -> bool {
     false
 }

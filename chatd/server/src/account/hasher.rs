@@ -31,6 +31,7 @@ pub struct Checked {
 /// The way to the hashing threads.
 pub struct Hasher {
     pepper: Arc<Pepper>,
+    params: Params,
     permits: Arc<Semaphore>,
     /// Logins that hash or wait for it.
     waiting: Arc<AtomicUsize>,
@@ -46,17 +47,27 @@ pub struct HashError(String);
 impl Hasher {
     /// Hashes once, for names that do not exist; takes about 30 ms.
     pub fn new(pepper: Pepper) -> Result<Hasher, HashError> {
+        Hasher::with(pepper, Params::default())
+    }
+
+    /// One that costs next to nothing, for tests of everything but the cost.
+    #[cfg(test)]
+    pub fn cheap(pepper: Pepper) -> Result<Hasher, HashError> {
+        Hasher::with(pepper, Params::new(8, 1, 1, None).map_err(|error| HashError(error.to_string()))?)
+    }
+
+    fn with(pepper: Pepper, params: Params) -> Result<Hasher, HashError> {
         let mut unknown = Zeroizing::new([0; 32]);
         getrandom::fill(unknown.as_mut()).map_err(|error| HashError(error.to_string()))?;
-        let nobody = hash(&pepper, unknown.as_ref())?.into();
+        let nobody = hash(&pepper, &params, unknown.as_ref())?.into();
         let permits = Arc::new(Semaphore::new(HASHES_AT_ONCE));
-        Ok(Hasher { pepper: Arc::new(pepper), permits, waiting: Arc::default(), nobody })
+        Ok(Hasher { pepper: Arc::new(pepper), params, permits, waiting: Arc::default(), nobody })
     }
 
     /// Hashes a new password; the result is in PHC form.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, Fault> {
-        let pepper = Arc::clone(&self.pepper);
-        let made = self.run(move || hash(&pepper, password.as_bytes())).await?;
+        let (pepper, params) = (Arc::clone(&self.pepper), self.params.clone());
+        let made = self.run(move || hash(&pepper, &params, password.as_bytes())).await?;
         made.map_err(|error| {
             tracing::error!(%error, "no password can be hashed");
             Fault::from(Code::INTERNAL)
@@ -65,10 +76,10 @@ impl Hasher {
 
     /// Checks a password against a stored hash, or against one that never fits, at the same cost.
     pub async fn check(&self, password: Zeroizing<String>, phc: Option<String>) -> Result<Checked, Fault> {
-        let pepper = Arc::clone(&self.pepper);
+        let (pepper, params) = (Arc::clone(&self.pepper), self.params.clone());
         let known = phc.is_some();
         let phc = phc.map_or_else(|| Arc::clone(&self.nobody), Arc::from);
-        let checked = self.run(move || check(&pepper, password.as_bytes(), &phc)).await?;
+        let checked = self.run(move || check(&pepper, &params, password.as_bytes(), &phc)).await?;
         Ok(Checked { right: checked.right && known, ..checked })
     }
 
@@ -103,27 +114,27 @@ impl Drop for Place {
     }
 }
 
-fn argon2(pepper: &Pepper) -> Result<Argon2<'_>, HashError> {
-    Argon2::new_with_secret(pepper.as_ref(), Algorithm::Argon2id, Version::V0x13, Params::default())
+fn argon2<'p>(pepper: &'p Pepper, params: &Params) -> Result<Argon2<'p>, HashError> {
+    Argon2::new_with_secret(pepper.as_ref(), Algorithm::Argon2id, Version::V0x13, params.clone())
         .map_err(|error| HashError(error.to_string()))
 }
 
-fn hash(pepper: &Pepper, password: &[u8]) -> Result<String, HashError> {
-    let made: PasswordHash = argon2(pepper)?.hash_password(password).map_err(|error| HashError(error.to_string()))?;
+fn hash(pepper: &Pepper, params: &Params, password: &[u8]) -> Result<String, HashError> {
+    let made: PasswordHash =
+        argon2(pepper, params)?.hash_password(password).map_err(|error| HashError(error.to_string()))?;
     Ok(made.to_string())
 }
 
-fn check(pepper: &Pepper, password: &[u8], phc: &str) -> Checked {
-    let (Ok(argon2), Ok(stored)) = (argon2(pepper), PasswordHash::new(phc)) else {
+fn check(pepper: &Pepper, today: &Params, password: &[u8], phc: &str) -> Checked {
+    let (Ok(argon2), Ok(stored)) = (argon2(pepper, today), PasswordHash::new(phc)) else {
         tracing::error!("a stored password hash cannot be read");
         return Checked { right: false, stale: false };
     };
     let right = argon2.verify_password(password, &stored).is_ok();
-    Checked { right, stale: right && is_stale(&stored) }
+    Checked { right, stale: right && is_stale(&stored, today) }
 }
 
-fn is_stale(stored: &PasswordHash) -> bool {
-    let today = Params::default();
+fn is_stale(stored: &PasswordHash, today: &Params) -> bool {
     Params::try_from(stored).is_ok_and(|then| then.m_cost() < today.m_cost() || then.t_cost() < today.t_cost())
 }
 

@@ -16,4 +16,4 @@ pub use messages::*;
 pub use model::*;
 pub use people::*;
 pub use room::*;
-pub use town::{Place, Recorder, Town};
+pub use town::{Device, Place, Recorder, Told, Town, message, name, new_device, text};

@@ -6,7 +6,7 @@
 //! caller and effects to the [`Outlet`]. Reads that need no decision are [`Query`]s.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub mod sqlite;
 mod waiting;
 mod world;

@@ -11,7 +11,7 @@ use chat_proto::wire::{self, kind};
 use prost::Message;
 use rusqlite::params;
 
-use super::start::{self, Begun};
+use super::start::{self, Begun, Inboxes};
 use super::waiting;
 use super::writer::{Effect, Writer};
 use crate::message::{self, Accepted, Facts};
@@ -135,7 +135,7 @@ impl Writer {
         let row = Row { fence, incarnation, cseq: item.cseq, h8 };
         let (code, position, online, audience, missed) = match decided {
             Err(code) => {
-                self.log(&row, code, None, None, None)?;
+                self.log(&row, code, Inboxes::default(), None)?;
                 (code, None, false, 0, false)
             }
             Ok(accepted) => {
@@ -211,9 +211,11 @@ impl Writer {
             Accepted::Direct(to) => (Some(*to), None),
             Accepted::Broadcast { audience, .. } => (None, Some(start::encode_audience(audience))),
         };
-        let n = self.log(row, Code::ACCEPTED, acct, audience.as_deref(), Some(&tail))?;
         let from = Some(row.fence.acct);
-        let parties = start::parties(&self.begun.conn, &mut self.begun.world, acct, from, audience.as_deref())?;
+        let several = self.begun.world.accounts.get(&row.fence.acct).is_some_and(|sender| sender.devices.len() > 1);
+        let inboxes = Inboxes { to: acct, own: from.filter(|_| several), audience };
+        let parties = inboxes.parties();
+        let n = self.log(row, Code::ACCEPTED, inboxes, Some(&tail))?;
         self.deliver(parties, from, Entry { n, device: row.fence.dev, tail });
         Ok(position)
     }
@@ -266,35 +268,29 @@ impl Writer {
     }
 
     /// Appends a decision to the log and to its stream; answers its place.
-    fn log(
-        &mut self,
-        row: &Row,
-        code: Code,
-        acct: Option<AcctId>,
-        audience: Option<&[u8]>,
-        tail: Option<&[u8]>,
-    ) -> Result<u64, StoreError> {
+    fn log(&mut self, row: &Row, code: Code, inboxes: Inboxes, tail: Option<&[u8]>) -> Result<u64, StoreError> {
         self.write()?;
         let n = self.begun.next;
         self.begun.next += 1;
         self.begun
             .conn
             .prepare_cached(
-                "INSERT INTO log(g, code, acct, frm, dev, inc, cseq, h8, hour, audience, tail)
-                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO log(g, code, acct, frm, dev, inc, cseq, h8, hour, audience, tail, own)
+                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 n as i64,
                 code.0,
-                acct.map(|a| a.0),
+                inboxes.to.map(|a| a.0),
                 row.fence.acct.0,
                 row.fence.dev.0,
                 row.incarnation.0 as i64,
                 row.cseq as i64,
                 row.h8 as i64,
                 self.begun.hour as i64,
-                audience,
+                inboxes.audience,
                 tail,
+                inboxes.own.is_some(),
             ])?;
         if row.cseq == 1 {
             // With the decision, not behind it: a start that knew the stream before alone would take its sender for an old copy.
@@ -330,7 +326,7 @@ impl Writer {
                     self.effects.push(Effect::End(fence.session, Code::PROTOCOL, false));
                     break;
                 }
-                self.log(&Row { fence, incarnation, cseq, h8: 0 }, Code::VOID, None, None, None)?;
+                self.log(&Row { fence, incarnation, cseq, h8: 0 }, Code::VOID, Inboxes::default(), None)?;
                 let decision = Decision { h8: 0, code: Code::VOID.0, n: 0 };
                 verdicts.push(self.settled(incarnation, cseq, Offer::Stored(decision)));
             } else {

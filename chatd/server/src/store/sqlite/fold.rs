@@ -11,7 +11,7 @@ use chat_proto::limits::FOLD_CHANGES;
 use chat_proto::wire;
 use rusqlite::params;
 
-use super::start;
+use super::start::{self, Inboxes};
 use super::writer::{Effect, Writer};
 use crate::store::{AcctId, DevId, StoreError};
 
@@ -28,10 +28,8 @@ const EXPIRE_ROWS: i64 = 256;
 struct Folding {
     g: u64,
     code: u32,
-    acct: Option<AcctId>,
-    from: Option<AcctId>,
     stream: (DevId, Incarnation),
-    audience: Option<Vec<u8>>,
+    inboxes: Inboxes,
 }
 
 /// Folds the next rows and the cursors that moved.
@@ -103,15 +101,13 @@ fn next_rows(writer: &Writer) -> Result<Vec<Folding>, StoreError> {
     let mut rows = writer
         .begun
         .conn
-        .prepare_cached("SELECT g, code, acct, frm, dev, inc, audience FROM log WHERE g > ? ORDER BY g LIMIT ?")?;
+        .prepare_cached("SELECT g, code, acct, frm, dev, inc, audience, own FROM log WHERE g > ? ORDER BY g LIMIT ?")?;
     let rows = rows.query_map(params![writer.begun.folded as i64, FOLD_CHANGES as i64], |row| {
         Ok(Folding {
             g: row.get::<_, i64>(0)? as u64,
             code: row.get(1)?,
-            acct: row.get::<_, Option<u32>>(2)?.map(AcctId),
-            from: row.get::<_, Option<u32>>(3)?.map(AcctId),
             stream: (DevId(row.get(4)?), Incarnation(row.get::<_, i64>(5)? as u64)),
-            audience: row.get(6)?,
+            inboxes: Inboxes::of(row.get(2)?, row.get(3)?, row.get(7)?, row.get(6)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -123,7 +119,7 @@ fn fold_row(writer: &mut Writer, row: &Folding, touched: &mut BTreeSet<AcctId>) 
         return Ok(Vec::new());
     }
     let begun = &mut writer.begun;
-    let parties = start::parties(&begun.conn, &mut begun.world, row.acct, row.from, row.audience.as_deref())?;
+    let parties = row.inboxes.parties();
     touched.extend(parties.iter().copied());
     for party in &parties {
         start::account(&begun.conn, &mut begun.world, *party)?;
@@ -230,8 +226,8 @@ fn unreference(writer: &Writer, g: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A log row that is too old: place, recipient, sender, device, incarnation, cseq, audience.
-type Expiring = (i64, Option<u32>, Option<u32>, u32, i64, i64, Option<Vec<u8>>);
+/// A log row that is too old: place, recipient, sender, device, incarnation, cseq, inboxes.
+type Expiring = (i64, Option<u32>, Option<u32>, u32, i64, i64, Inboxes);
 
 /// Retention: takes rows that nobody fetched in `offline_keep`, tells their senders, counts them for the devices that miss
 /// them. Answers whether there is more to do.
@@ -242,18 +238,16 @@ pub fn expire(writer: &mut Writer, now_ms: i64) -> Result<bool, StoreError> {
         .begun
         .conn
         .prepare_cached(
-            "SELECT g, acct, frm, dev, inc, cseq, audience FROM log WHERE g <= ? AND hour <= ? AND code = 0 ORDER BY g LIMIT ?",
+            "SELECT g, acct, frm, dev, inc, cseq, audience, own FROM log WHERE g <= ? AND hour <= ? AND code = 0 ORDER BY g LIMIT ?",
         )?
         .query_map(params![writer.begun.folded as i64, limit as i64, EXPIRE_ROWS], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            let inboxes = Inboxes::of(row.get(1)?, row.get(2)?, row.get(7)?, row.get(6)?);
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, inboxes))
         })?
         .collect::<Result<_, _>>()?;
     let more = old.len() as i64 == EXPIRE_ROWS;
-    for (g, acct, from, dev, inc, cseq, audience) in old {
-        let begun = &mut writer.begun;
-        let parties =
-            start::parties(&begun.conn, &mut begun.world, acct.map(AcctId), from.map(AcctId), audience.as_deref())?;
-        for party in parties {
+    for (g, acct, from, dev, inc, cseq, inboxes) in old {
+        for party in inboxes.parties() {
             let begun = &mut writer.begun;
             let waits =
                 begun.conn.prepare_cached("DELETE FROM pend WHERE acct = ? AND g = ?")?.execute(params![party.0, g])?;

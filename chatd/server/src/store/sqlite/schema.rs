@@ -15,11 +15,16 @@ use crate::store::StoreError;
 pub const VERSION: i64 = STEPS.len() as i64;
 
 /// What brings a database from each version to the next, the first from an empty file; a step is never changed.
-const STEPS: [&str; 3] = [TABLES, CONTACTS, DEVICES_AND_INVITES];
+const STEPS: [&str; 4] = [TABLES, CONTACTS, DEVICES_AND_INVITES, OWN];
 
 /// To whom an account wrote: they are no strangers to it (S22).
 const CONTACTS: &str = "
 CREATE TABLE contact(acct INTEGER NOT NULL, who INTEGER NOT NULL, PRIMARY KEY(acct, who)) WITHOUT ROWID;
+";
+
+/// Whether a message stands in its sender's inbox too: it had other devices when the message was accepted. Rows from before may.
+const OWN: &str = "
+ALTER TABLE log ADD COLUMN own INTEGER NOT NULL DEFAULT 1;
 ";
 
 const TABLES: &str = "

@@ -132,7 +132,7 @@ fn raise_epoch(conn: &mut Connection, first: u64) -> Result<Epochs, StoreError> 
 /// Brings streams and waiting places up to date with the log rows that were not folded.
 fn replay(conn: &Connection, world: &mut World, shared: &Shared, folded: u64) -> Result<(), StoreError> {
     let mut rows =
-        conn.prepare("SELECT g, code, acct, frm, dev, inc, cseq, h8, audience FROM log WHERE g > ? ORDER BY g")?;
+        conn.prepare("SELECT g, code, acct, frm, dev, inc, cseq, h8, audience, own FROM log WHERE g > ? ORDER BY g")?;
     let mut rows = rows.query([folded as i64])?;
     while let Some(row) = rows.next()? {
         let g = row.get::<_, i64>(0)? as u64;
@@ -150,10 +150,7 @@ fn replay(conn: &Connection, world: &mut World, shared: &Shared, folded: u64) ->
             }
         }
         if code == 0 {
-            let audience: Option<Vec<u8>> = row.get(8)?;
-            let acct = row.get::<_, Option<u32>>(2)?.map(AcctId);
-            let from = row.get::<_, Option<u32>>(3)?.map(AcctId);
-            let parties = parties(conn, world, acct, from, audience.as_deref())?;
+            let parties = Inboxes::of(row.get(2)?, row.get(3)?, row.get(9)?, row.get(8)?).parties();
             let mut unfolded = shared.unfolded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             parties.into_iter().for_each(|party| unfolded.entry(party).or_default().push(g));
         }
@@ -161,25 +158,32 @@ fn replay(conn: &Connection, world: &mut World, shared: &Shared, folded: u64) ->
     Ok(())
 }
 
-/// The accounts in whose inbox a log row stands: recipient or audience, and the sender when it has other devices.
-pub fn parties(
-    conn: &Connection,
-    world: &mut World,
-    acct: Option<AcctId>,
-    from: Option<AcctId>,
-    audience: Option<&[u8]>,
-) -> Result<Vec<AcctId>, StoreError> {
-    let mut parties: Vec<AcctId> = match audience {
-        Some(audience) => decode_audience(audience).collect(),
-        None => acct.into_iter().collect(),
-    };
-    if let Some(from) = from
-        && account(conn, world, from)?.is_some_and(|a| a.devices.len() > 1)
-        && !parties.contains(&from)
-    {
-        parties.push(from);
+/// In whose inboxes a log row stands.
+#[derive(Debug, Default)]
+pub struct Inboxes {
+    /// The recipient.
+    pub to: Option<AcctId>,
+    /// The sender, when it had other devices at that moment: one that came later does not get what was sent before it.
+    pub own: Option<AcctId>,
+    /// Of a broadcast, as the log keeps it.
+    pub audience: Option<Vec<u8>>,
+}
+
+impl Inboxes {
+    /// Those of a row: recipient, sender, whether it stands in the sender's too, audience.
+    pub fn of(to: Option<u32>, from: Option<u32>, own: bool, audience: Option<Vec<u8>>) -> Inboxes {
+        Inboxes { to: to.map(AcctId), own: from.filter(|_| own).map(AcctId), audience }
     }
-    Ok(parties)
+
+    /// The accounts, each once.
+    pub fn parties(&self) -> Vec<AcctId> {
+        let mut parties: Vec<AcctId> = match &self.audience {
+            Some(audience) => decode_audience(audience).collect(),
+            None => self.to.into_iter().collect(),
+        };
+        parties.extend(self.own.filter(|own| !parties.contains(own)));
+        parties
+    }
 }
 
 /// An audience as the log keeps it: four bytes an account.
