@@ -6,6 +6,7 @@ use chat_proto::fault::Code;
 use chat_proto::limits::CONTENT_TYPE_MAX;
 use chat_proto::wire::{self, kind};
 
+use crate::planted::planted;
 use crate::store::AcctId;
 
 /// What the rules must know, as of the deciding transaction.
@@ -59,10 +60,11 @@ pub fn decide<F: Facts>(
 /// The order of the checks is the rule: unknown and oneself first, then the block list, then room.
 fn direct<F: Facts>(facts: &mut F, sender: AcctId, to: &str) -> Result<Result<Accepted, Code>, F::Error> {
     let Some(recipient) = facts.account(to)? else { return Ok(Err(Code::UNKNOWN_USER)) };
-    if recipient == sender {
+    if recipient == sender && !planted("message-to-oneself") {
         return Ok(Err(Code::YOURSELF));
     }
-    if facts.blocks(recipient, sender)? {
+    let unseen = planted("block-only-online") && !facts.online().contains(&recipient);
+    if facts.blocks(recipient, sender)? && !unseen {
         return Ok(Err(Code::RECIPIENT_BLOCKED));
     }
     if !facts.has_room(recipient, sender)? {
@@ -78,7 +80,8 @@ fn broadcast<F: Facts>(facts: &mut F, sender: AcctId) -> Result<Accepted, F::Err
         if account == sender {
             continue;
         }
-        if facts.blocks(account, sender)? || !facts.has_room(account, sender)? {
+        let blocked = facts.blocks(account, sender)? && !planted("broadcast-to-blocker");
+        if blocked || !facts.has_room(account, sender)? {
             missed = true;
         } else {
             audience.push(account);

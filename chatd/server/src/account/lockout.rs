@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chat_proto::limits::{LOCKOUT_ENTRIES, LOCKOUT_MAX};
 
+use crate::planted::planted;
 use crate::store::Failure;
 
 /// A keyed hash.
@@ -74,7 +75,8 @@ impl Lockout {
         state.count += 1;
         state.touched = now;
         let lock = (self.rules.after > 0 && state.count >= self.rules.after).then(|| {
-            let length = lock_ms(self.rules.duration_ms, state.locks);
+            let before = if planted("locks-do-not-double") { 0 } else { state.locks };
+            let length = lock_ms(self.rules.duration_ms, before);
             state.locks += 1;
             state.until = Some(now + length);
             length

@@ -16,8 +16,10 @@ use super::Step;
 use super::reference::{Answer, DEVICES, Dev, NAMES, Notice, PEOPLE, Reference, Rules};
 use crate::account::{self, Accounts, Hasher};
 use crate::clock::Clock;
-use crate::config::{LockoutBy, Registration};
+use crate::config::{Addresses, Idle, LockoutBy, Registration};
+use crate::gateway;
 use crate::rate::Rate;
+use crate::settings::{self as live, Live};
 use crate::source::Source;
 use crate::store::contract::{self, Device, Place, Told, Town, message, name, text};
 use crate::store::sqlite::SqliteStore;
@@ -152,22 +154,41 @@ impl Driver {
     }
 
     async fn open_accounts(&mut self) {
-        let settings = account::Settings {
+        let accounts = account::Settings {
             registration: Registration::Open,
             lockout_by: if self.rules.lock_by_name { LockoutBy::Account } else { LockoutBy::Source },
             lockout: account::Rules { after: self.rules.lock.0, duration_ms: self.rules.lock.1 },
             logins: Rate::per(0, 60),
             newcomers: Rate::per(0, 60),
         };
+        let live = Live::new(live::Settings {
+            sessions: gateway::Settings {
+                name: String::new(),
+                policy: self.rules.policy,
+                idle: Idle::Away,
+                idle_after: Duration::from_secs(3600),
+                grace_ms: self.rules.grace_ms,
+                sending: Rate::per(0, 1),
+                connections: 100,
+            },
+            accounts,
+            announce: true,
+            addresses: Addresses::Full,
+        });
         let store = Arc::new(self.town.store.clone().unwrap());
         let hasher = Hasher::cheap(Zeroizing::new([7; 32])).unwrap();
-        self.accounts = Some(Accounts::open(store, self.clock, settings, hasher, Zeroizing::new([9; 32])).await);
+        self.accounts = Some(Accounts::open(store, self.clock, live, hasher, Zeroizing::new([9; 32])).await);
     }
 
     async fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::Register(dev) => self.register(dev).await?,
             Step::Login { dev, right, source } => self.login(dev, right, source).await?,
+            Step::Guess { dev, source, times } => {
+                for _ in 0..times {
+                    self.login(dev, false, source).await?;
+                }
+            }
             Step::Key(dev) => self.key(dev).await?,
             Step::Pass { ms } => self.pass(ms).await,
             Step::Restart { orderly } => self.restart(orderly).await,
@@ -282,7 +303,7 @@ impl Driver {
 
     async fn register(&mut self, dev: Dev) -> Result<(), String> {
         let accounts = self.accounts.as_ref().unwrap();
-        let came = accounts.register(source(0), NAMES[dev.0], password(dev.0), new_device(dev)).await;
+        let came = accounts.register(source(0), NAMES[dev.0], password(dev.0), "", new_device(dev)).await;
         same("register", code(&came), self.reference.register(dev))?;
         self.enter(dev, came).await
     }

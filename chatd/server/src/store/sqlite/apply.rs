@@ -15,6 +15,7 @@ use super::start::{self, Begun, Inboxes};
 use super::waiting;
 use super::writer::{Effect, Writer};
 use crate::message::{self, Accepted, Facts};
+use crate::planted::planted;
 use crate::rate::Bucket;
 use crate::store::waiting::Quota;
 use crate::store::{AcctId, DevId, Entry, Fence, StoreError, Verdict};
@@ -63,6 +64,7 @@ impl Writer {
         match held.stream.offer(item.cseq, h8) {
             Offer::Decide if held.stream.last() == 0 && !self.begin_stream(fence, incarnation) => Ok(None),
             Offer::Decide => self.decide(fence, item, h8, now_ms).map(Some),
+            Offer::Stored(_) if planted("retry-sends-again") => self.decide(fence, item, h8, now_ms).map(Some),
             other => Ok(Some(self.settled(incarnation, item.cseq, other))),
         }
     }
@@ -154,7 +156,7 @@ impl Writer {
             position,
             online,
             audience,
-            missed: missed && self.settings.tell_missed,
+            missed: missed && (self.settings.tell_missed || planted("missed-always-told")),
             retry_after_ms: if code == Code::INBOX_FULL { 60_000 } else { limited.unwrap_or(0) },
             stored: false,
         })
@@ -212,7 +214,8 @@ impl Writer {
             Accepted::Broadcast { audience, .. } => (None, Some(start::encode_audience(audience))),
         };
         let from = Some(row.fence.acct);
-        let several = self.begun.world.accounts.get(&row.fence.acct).is_some_and(|sender| sender.devices.len() > 1);
+        let several = self.begun.world.accounts.get(&row.fence.acct).is_some_and(|sender| sender.devices.len() > 1)
+            || planted("own-copies-for-new-devices");
         let inboxes = Inboxes { to: acct, own: from.filter(|_| several), audience };
         let parties = inboxes.parties();
         let n = self.log(row, Code::ACCEPTED, inboxes, Some(&tail))?;

@@ -13,6 +13,7 @@ use super::account::INVITES_WRITTEN_MS;
 use super::fold;
 use super::start;
 use super::writer::{Effect, Writer};
+use crate::planted::planted;
 use crate::store::world::Device;
 use crate::store::{
     AcctId, DevId, Ending, Failure, Fence, InviteHash, Login, NewDevice, OpenSession, Opened, Policy, PresenceChange,
@@ -139,7 +140,8 @@ impl Writer {
             name: device.name.clone(),
             what: wire::DeviceNotice::ENROLLED,
         };
-        let dev = self.insert_device(acct, device, seen_max)?;
+        let start = if planted("new-device-reads-old-mail") { 0 } else { seen_max };
+        let dev = self.insert_device(acct, device, start)?;
         self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), self.now_ms)?;
         Ok(Ok(Login { acct, name, dev }))
     }
@@ -319,7 +321,8 @@ impl Writer {
 
     fn announce(&mut self, change: Change<AcctId>, at_ms: i64) {
         let Some(account) = self.begun.world.accounts.get(&change.account) else { return };
-        let mut hidden_from: Vec<AcctId> = account.blocks.iter().copied().collect();
+        let blocked = account.blocks.iter().filter(|_| !planted("presence-to-blocked"));
+        let mut hidden_from: Vec<AcctId> = blocked.copied().collect();
         hidden_from.push(change.account);
         let name = account.name.clone();
         self.effects.push(Effect::Presence(PresenceChange { change, name, at_ms, hidden_from }));
@@ -338,14 +341,17 @@ impl Writer {
         self.dirty.insert(fence.dev);
         match how {
             Ending::Left(reason) => {
-                if all_devices {
+                if all_devices && !planted("logout-leaves-others") {
                     self.leave_everywhere(fence.acct, reason);
                 }
                 if let Some(change) = self.begun.world.presence.left(fence.acct, reason) {
                     self.gone(change, now_ms)?;
                 }
             }
-            Ending::Lost { grace_until } => self.begun.world.presence.lost(fence.acct, grace_until),
+            Ending::Lost { grace_until } => {
+                let grace_until = if planted("grace-is-announced") { 0 } else { grace_until };
+                self.begun.world.presence.lost(fence.acct, grace_until);
+            }
         }
         Ok(())
     }
@@ -437,7 +443,7 @@ impl Writer {
             return Ok(Err(Code::TOO_MANY_BLOCKS.into()));
         }
         let changed = if on { account.blocks.insert(other) } else { account.blocks.remove(&other) };
-        if !changed {
+        if !changed && !planted("unblock-needs-no-block") {
             return Ok(if on { Ok(false) } else { Err(Code::NOT_BLOCKED.into()) });
         }
         self.write()?;

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::space::Space;
 use super::{Shared, schema};
+use crate::planted::planted;
 use crate::store::waiting::Waiting;
 use crate::store::world::{Account, Device, Held, World};
 use crate::store::{AcctId, DevId, Settings, StoreError};
@@ -144,7 +145,7 @@ fn replay(conn: &Connection, world: &mut World, shared: &Shared, folded: u64) ->
         if cseq > 0 && dev.0 > 0 {
             // cseq 0: an entry of the server's own, in no stream.
             let held = stream(conn, world, dev, inc)?;
-            if cseq == held.stream.last() + 1 {
+            if cseq == held.stream.last() + 1 && !planted("replay-forgets-places") {
                 held.stream.record(Decision { h8, code, n: if code == 0 { g } else { 0 } });
                 held.dirty = true;
             }
@@ -215,7 +216,9 @@ fn restore_presence(
         if let Some(account) = account(conn, world, acct)? {
             account.session_row = Some(row);
             online.insert(account.name.clone(), (acct, from_ms));
-            world.presence.was_online(acct, grace_until);
+            if !planted("restart-announces") {
+                world.presence.was_online(acct, grace_until);
+            }
         }
     }
     Ok(())
