@@ -111,6 +111,7 @@ impl Exit {
             | Code::UNKNOWN_TRUST
             | Code::UNKNOWN_DEVICE
             | Code::UNKNOWN_INVITE
+            | Code::UNKNOWN_CURSOR
             | Code::NOT_BLOCKED => Exit::Unknown,
             Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
@@ -147,6 +148,7 @@ mod tests {
                 Code::ACCOUNT_GONE,
                 Code::CONFLICT,
                 Code::PROFILE_EXISTS,
+                Code::TOO_MANY_CURSORS,
             ],
         ),
         (Exit::SlowDown, &[Code::LOCKED_OUT, Code::SLOW_DOWN]),

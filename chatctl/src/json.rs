@@ -8,7 +8,7 @@ pub(crate) use chat_local::members;
 use chat_proto::control::account::{Account, LoggedOut, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::{DaemonInfo, HelloReply};
-use chat_proto::control::events::Event;
+use chat_proto::control::events::{Cursor, Event};
 use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
 use chat_proto::fault::Code;
@@ -183,6 +183,11 @@ pub fn daemon(info: &DaemonInfo) -> Json {
         "profiles": info.profiles,
         "connections": info.connections,
     })
+}
+
+/// `cursor`.
+pub fn cursor(cursor: &Cursor) -> Json {
+    members!({"name": cursor.name, "id": cursor.id, "at": iso(cursor.at_ms), "waiting": cursor.waiting})
 }
 
 #[cfg(test)]

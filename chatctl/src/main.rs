@@ -5,6 +5,8 @@ mod commands;
 mod complete;
 mod daemon;
 mod exit;
+mod follow;
+mod handler;
 mod json;
 mod key;
 mod manual;
@@ -176,6 +178,7 @@ mod tests {
         let of_codes = Code::ALL.iter().filter_map(|code| words::refusals::next(*code));
         let path = std::path::Path::new("/x");
         let gone = || std::io::Error::other("gone");
+        let id = chat_proto::id::MessageId("01k9zt000000m7k2".into());
         let own = [
             troubles::not_running(),
             troubles::not_started("x"),
@@ -204,6 +207,8 @@ mod tests {
             troubles::no_schema("x"),
             troubles::cannot_write(path, &gone()),
             troubles::cannot_make(&gone()),
+            troubles::no_handler("x", "y"),
+            troubles::not_handled("x", "y", &id, &"triage".parse().expect("a name")),
         ];
         let of_own =
             own.into_iter().map(|trouble| trouble.next.unwrap_or_else(|| panic!("{} has no hint", trouble.what)));

@@ -42,6 +42,15 @@ const PERSON: &[Member] = &[
     member("away", Flag, "online without activity for a while"),
 ];
 
+const CURSOR: &[Member] = &[
+    member("name", Text, "the cursor"),
+    sometimes("id", Maybe(&Id), "the message that was acknowledged last, or that it began behind; null: the beginning"),
+    sometimes("at", Time, "when it was made or moved last"),
+    sometimes("waiting", Count, "messages behind it; 10000: that many or more"),
+    sometimes("changed", Flag, "false: it stood there or beyond already, and did not move"),
+    sometimes("removed", Flag, "it is gone"),
+];
+
 const PROFILE: &[Member] = &[
     member("name", Text, "the profile"),
     sometimes("user", Text, "account; empty before the first login"),
@@ -131,6 +140,12 @@ pub const OBJECTS: &[Object] = &[
             "newest first",
         )],
     },
+    Object { name: "cursor", about: "answer of ack and of cursor remove", members: CURSOR },
+    Object {
+        name: "cursors",
+        about: "answer of cursor list",
+        members: &[member("items", List(&Members(CURSOR)), "by name")],
+    },
     Object {
         name: "daemon",
         about: "answer of the daemon commands",
@@ -169,7 +184,13 @@ pub const OBJECTS: &[Object] = &[
     Object {
         name: "gap",
         about: "watch: messages are missing here",
-        members: &[member("count", Count, "how many"), member("at", Time, "when it was noticed")],
+        members: &[
+            member("id", Maybe(&Id), "the gap's own entry, to be acknowledged like a message"),
+            member("from", Maybe(&Id), "the message before; null: there is none"),
+            member("to", Maybe(&Id), "as id"),
+            member("count", Count, "how many"),
+            member("at", Time, "when it was noticed"),
+        ],
     },
     Object { name: "heartbeat", about: "watch --heartbeat: a sign of life", members: &[member("at", Time, "now")] },
     Object {

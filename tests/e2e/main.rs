@@ -10,4 +10,5 @@ mod kill;
 mod message;
 mod people;
 mod restore;
+mod scripts;
 mod text;

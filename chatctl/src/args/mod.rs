@@ -171,8 +171,19 @@ Text given as an argument is visible in ps and in the shell's history; text on s
     #[command(before_help = "Examples:
   chatctl watch
   chatctl watch --json --only message --from ci --count 1 --for 10m
+  chatctl watch --only message --cursor triage --exec ./handle --verbose
+  chatctl watch --json --only message --cursor triage | while read -r line; do
+    handle \"$line\" && chatctl ack triage \"$(jq -r .id <<<\"$line\")\" || break; done
+
+A cursor is kept by chatd: a watch with --cursor begins behind the last acknowledged message, whatever was
+killed meanwhile. Presence, receipts and the like are told as they happen and never again.
 ")]
     Watch(Watch),
+    /// Say that everything up to a message was handled: moves a cursor of watch
+    Ack(Ack),
+    /// List and forget cursors of watch
+    #[command(subcommand, arg_required_else_help = true)]
+    Cursor(Cursor),
     /// Show one message and how far it got
     Show(Show),
     /// List own messages without a verdict, and those that failed

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat_manual::shells::Shell;
 use chat_proto::control::events::Topic;
 use chat_proto::control::message::State;
-use chat_proto::id::Fingerprint;
+use chat_proto::id::{CursorName, Fingerprint};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::time::parse_duration;
@@ -264,9 +264,15 @@ pub struct Watch {
     /// Only from USER
     #[arg(long, value_name = "USER")]
     pub from: Option<String>,
-    /// Messages behind this one first
+    /// Messages behind this one first; with --cursor: where a new cursor begins
     #[arg(long, value_name = "ID")]
     pub since: Option<String>,
+    /// Messages behind the last one acknowledged under NAME first; a new NAME begins now
+    #[arg(long, value_name = "NAME")]
+    pub cursor: Option<CursorName>,
+    /// Acknowledge each message once its line is written
+    #[arg(long, requires = "cursor", conflicts_with = "exec")]
+    pub auto_ack: bool,
     /// End after N events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
@@ -279,6 +285,31 @@ pub struct Watch {
     /// Print a sign of life every DURATION
     #[arg(long, value_name = "DURATION", value_parser = parse_heartbeat)]
     pub heartbeat: Option<Duration>,
+    /// Run CMD for each event, one at a time, with its JSON on stdin; exit 0 acknowledges it, anything else
+    /// ends a watch with --cursor. All words behind it are CMD's: stands last
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    pub exec: Vec<OsString>,
+}
+
+/// `ack`
+#[derive(Debug, Args)]
+pub struct Ack {
+    /// The cursor, made by watch --cursor
+    pub name: CursorName,
+    /// The message: its id, or the end of one
+    pub id: String,
+}
+
+/// `cursor`
+#[derive(Debug, Subcommand)]
+pub enum Cursor {
+    /// List cursors, where they stand, and how many messages wait behind them
+    List,
+    /// Forget a cursor
+    Remove {
+        /// Its name
+        name: CursorName,
+    },
 }
 
 /// `show`

@@ -1,9 +1,12 @@
-//! watch: the event stream, followed across restarts of chatd.
+//! watch: what happens, printed or handed to a program; ack, cursor: how far a reader got.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::future::ready;
 
-use chat_proto::control::events::{Event, Watch};
-use chat_proto::fault::Code;
+use chat_local::json::object;
+use chat_proto::control::events::{Ack, Acked, Cursor, CursorList, CursorRemove, Event, Watch};
+use chat_proto::id::{CursorName, MessageId};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -11,54 +14,195 @@ use super::Context;
 use super::message::row;
 use super::read::line;
 use crate::args;
-use crate::daemon::{CallError, Daemon, NoDaemon, Received};
+use crate::exit::Exit;
+use crate::follow::Follow;
+use crate::handler::{Handler, Outcome};
 use crate::json::{self, members};
-use crate::output::{End, Form, Shown, Trouble};
+use crate::output::{End, Form, Shown};
 use crate::time::iso;
 use crate::words::{self, troubles};
 
-/// First wait before chatd is dialled again; doubles.
-const RETRY_MIN: Duration = Duration::from_millis(100);
-/// Longest wait before chatd is dialled again.
-const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// A stream that is being followed.
-struct Follow {
-    request: Watch,
-    daemon: Option<Daemon>,
-    reconnect: bool,
-    retry_at: Instant,
-    wait: Duration,
-}
+/// Lines that `--auto-ack` lets stand while more are coming.
+const UNACKED: usize = 64;
+/// Events that are kept while a program handles one; more wait in chatd.
+const KEPT: usize = 1024;
 
 /// `watch`.
 pub async fn watch(ctx: &mut Context, args: args::Watch) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    let handler = (!args.exec.is_empty()).then(|| handler(ctx, &profile, &args));
+    let keeper = args.cursor.clone().map(|cursor| Keeper { cursor, profile: profile.clone(), written: None, count: 0 });
     let request = Watch {
-        profile: ctx.profile().await?,
+        profile,
         only: args.only.clone(),
         from: args.from.clone(),
         since: args.since.clone(),
+        cursor: args.cursor.clone(),
         after_index: None,
     };
-    let mut follow = begin(ctx, request, !args.no_reconnect).await?;
-    let end = args.for_.map(|length| Instant::now() + length);
-    let mut beat = args.heartbeat.map(|every| Instant::now() + every);
-    let mut got = 0;
-    while args.count.is_none_or(|count| got < count) {
-        tokio::select! {
-            event = follow.next(ctx) => {
-                if let Some(event) = event? {
-                    got += u64::from(print(ctx, &event)?);
+    let follow = Follow::begin(ctx, request, !args.no_reconnect).await?;
+    let mut watch = Watched { follow, kept: VecDeque::new(), keeper, handler, auto_ack: args.auto_ack };
+    let ended = watch.run(ctx, &args).await;
+    // What was written is acknowledged whether the events ended or the time did, but not for a reader that went away.
+    if !matches!(ended, Err(End::Quiet(_))) {
+        watch.settle(ctx).await?;
+    }
+    ended
+}
+
+fn handler(ctx: &Context, profile: &str, args: &args::Watch) -> Handler {
+    let mut variables = vec![("CHAT_PROFILE", OsString::from(profile))];
+    // A chatctl that the program runs means the same chatd.
+    variables.extend(ctx.global.home.iter().map(|home| ("CHAT_HOME", home.into())));
+    variables.extend(ctx.global.socket.iter().map(|socket| ("CHAT_SOCKET", socket.into())));
+    Handler { command: args.exec.clone(), variables }
+}
+
+/// How far the reader got that keeps a cursor.
+struct Keeper {
+    profile: String,
+    cursor: CursorName,
+    /// The last one that was written or handled and is not acknowledged.
+    written: Option<MessageId>,
+    count: usize,
+}
+
+impl Keeper {
+    fn ack(&self) -> Option<Ack> {
+        let id = self.written.clone()?.0;
+        Some(Ack { profile: self.profile.clone(), cursor: self.cursor.clone(), id })
+    }
+}
+
+/// A watch under way.
+struct Watched {
+    follow: Follow,
+    /// Events that came while a program handled one.
+    kept: VecDeque<Event>,
+    keeper: Option<Keeper>,
+    handler: Option<Handler>,
+    auto_ack: bool,
+}
+
+impl Watched {
+    async fn run(&mut self, ctx: &mut Context, args: &args::Watch) -> Result<(), End> {
+        let end = args.for_.map(|length| Instant::now() + length);
+        let mut beat = args.heartbeat.map(|every| Instant::now() + every);
+        let mut got = 0;
+        while args.count.is_none_or(|count| got < count) {
+            let idle = self.unacked() > 0 && self.follow.is_connected();
+            tokio::select! {
+                biased;
+                () = until(end) => return ran_out(args, got),
+                () = until(beat) => {
+                    self.heartbeat(ctx)?;
+                    beat = args.heartbeat.map(|every| Instant::now() + every);
                 }
+                event = next(&mut self.kept, &mut self.follow, ctx) => {
+                    if let Some(event) = event? {
+                        self.give(ctx, &event).await?;
+                        got += 1;
+                    }
+                }
+                // Nothing more is there to be written now.
+                () = ready(()), if idle => self.ack(ctx).await?,
             }
-            () = until(end) => return ran_out(&args, got),
-            () = until(beat) => {
-                heartbeat(ctx)?;
-                beat = args.heartbeat.map(|every| Instant::now() + every);
+        }
+        Ok(())
+    }
+
+    fn unacked(&self) -> usize {
+        self.keeper.as_ref().map_or(0, |keeper| keeper.count)
+    }
+
+    /// Prints an event, or has it handled.
+    async fn give(&mut self, ctx: &mut Context, event: &Event) -> Result<(), End> {
+        match self.handler.clone() {
+            Some(handler) => self.handle(ctx, handler, event).await,
+            None => {
+                print(ctx, event)?;
+                if self.auto_ack {
+                    self.written(event);
+                }
+                if self.unacked() >= UNACKED { self.ack(ctx).await } else { Ok(()) }
             }
         }
     }
-    Ok(())
+
+    /// This one is done with; presence and the like have no place in the history.
+    fn written(&mut self, event: &Event) {
+        if let (Some(keeper), Some(id)) = (&mut self.keeper, place(event)) {
+            keeper.written = Some(id.clone());
+            keeper.count += 1;
+        }
+    }
+
+    /// Acknowledges what was written, where chatd is there to hear it.
+    async fn ack(&mut self, ctx: &mut Context) -> Result<(), End> {
+        let Some(ack) = self.keeper.as_ref().and_then(Keeper::ack) else { return Ok(()) };
+        if let (Some(_), Some(keeper)) = (self.follow.call(ctx, &ack).await?, &mut self.keeper) {
+            keeper.written = None;
+            keeper.count = 0;
+        }
+        Ok(())
+    }
+
+    /// The same at the end, when nobody follows any more.
+    async fn settle(&mut self, ctx: &mut Context) -> Result<(), End> {
+        self.ack(ctx).await?;
+        let Some(ack) = self.keeper.as_ref().and_then(Keeper::ack) else { return Ok(()) };
+        ctx.restart_clock();
+        ctx.call(&ack).await.map(|_| ())
+    }
+
+    /// Runs the program; events that come meanwhile are kept. Only what it handled is acknowledged, before the next one.
+    async fn handle(&mut self, ctx: &mut Context, handler: Handler, event: &Event) -> Result<(), End> {
+        let (kind, members) = json::event(event);
+        let line = format!("{}\n", object(kind, members));
+        let variables = variables(kind, event);
+        let name = handler.name();
+        let mut run = tokio::task::spawn_blocking(move || handler.run(&line, &variables));
+        let outcome = loop {
+            let room = self.kept.len() < KEPT;
+            tokio::select! {
+                outcome = &mut run => break outcome,
+                event = self.follow.next(ctx), if room => self.kept.extend(event?),
+            }
+        };
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(error.to_string()));
+        match (outcome, &self.keeper, place(event)) {
+            (Outcome::Done, ..) => {
+                self.written(event);
+                while self.unacked() > 0 {
+                    self.ack(ctx).await?;
+                    if self.unacked() > 0 {
+                        self.kept.extend(self.follow.next(ctx).await?);
+                    }
+                }
+                Ok(())
+            }
+            (Outcome::Missing(why), ..) => Err(troubles::no_handler(&name, &why).into()),
+            (Outcome::Failed(how), Some(keeper), Some(id)) => {
+                Err(troubles::not_handled(&name, &how, id, &keeper.cursor).into())
+            }
+            (Outcome::Failed(how), ..) => {
+                ctx.out.note(&words::handler_failed(&name, &how));
+                Ok(())
+            }
+        }
+    }
+
+    fn heartbeat(&self, ctx: &mut Context) -> Result<(), End> {
+        // With --exec stdout is the program's.
+        if self.handler.is_some() { Ok(()) } else { heartbeat(ctx) }
+    }
+}
+
+async fn next(kept: &mut VecDeque<Event>, follow: &mut Follow, ctx: &mut Context) -> Result<Option<Event>, End> {
+    match kept.pop_front() {
+        Some(event) => Ok(Some(event)),
+        None => follow.next(ctx).await,
+    }
 }
 
 async fn until(moment: Option<Instant>) {
@@ -75,120 +219,40 @@ fn ran_out(args: &args::Watch, got: u64) -> Result<(), End> {
     }
 }
 
-/// The first connection: chatd may be started for it, and a refusal ends the command.
-async fn begin(ctx: &mut Context, mut request: Watch, reconnect: bool) -> Result<Follow, End> {
-    let watching = ctx.call(&request).await?;
-    // Messages asked for with `--since` come first; until one has come, a reconnect asks for them again.
-    if request.since.is_none() {
-        request.after_index = Some(watching.index);
-    }
-    let daemon = ctx.take_daemon();
-    Ok(Follow { request, daemon, reconnect, retry_at: Instant::now(), wait: RETRY_MIN })
-}
-
-impl Follow {
-    /// The next event; nothing when something else happened, e.g. chatd went or came back. Safe to cancel.
-    async fn next(&mut self, ctx: &mut Context) -> Result<Option<Event>, End> {
-        let Some(daemon) = &mut self.daemon else {
-            return self.again(ctx).await.map(|()| None);
-        };
-        match daemon.event().await {
-            Ok(Some(Received::Event(event))) => {
-                self.remember(&event);
-                Ok(Some(*event))
-            }
-            Ok(Some(Received::Missed)) => {
-                self.lost(Duration::ZERO);
-                Ok(None)
-            }
-            Ok(None) | Err(_) if self.reconnect => {
-                self.lost(RETRY_MIN);
-                ctx.out.note(words::WAITING_FOR_DAEMON);
-                Ok(None)
-            }
-            Ok(None) => Err(troubles::broken("chatd went away").into()),
-            Err(error) => Err(error.trouble(&ctx.out.clock).into()),
-        }
-    }
-
-    fn remember(&mut self, event: &Event) {
-        if let Event::Message(message) = event {
-            self.request.since = None;
-            let last = self.request.after_index.unwrap_or_default();
-            self.request.after_index = Some(last.max(message.index));
-        }
-    }
-
-    fn lost(&mut self, wait: Duration) {
-        self.daemon = None;
-        self.retry_at = Instant::now() + wait;
-    }
-
-    async fn again(&mut self, ctx: &mut Context) -> Result<(), End> {
-        sleep_until(self.retry_at).await;
-        ctx.restart_clock();
-        match self.reach(ctx).await? {
-            Some(daemon) => {
-                self.daemon = Some(daemon);
-                self.wait = RETRY_MIN;
-            }
-            None => {
-                self.retry_at = Instant::now() + self.wait;
-                self.wait = (self.wait * 2).min(RETRY_MAX);
-            }
-        }
-        Ok(())
-    }
-
-    /// Dials and asks for what came since. A chatd that was stopped is left alone; one that died (its record is still there) is
-    /// started again.
-    async fn reach(&mut self, ctx: &mut Context) -> Result<Option<Daemon>, End> {
-        let places = ctx.places()?;
-        let daemon = match Daemon::connect(&places.sockets(), ctx.deadline(), &ctx.out.clock).await {
-            Ok(daemon) => Some(daemon),
-            Err(NoDaemon::Unusable(trouble)) if passes(&trouble) => None,
-            Err(NoDaemon::Unusable(trouble)) => return Err(trouble.into()),
-            Err(NoDaemon::Absent) if !ctx.global.no_autostart && places.recorded().is_some() => {
-                crate::spawn::start(&places, &ctx.out.clock).await.ok()
-            }
-            Err(NoDaemon::Absent) => None,
-        };
-        let Some(mut daemon) = daemon else {
-            return Ok(None);
-        };
-        match daemon.call(&self.request, ctx.deadline()).await {
-            Ok(watching) => {
-                if self.request.since.is_none() && self.request.after_index.is_none() {
-                    self.request.after_index = Some(watching.index);
-                }
-                Ok(Some(daemon))
-            }
-            Err(CallError::Refused(data)) if data.code != Code::DAEMON_STOPPING => {
-                Err(ctx.refused(CallError::Refused(data)))
-            }
-            Err(CallError::Misfit(detail)) => Err(troubles::versions(&detail).into()),
-            Err(_) => Ok(None),
-        }
+/// The id by which a reader acknowledges an event.
+fn place(event: &Event) -> Option<&MessageId> {
+    match event {
+        Event::Message(message) => Some(&message.id),
+        Event::Gap { to, .. } => to.as_ref(),
+        _ => None,
     }
 }
 
-/// A chatd that is only slow now may answer later.
-fn passes(trouble: &Trouble) -> bool {
-    trouble.code == troubles::SILENT
+/// What a program gets beside the line on its stdin.
+fn variables(kind: &str, event: &Event) -> Vec<(&'static str, String)> {
+    let from = match event {
+        Event::Message(message) => message.from.clone(),
+        Event::Presence { user, .. } => user.clone(),
+        _ => String::new(),
+    };
+    let id = match event {
+        Event::Receipt { id, .. } => id.0.clone(),
+        event => place(event).map(|id| id.0.clone()).unwrap_or_default(),
+    };
+    vec![("CHAT_EVENT", kind.to_owned()), ("CHAT_FROM", from), ("CHAT_ID", id)]
 }
 
-/// Prints an event; did it count?
-fn print(ctx: &mut Context, event: &Event) -> Result<bool, End> {
+/// Prints an event.
+fn print(ctx: &mut Context, event: &Event) -> Result<(), End> {
     ctx.out.clock.now = jiff::Timestamp::now();
     let (kind, members) = json::event(event);
     match (ctx.out.form, event) {
-        (Form::Json, _) => ctx.out.object(kind, members)?,
-        (Form::Human, Event::Message(message)) => ctx.out.line(&line(ctx, message))?,
-        (Form::Human, event) => ctx.out.line(&notice(ctx, event))?,
-        (Form::Plain, Event::Message(message)) => row(ctx, message)?,
-        (Form::Plain, event) => ctx.out.row(&[kind, &iso(at(event)), &words_of(event)])?,
+        (Form::Json, _) => ctx.out.object(kind, members),
+        (Form::Human, Event::Message(message)) => ctx.out.line(&line(ctx, message)),
+        (Form::Human, event) => ctx.out.line(&notice(ctx, event)),
+        (Form::Plain, Event::Message(message)) => row(ctx, message),
+        (Form::Plain, event) => ctx.out.row(&[kind, &iso(at(event)), &words_of(event)]),
     }
-    Ok(true)
 }
 
 fn notice(ctx: &Context, event: &Event) -> String {
@@ -226,5 +290,57 @@ fn heartbeat(ctx: &mut Context) -> Result<(), End> {
         Form::Json => ctx.out.object("heartbeat", members!({ "at": iso(ms) })),
         Form::Plain => ctx.out.row(&["heartbeat", &iso(ms), ""]),
         Form::Human => ctx.out.line(&format!("{} * {}", ctx.out.clock.show(ms), words::ALIVE)),
+    }
+}
+
+/// `ack`: everything up to this message was handled.
+pub async fn ack(ctx: &mut Context, args: args::Ack) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    let Acked { cursor, changed } = ctx.call(&Ack { profile, cursor: args.name, id: args.id }).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("cursor", json::cursor(&cursor).with("changed", &changed))?,
+        Form::Plain => cursor_row(ctx, &cursor)?,
+        Form::Human => ctx.out.success(&words::acked(&cursor, changed))?,
+    }
+    if !changed && ctx.global.exit_code { Err(End::Quiet(Exit::No)) } else { Ok(()) }
+}
+
+/// `cursor`.
+pub async fn cursor(ctx: &mut Context, args: args::Cursor) -> Result<(), End> {
+    match args {
+        args::Cursor::List => cursors(ctx).await,
+        args::Cursor::Remove { name } => cursor_remove(ctx, name).await,
+    }
+}
+
+async fn cursors(ctx: &mut Context) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    let cursors = ctx.call(&CursorList { profile }).await?.items;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("cursors", json::items(cursors.iter().map(json::cursor)))?,
+        Form::Plain => cursors.iter().try_for_each(|cursor| cursor_row(ctx, cursor))?,
+        Form::Human => {
+            cursors.iter().try_for_each(|cursor| ctx.out.line(&words::cursor(cursor, &ctx.out.clock)))?;
+            if cursors.is_empty() {
+                ctx.out.note(words::NO_CURSORS);
+            }
+        }
+    }
+    ctx.listed(cursors.is_empty())
+}
+
+/// A cursor as columns: name, id, time, messages that wait.
+fn cursor_row(ctx: &Context, cursor: &Cursor) -> Result<(), End> {
+    let id = cursor.id.as_ref().map(|id| id.0.as_str()).unwrap_or_default();
+    ctx.out.row(&[cursor.name.as_str(), id, &iso(cursor.at_ms), &cursor.waiting.to_string()])
+}
+
+async fn cursor_remove(ctx: &mut Context, name: CursorName) -> Result<(), End> {
+    let profile = ctx.profile().await?;
+    ctx.call(&CursorRemove { profile, name: name.clone() }).await?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("cursor", members!({ "name": name, "removed": true })),
+        Form::Plain => ctx.out.row(&[name.as_str()]),
+        Form::Human => ctx.out.success(&words::cursor_removed(&name)),
     }
 }

@@ -69,6 +69,8 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
         Some(Verb::Read(args)) => read::read(ctx, args).await,
         Some(Verb::Unread(args)) => read::unread(ctx, args).await,
         Some(Verb::Watch(args)) => events::watch(ctx, args).await,
+        Some(Verb::Ack(args)) => events::ack(ctx, args).await,
+        Some(Verb::Cursor(args)) => events::cursor(ctx, args).await,
         Some(Verb::Whoelse(args)) => people::whoelse(ctx, args).await,
         Some(Verb::Whoelsesince(args)) => people::whoelsesince(ctx, args).await,
         Some(Verb::Block(args)) => people::block(ctx, args).await,

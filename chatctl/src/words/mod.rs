@@ -12,10 +12,11 @@ use std::path::Path;
 use chat_proto::control::account::{Account, LinkState, LoggedOut, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::DaemonInfo;
+use chat_proto::control::events::Cursor;
 use chat_proto::control::message::{Message, Sent, State};
 use chat_proto::control::people::Person;
 use chat_proto::fault::Code;
-use chat_proto::id::MessageId;
+use chat_proto::id::{CursorName, MessageId};
 
 use crate::output::Shown;
 use crate::time::Clock;
@@ -38,6 +39,8 @@ pub const NOTHING_WAITS: &str = "nothing waits to be sent";
 pub const LOG_ELSEWHERE: &str = "chatd logs to its stderr or to the journal: journalctl --user -u chatd";
 /// A heartbeat of `watch`.
 pub const ALIVE: &str = "alive";
+/// No named cursors.
+pub const NO_CURSORS: &str = "no cursors; watch --cursor NAME makes one";
 /// `watch` lost chatd.
 pub const WAITING_FOR_DAEMON: &str = "chatctl: chatd went away; waiting for it";
 
@@ -218,6 +221,43 @@ pub fn presence_many(count: u32) -> String {
 /// Entries that are gone for good.
 pub fn gap(count: u64) -> String {
     format!("{count} older {} no longer on the server", messages(count))
+}
+
+/// After `ack`.
+pub fn acked(cursor: &Cursor, changed: bool) -> String {
+    let name = Shown::line(cursor.name.as_str());
+    let at = cursor.id.as_ref().map_or_else(|| "its place".to_owned(), |id| Shown::line(id.short()).to_string());
+    let waiting = waiting(cursor.waiting);
+    match changed {
+        true => format!("Cursor {name} is at {at}; {waiting}."),
+        false => format!("Cursor {name} was at {at} already and stays there; {waiting}."),
+    }
+}
+
+/// A line of `cursor list`.
+pub fn cursor(cursor: &Cursor, clock: &Clock) -> String {
+    let name = Shown::line(cursor.name.as_str());
+    let at = cursor.id.as_ref().map_or_else(|| "the beginning".to_owned(), |id| Shown::line(id.short()).to_string());
+    format!("{name}  at {at} since {}  {}", clock.show(cursor.at_ms), waiting(cursor.waiting))
+}
+
+fn waiting(count: u64) -> String {
+    match count {
+        0 => "nothing waits".to_owned(),
+        1 => "1 message waits".to_owned(),
+        count if count >= chat_proto::limits::CURSOR_WAITING => format!("{count} messages or more wait"),
+        count => format!("{count} messages wait"),
+    }
+}
+
+/// After `cursor remove`.
+pub fn cursor_removed(name: &CursorName) -> String {
+    format!("Cursor {} is forgotten.", Shown::line(name.as_str()))
+}
+
+/// The program of `watch --exec` failed on something that is not acknowledged anyway.
+pub fn handler_failed(name: &str, how: &str) -> String {
+    format!("chatctl: {} failed ({}); going on", Shown::line(name), Shown::line(how))
 }
 
 /// After `block` and `unblock`.

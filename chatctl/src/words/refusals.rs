@@ -184,6 +184,10 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
             (format!("no device has the id {}, or several begin with it.", what("given")), "status")
         }
         Code::UNKNOWN_INVITE => (format!("there is no invitation {}.", what("of that number")), "help register"),
+        Code::UNKNOWN_CURSOR => {
+            (format!("there is no cursor {}; watch --cursor makes one.", what("of that name")), "cursor list")
+        }
+        Code::TOO_MANY_CURSORS => ("there are as many cursors as may be; forget some.".into(), "cursor list"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };

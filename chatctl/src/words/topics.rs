@@ -69,9 +69,12 @@ A message that was answered with 5 or 9 is kept and goes out by itself:
 
   make test 2>&1 | tail -5 | chatctl message ops --id build-77 || test $? -eq 5
 
-Follow what happens, from the place where you left off:
+Follow messages, each once, whatever is killed meanwhile: chatd keeps a cursor, which stands behind what you acknowledged:
 
-  chatctl watch --json --only message --since \"$last\"";
+  chatctl watch --json --only message --cursor triage | while read -r line; do
+    handle \"$line\" && chatctl ack triage \"$(jq -r .id <<<\"$line\")\" || break; done
+  chatctl watch --only message --cursor triage --exec ./handle       # the same: acknowledged when ./handle ends with 0
+  chatctl cursor list";
 
 /// The text of a topic.
 pub fn topic(name: &str) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chat_proto::control::config::TrustQuestion;
+use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits;
 
 use crate::exit::Exit;
@@ -223,6 +224,25 @@ pub fn not_stopped() -> Trouble {
 /// `watch --for` ended with fewer events than `--count`.
 pub fn too_few(got: u64, wanted: u64) -> Trouble {
     Trouble::new("timed_out", Exit::TimedOut, format!("only {got} of {wanted} events came in time."))
+}
+
+/// The program of `watch --exec` cannot be started.
+pub fn no_handler(name: &str, reason: &str) -> Trouble {
+    let what = format!("cannot run {}: {}. Nothing was acknowledged for it.", Shown::line(name), Shown::line(reason));
+    Trouble::new("handler", Exit::Usage, what).next("help watch")
+}
+
+/// The program of `watch --exec` did not handle a message.
+pub fn not_handled(name: &str, how: &str, id: &MessageId, cursor: &CursorName) -> Trouble {
+    let (name, how, cursor) = (Shown::line(name), Shown::line(how), Shown::line(cursor.as_str()));
+    let what = format!(
+        "{name} failed ({how}) on {}; it is not acknowledged and comes first when cursor {cursor} is watched again. To pass it over: chatctl ack {cursor} {}",
+        Shown::line(id.short()),
+        Shown::line(id.short())
+    );
+    let mut trouble = Trouble::new("handler", Exit::No, what).next(format!("show {}", id.short()));
+    trouble.add("id", id.to_string());
+    trouble
 }
 
 /// `status --wait online` ended without it.

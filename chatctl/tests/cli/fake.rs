@@ -16,6 +16,8 @@ pub enum Answer {
     Ok(Value),
     /// A result, then events, then it hangs up.
     Events(Value, Vec<Value>),
+    /// A result, then events; then it goes on listening.
+    Stream(Value, Vec<Value>),
     /// `data` of an error.
     Refuse(Value),
     /// Nothing: it hangs up.
@@ -220,11 +222,12 @@ fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
             line(json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "refused", "data": data}}))
         }
         Answer::Events(result, events) => {
-            line(json!({"jsonrpc": "2.0", "id": id, "result": result}));
-            for event in events {
-                line(json!({"jsonrpc": "2.0", "method": "event", "params": event}));
-            }
+            say(out, id, Answer::Stream(result, events));
             false
+        }
+        Answer::Stream(result, events) => {
+            let mut events = events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
+            line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)
         }
         Answer::Silence => true,
         Answer::HangUp => false,

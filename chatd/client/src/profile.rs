@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::book::Book;
 use crate::history::sqlite::{OpenHistoryError, Sqlite};
 use crate::history::thread::{OnBroken, Reader, Writer};
-use crate::history::{History as _, Trouble};
+use crate::history::{Done, History as _, Trouble, Write};
 use crate::keys::KeyFileError;
 use crate::trust::TrustStore;
 use crate::upstream::Credentials;
@@ -222,6 +222,8 @@ pub enum Ask {
     Saw(Vec<String>),
     /// People seen lately.
     Seen(oneshot::Sender<Answer<Vec<String>>>),
+    /// Write something down that nobody here has a part in.
+    Keep(Write, oneshot::Sender<Answer<Done>>),
     /// Try to connect now.
     Hurry,
     /// End; everything taken is committed first.

@@ -100,13 +100,14 @@ pub fn sent(row: &Row, duplicate: bool) -> Sent {
     }
 }
 
-/// The event of a new row; own messages of this device have none, their sender knows.
+/// The event of a new row; own messages of this device have none, their sender knows. What stands before a gap is not known here:
+/// it is filled in where the event is given out.
 pub fn arrived(row: Row) -> Option<Event> {
     match (row.own, row.kind) {
         (Own::Here, _) => None,
         (_, KIND_GAP) => {
             let count = String::from_utf8_lossy(&row.body).parse().unwrap_or_default();
-            Some(Event::Gap { count, at_ms: row.at_ms })
+            Some(Event::Gap { index: row.index, from: None, to: Some(row.id), count, at_ms: row.at_ms })
         }
         _ => Some(Event::Message(message(row))),
     }

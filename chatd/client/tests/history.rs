@@ -5,12 +5,13 @@ use std::slice;
 
 use chat_proto::control::message::State;
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::id::{CursorName, DeviceId, Incarnation, Position, ServerId};
 use chat_proto::machine::outbox::Settle;
 use chat_proto::wire::{self, TEXT_PLAIN, content_hash, kind};
 use chatd::history::sqlite::Sqlite;
 use chatd::history::{
-    Done, Found, History, Incoming, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Wanted, Write,
+    Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Wanted,
+    Write,
 };
 use prost::Message as _;
 
@@ -322,4 +323,68 @@ fn private(file: &Path) {
     for entry in std::fs::read_dir(directory).expect("listed") {
         std::fs::set_permissions(entry.expect("there").path(), std::fs::Permissions::from_mode(0o600)).expect("chmod");
     }
+}
+
+fn triage() -> CursorName {
+    "triage".parse().expect("a name")
+}
+
+impl Store {
+    fn cursor(&mut self, name: &CursorName, change: CursorChange) -> (Option<Cursor>, bool) {
+        match self.write(Write::Cursor(name.clone(), change)) {
+            Done::Cursor { cursor, changed } => (cursor, changed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ack(&mut self, index: u64) -> (u64, bool) {
+        let (cursor, changed) = self.cursor(&triage(), CursorChange::Ack { index, at_ms: 9 });
+        (cursor.expect("a cursor").index, changed)
+    }
+}
+
+#[test]
+fn a_cursor_moves_forward_alone_and_is_kept() {
+    let mut store = Store::new();
+    let (rows, _) = store.receive(vec![from_bob(1, 1, "a"), from_bob(2, 2, "b"), from_bob(3, 3, "c")]);
+    store.queue("own", "k1");
+    let at: Vec<u64> = rows.iter().map(|row| row.index).collect();
+    let open = CursorChange::Open { begin: at[0], at_ms: 7 };
+    let made = Cursor { name: "triage".into(), index: at[0], at_ms: 7, id: Some(rows[0].id.clone()), waiting: 2 };
+    assert_eq!(store.cursor(&triage(), open), (Some(made.clone()), true));
+    // it is there now: where a new one would begin means nothing
+    assert_eq!(store.cursor(&triage(), CursorChange::Open { begin: at[2], at_ms: 8 }), (Some(made), false));
+    assert_eq!(store.ack(at[1]), (at[1], true));
+    assert_eq!(store.ack(at[1]), (at[1], false));
+    assert_eq!(store.ack(at[0]), (at[1], false));
+    let mut store = store.reopened();
+    let kept = store.history.cursors().expect("read");
+    assert_eq!(kept.iter().map(|c| (c.index, c.at_ms, c.waiting)).collect::<Vec<_>>(), [(at[1], 9, 1)]);
+    let (gone, changed) = store.cursor(&triage(), CursorChange::Remove);
+    assert_eq!((gone.map(|c| c.index), changed), (Some(at[1]), true));
+    assert_eq!(store.cursor(&triage(), CursorChange::Ack { index: at[2], at_ms: 9 }), (None, false));
+    assert_eq!(store.cursor(&triage(), CursorChange::Remove), (None, false));
+}
+
+#[test]
+fn cursors_are_bounded() {
+    let mut store = Store::new();
+    let open = CursorChange::Open { begin: 0, at_ms: 7 };
+    let name = |number: u32| format!("c{number}").parse().expect("a name");
+    for number in 0..chat_proto::limits::CURSORS_MAX {
+        assert!(store.cursor(&name(number), open).1);
+    }
+    assert_eq!(store.cursor(&triage(), open), (None, false));
+    assert!(store.cursor(&name(0), open).0.is_some(), "one that is there is no new one");
+}
+
+#[test]
+fn the_message_before_a_gap_is_known() {
+    let mut store = Store::new();
+    let gap = |n| chatd::history::gap(at(n), 2, 6);
+    let (rows, _) = store.receive(vec![gap(1), from_bob(2, 1, "a"), gap(3), gap(4)]);
+    let mut before = |row: &Row| store.history.before(row.index).expect("read");
+    assert_eq!(before(&rows[0]), None);
+    assert_eq!(before(&rows[2]), Some(rows[1].id.clone()));
+    assert_eq!(before(&rows[3]), Some(rows[1].id.clone()));
 }

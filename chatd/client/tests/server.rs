@@ -196,7 +196,14 @@ async fn a_follower_gets_each_message_once_across_a_reconnect() {
     let World { mut ctl, mut peer, chatd, home: _home, fake: _fake } = World::new().await;
     peer.push(method::DELIVER, &deliver(0, 1, 1, "one")).await;
     assert_acked(&mut peer, 1).await;
-    let watch = |after| Watch { profile: "default".into(), only: vec![], from: None, since: None, after_index: after };
+    let watch = |after| Watch {
+        profile: "default".into(),
+        only: vec![],
+        from: None,
+        since: None,
+        cursor: None,
+        after_index: after,
+    };
     let watching = ctl.call(watch(Some(0))).await.expect("watching");
     peer.push(method::DELIVER, &deliver(1, 2, 2, "two")).await;
     let mut seen = Vec::new();
@@ -305,7 +312,8 @@ async fn without_a_server_it_is_queued_or_refused() {
 #[tokio::test]
 async fn a_slow_follower_misses_no_message() {
     let World { mut ctl, mut peer, chatd, home: _home, fake: _fake } = World::new().await;
-    let watch = Watch { profile: "default".into(), only: vec![], from: None, since: None, after_index: Some(0) };
+    let watch =
+        Watch { profile: "default".into(), only: vec![], from: None, since: None, cursor: None, after_index: Some(0) };
     let mut slow = chatd.ctl().await;
     slow.call(watch).await.expect("watching");
     // More than an owner keeps for a follower, in texts that fill the socket's buffer.

@@ -154,6 +154,10 @@ codes! {
     UNKNOWN_DEVICE = 54, "unknown_device", Caller;
     /// No invitation has this number.
     UNKNOWN_INVITE = 55, "unknown_invite", Caller;
+    /// No named cursor has this name.
+    UNKNOWN_CURSOR = 56, "unknown_cursor", Caller;
+    /// The profile has as many named cursors as it may.
+    TOO_MANY_CURSORS = 57, "too_many_cursors", Caller;
 }
 
 impl Code {

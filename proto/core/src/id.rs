@@ -194,6 +194,53 @@ fn base32(bytes: &[u8]) -> String {
     out
 }
 
+/// The name of a place in a history that a reader keeps for itself: letters, digits, `.`, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CursorName(Box<str>);
+
+/// A text that is no name of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cursor's name is 1 to {} letters, digits, '.', '_' or '-'", limits::CURSOR_NAME_MAX)]
+pub struct CursorNameError;
+
+impl CursorName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for CursorName {
+    type Err = CursorNameError;
+
+    fn from_str(text: &str) -> Result<Self, CursorNameError> {
+        let fits = (1..=limits::CURSOR_NAME_MAX).contains(&text.len());
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if fits && plain { Ok(CursorName(text.into())) } else { Err(CursorNameError) }
+    }
+}
+
+impl TryFrom<String> for CursorName {
+    type Error = CursorNameError;
+
+    fn try_from(text: String) -> Result<Self, CursorNameError> {
+        text.parse()
+    }
+}
+
+impl From<CursorName> for String {
+    fn from(name: CursorName) -> String {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for CursorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A place in the server's log: opaque to clients, compared for equality and handed back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Position {
@@ -326,6 +373,14 @@ mod tests {
         assert_eq!(parse("Root"), Err(NameError::Reserved));
         assert_eq!(parse(&"a".repeat(33)), Err(NameError::TooLong));
         assert_eq!(AccountName::parse("Yoda!@", NameRule::Classic).map(String::from), Ok("Yoda!@".into()));
+    }
+
+    #[test]
+    fn cursor_names() {
+        assert_eq!("triage.2_a-B".parse::<CursorName>().map(String::from), Ok("triage.2_a-B".into()));
+        for wrong in ["", "a b", "a/b", "\u{e9}", &"a".repeat(65)] {
+            assert_eq!(wrong.parse::<CursorName>(), Err(CursorNameError), "{wrong:?}");
+        }
     }
 
     #[test]

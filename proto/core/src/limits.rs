@@ -44,6 +44,12 @@ pub const DEVICES_MAX: usize = 8;
 pub const BLOCKS_MAX: usize = 1000;
 /// Invitations that hold at once: a class, a company; a list that still can be read.
 pub const INVITES_MAX: u32 = 10_000;
+/// Characters of a named cursor's name.
+pub const CURSOR_NAME_MAX: usize = 64;
+/// Named cursors of one profile: more are a script that makes a new one each time it runs.
+pub const CURSORS_MAX: u32 = 100;
+/// Messages behind a named cursor that are counted: beyond it "many" is enough to know.
+pub const CURSOR_WAITING: u64 = 10_000;
 /// Profiles in one chatd.
 pub const PROFILES_MAX: usize = 16;
 

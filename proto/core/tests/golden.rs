@@ -90,12 +90,28 @@ fn control_samples() -> Vec<(&'static str, String)> {
     };
     let event =
         events::Event::Presence { user: "yoda".into(), state: "offline".into(), reason: "logout".into(), at_ms: 5 };
+    let cursor = events::Cursor {
+        name: "triage".parse().unwrap(),
+        index: 7,
+        id: Some(MessageId("01k9zt4m7k2aaaaa".into())),
+        at_ms: 8,
+        waiting: 2,
+    };
+    let gap = events::Event::Gap {
+        index: 8,
+        from: cursor.id.clone(),
+        to: Some(MessageId("01k9zt4m7k2bbbbb".into())),
+        count: 3,
+        at_ms: 9,
+    };
     let link = events::Event::Link { state: account::LinkState::Waiting, cause: None, at_ms: 6 };
     vec![
         (daemon::Hello::METHOD, json(&daemon::Hello { versions: CONTROL, build: "0.1.0".into() })),
         ("sent", json(&sent)),
         ("event", json(&event)),
         ("event", json(&link)),
+        ("event", json(&gap)),
+        ("acked", json(&events::Acked { cursor, changed: true })),
         ("items", json(&Items { items: vec!["bob".to_owned()] })),
         ("error", json(&chat_proto::control::ErrorData::from(Code::RECIPIENT_BLOCKED))),
     ]

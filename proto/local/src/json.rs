@@ -138,7 +138,10 @@ pub fn event(event: &Event, hint: &impl Fn(Code) -> Option<String>) -> (&'static
             "link",
             members!({"state": link(*state), "cause": Json::or_null(cause.as_ref().map(|cause| problem(cause, hint))), "at": iso(*at_ms)}),
         ),
-        Event::Gap { count, at_ms } => ("gap", members!({"count": count, "at": iso(*at_ms)})),
+        // The id is that of its end: what is acknowledged stands under the same name as in a message.
+        Event::Gap { from, to, count, at_ms, .. } => {
+            ("gap", members!({"id": to, "from": from, "to": to, "count": count, "at": iso(*at_ms)}))
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! `watch`: the history from a place on, then what happens, each message once and in order (contract, P8).
+//! `watch`: the history from a place on, then what happens, each message once and in order (contract, P8). And the named cursors
+//! of those who follow.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chat_proto::control::events::{Event, Topic, Watch, Watching};
+use chat_proto::control::events::{Ack, Acked, Cursor, CursorList, CursorRemove, Event, Topic, Watch, Watching};
+use chat_proto::control::{Done, ErrorData, Items};
 use chat_proto::fault::Code;
+use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits::CONTROL_PAGE_BYTES;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -12,9 +15,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::message::{one, recipient};
 use super::unreadable;
 use crate::daemon::Daemon;
-use crate::history::Wanted;
 use crate::history::thread::Reader;
-use crate::profile::{Answer, Published};
+use crate::history::{self, CursorChange, Wanted, Write};
+use crate::profile::{Answer, Ask, Profile, Published};
 use crate::shown;
 
 /// One follower.
@@ -37,10 +40,14 @@ pub(super) async fn watch(d: &Daemon, call: Watch) -> Answer<(Watching, Follow)>
     // Subscribed before the history is looked at: what is committed later comes as an event, what was before is in it.
     let events = profile.follow().ok_or_else(|| Box::new(Code::DAEMON_STOPPING.into()))?;
     let head = profile.reader.ask(|history| history.head()).await.map_err(|t| unreadable(&t))?;
-    let after = match (call.after_index, call.since) {
+    let since = match (call.after_index, call.since) {
         (Some(index), _) => Some(index.min(head)),
         (None, Some(id)) => Some(one(&profile, id).await?.index),
         (None, None) => None,
+    };
+    let after = match (call.after_index, call.cursor) {
+        (None, Some(name)) => Some(open(d, &profile, name, since.unwrap_or(head)).await?),
+        _ => since,
     };
     let classic = profile.view().classic;
     let follow = Follow {
@@ -53,13 +60,71 @@ pub(super) async fn watch(d: &Daemon, call: Watch) -> Answer<(Watching, Follow)>
         behind: false,
         ready: VecDeque::new(),
     };
-    Ok((Watching { index: head }, follow))
+    Ok((Watching { index: head, after: Some(follow.given) }, follow))
+}
+
+/// Where the cursor stands; a new one is on the disk before anything is given.
+async fn open(d: &Daemon, profile: &Profile, name: CursorName, begin: u64) -> Answer<u64> {
+    let change = CursorChange::Open { begin, at_ms: d.around.world.now_ms() };
+    let (cursor, _) = change_cursor(profile, name.clone(), change).await?;
+    match cursor {
+        Some(cursor) => Ok(cursor.index),
+        None => Err(Box::new(ErrorData { subject: Some(name.into()), ..Code::TOO_MANY_CURSORS.into() })),
+    }
+}
+
+pub(super) async fn ack(d: &Daemon, call: Ack) -> Answer<Acked> {
+    let profile = d.profile(&call.profile).await?;
+    let index = one(&profile, call.id).await?.index;
+    let change = CursorChange::Ack { index, at_ms: d.around.world.now_ms() };
+    let (cursor, changed) = change_cursor(&profile, call.cursor.clone(), change).await?;
+    let cursor = cursor.ok_or_else(|| unknown(&call.cursor))?;
+    Ok(Acked { cursor: shown_cursor(cursor, call.cursor), changed })
+}
+
+pub(super) async fn cursor_list(d: &Daemon, call: CursorList) -> Answer<Items<Cursor>> {
+    let profile = d.profile(&call.profile).await?;
+    let found = profile.reader.ask(|history| history.cursors()).await.map_err(|t| unreadable(&t))?;
+    let named = |cursor: history::Cursor| Some(shown_cursor(cursor.clone(), cursor.name.parse().ok()?));
+    Ok(Items { items: found.into_iter().filter_map(named).collect() })
+}
+
+pub(super) async fn cursor_remove(d: &Daemon, call: CursorRemove) -> Answer<Done> {
+    let profile = d.profile(&call.profile).await?;
+    match change_cursor(&profile, call.name.clone(), CursorChange::Remove).await? {
+        (Some(_), _) => Ok(Done {}),
+        (None, _) => Err(unknown(&call.name)),
+    }
+}
+
+async fn change_cursor(
+    profile: &Profile,
+    name: CursorName,
+    change: CursorChange,
+) -> Answer<(Option<history::Cursor>, bool)> {
+    match profile.ask(|reply| Ask::Keep(Write::Cursor(name, change), reply)).await? {
+        history::Done::Cursor { cursor, changed } => Ok((cursor, changed)),
+        _ => Err(Box::new(Code::INTERNAL.into())),
+    }
+}
+
+fn unknown(name: &CursorName) -> Box<ErrorData> {
+    Box::new(ErrorData { subject: Some(name.to_string()), ..Code::UNKNOWN_CURSOR.into() })
+}
+
+fn shown_cursor(cursor: history::Cursor, name: CursorName) -> Cursor {
+    Cursor { name, index: cursor.index, id: cursor.id, at_ms: cursor.at_ms, waiting: cursor.waiting }
 }
 
 impl Follow {
     /// The next event; nothing when the profile was closed. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
+            if let Some(Event::Gap { index, from: None, .. }) = self.ready.front() {
+                let index = *index;
+                let before = self.reader.ask(move |history| history.before(index)).await.ok()?;
+                self.fill_gap(before);
+            }
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
@@ -71,6 +136,13 @@ impl Follow {
                 Some(head) => self.read(head).await?,
                 None => self.live().await?,
             }
+        }
+    }
+
+    /// The gap in front is told between which messages it stands.
+    fn fill_gap(&mut self, before: Option<MessageId>) {
+        if let Some(Event::Gap { from, .. }) = self.ready.front_mut() {
+            *from = before;
         }
     }
 

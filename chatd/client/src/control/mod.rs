@@ -113,6 +113,9 @@ impl Session {
             "unblock" => run(call, async |p| people::unblock(d, p).await).await,
             "blocked" => run(call, async |p| people::blocked(d, p).await).await,
             "names" => run(call, async |p| people::names(d, p).await).await,
+            "ack" => run(call, async |p| events::ack(d, p).await).await,
+            "cursor_list" => run(call, async |p| events::cursor_list(d, p).await).await,
+            "cursor_remove" => run(call, async |p| events::cursor_remove(d, p).await).await,
             "watch" => {
                 let (watching, follow) = refused(events::watch(d, params(call)?).await)?;
                 self.follow = Some(follow);

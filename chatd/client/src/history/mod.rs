@@ -4,6 +4,7 @@
 //! [`thread::Reader`]. Whatever was answered is on stable storage.
 
 mod convert;
+mod cursor;
 mod read;
 mod schema;
 pub mod sqlite;
@@ -15,7 +16,7 @@ pub use write::gap;
 use bytes::Bytes;
 use chat_proto::control::message::State;
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Incarnation, MessageId, Position, ServerId};
+use chat_proto::id::{CursorName, DeviceId, Incarnation, MessageId, Position, ServerId};
 use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::outbox::{Entry, Settle};
 
@@ -162,6 +163,42 @@ pub struct Mark {
     pub position: Position,
 }
 
+/// A named cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its name.
+    pub name: String,
+    /// Everything up to this place was acknowledged.
+    pub index: u64,
+    /// When it was made or moved last.
+    pub at_ms: i64,
+    /// The message at its place.
+    pub id: Option<MessageId>,
+    /// Others' messages behind it, counted to a bound.
+    pub waiting: u64,
+}
+
+/// What happens to a named cursor.
+#[derive(Clone, Copy, Debug)]
+pub enum CursorChange {
+    /// It is made at `begin` unless it is there; nothing is answered when there are too many.
+    Open {
+        /// Where a new one begins.
+        begin: u64,
+        /// Own clock.
+        at_ms: i64,
+    },
+    /// Everything up to `index` was handled; it never moves backwards. Nothing is answered when it is not there.
+    Ack {
+        /// The place.
+        index: u64,
+        /// Own clock.
+        at_ms: i64,
+    },
+    /// It is forgotten; what it was is answered.
+    Remove,
+}
+
 /// One change; everything in it becomes durable at once or not at all.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -201,6 +238,8 @@ pub enum Write {
     Looked(Vec<u64>),
     /// Everything that the server of this start may have lost is offered again: [`Done::Plain`].
     Seen(Epoch),
+    /// A named cursor: [`Done::Cursor`].
+    Cursor(CursorName, CursorChange),
     /// From now on this server and device: open places of another are given up: [`Done::Belongs`].
     Belong {
         /// The server.
@@ -239,6 +278,13 @@ pub enum Done {
         moved: bool,
         /// Own rows whose outcome is lost; bodies left out.
         lost: Vec<Row>,
+    },
+    /// A named cursor, where it is there, and whether the change changed anything.
+    Cursor {
+        /// The cursor.
+        cursor: Option<Cursor>,
+        /// It was made, moved or forgotten.
+        changed: bool,
     },
     /// Done.
     Plain,
@@ -368,6 +414,10 @@ pub trait History: Send + 'static {
     fn row(&mut self, index: u64) -> Result<Option<Row>, Trouble>;
     /// Messages without a verdict, and those that failed and were not looked at.
     fn outbox(&mut self, limit: u32) -> Result<Vec<Row>, Trouble>;
+    /// All named cursors.
+    fn cursors(&mut self) -> Result<Vec<Cursor>, Trouble>;
+    /// The id of the newest message before this place; gaps are none.
+    fn before(&mut self, index: u64) -> Result<Option<MessageId>, Trouble>;
     /// The newest place.
     fn head(&mut self) -> Result<u64, Trouble>;
     /// Counts.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chat_proto::id::{Incarnation, Position};
+use chat_proto::id::{Incarnation, MessageId, Position};
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::outbox::Entry;
 use chat_proto::wire::{h8, kind};
@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params, params_from_iter};
 
 use super::convert::{self, ACCEPTED, COLUMNS, FROM, QUEUED, i, reversed, u};
-use super::{Counts, Found, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted};
+use super::{Counts, Found, KIND_GAP, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -271,6 +271,13 @@ pub(super) fn outbox(c: &Connection, limit: u32) -> Result<Vec<Row>> {
          UNION SELECT idx FROM message WHERE own = 1 AND state >= 2 AND looked = 0) ORDER BY m.idx LIMIT ?1"
     );
     c.prepare_cached(&sql)?.query_map([limit], convert::row)?.collect()
+}
+
+pub(super) fn before(c: &Connection, index: u64) -> Result<Option<MessageId>> {
+    c.prepare_cached("SELECT rid FROM message WHERE idx < ?1 AND kind <> ?2 ORDER BY idx DESC LIMIT 1")?
+        .query_row(params![i(index), KIND_GAP], |r| r.get::<_, String>(0))
+        .optional()
+        .map(|rid| rid.map(|rid| MessageId(reversed(&rid))))
 }
 
 pub(super) fn head(c: &Connection) -> Result<u64> {

@@ -11,10 +11,11 @@ use chat_proto::machine::outbox::Entry;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
-    Counts, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, read, schema, write,
+    Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor, read,
+    schema, write,
 };
 use crate::planted::planted;
-use chat_proto::id::Incarnation;
+use chat_proto::id::{Incarnation, MessageId};
 
 /// Name of the marker beside the database that asks the next start for a check of every page.
 const SUSPECT: &str = "suspect";
@@ -205,6 +206,14 @@ impl History for Sqlite {
 
     fn outbox(&mut self, limit: u32) -> Result<Vec<Row>, Trouble> {
         read::outbox(&self.connection, limit).map_err(broken)
+    }
+
+    fn cursors(&mut self) -> Result<Vec<Cursor>, Trouble> {
+        cursor::list(&self.connection).map_err(broken)
+    }
+
+    fn before(&mut self, index: u64) -> Result<Option<MessageId>, Trouble> {
+        read::before(&self.connection, index).map_err(broken)
     }
 
     fn head(&mut self) -> Result<u64, Trouble> {

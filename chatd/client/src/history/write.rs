@@ -11,7 +11,7 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::convert::{self, ACCEPTED, COLUMNS, COLUMNS_WITHOUT_BODY, EXPIRED, FAILED, FROM, QUEUED, i, rid, u};
-use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write};
+use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -29,6 +29,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
         Write::Reached(items) => reached(t, items),
         Write::Looked(indices) => looked(t, indices),
         Write::Seen(epoch) => seen(t, *epoch),
+        Write::Cursor(name, change) => cursor::apply(t, name, *change),
         Write::Belong { server, device } => belong(t, *server, *device),
     }
 }

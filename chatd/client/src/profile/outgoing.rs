@@ -137,6 +137,10 @@ impl Owner {
                 let _ = reply.send(self.recalled(outcome, wait, key, refusal));
             }
             (outcome, Then::Marked(reply)) => self.marked(outcome, reply),
+            (outcome, Then::Kept(reply)) => {
+                // Who asked may have gone; it is written down all the same.
+                let _ = reply.send(outcome.map_err(|_| Box::new(Code::DISK_FULL.into())));
+            }
             (Err(_), then) => self.no_room(then),
             (Ok(Done::Changed(rows)), Then::Settled { verdicts, retry }) => self.settled(&verdicts, &rows, &retry),
             (Ok(Done::Received { new, expired }), Then::Received { session, position, count, ack_now }) => {

@@ -25,6 +25,7 @@ use super::outgoing::{Fresh, Waiter};
 use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
+use crate::history;
 use crate::history::thread::{Committed, Reader, Writer};
 use crate::history::{Mark, Outgoing, Place, Restored, Trouble, Unsure, Verdict, Write};
 use crate::keys::{self, Device};
@@ -54,6 +55,8 @@ pub(super) enum Then {
     Reopened { session: u64, reoffer: Reoffer, entries: Vec<Entry> },
     /// Receipts.
     Reached,
+    /// Something that only who asked has a part in.
+    Kept(oneshot::Sender<Answer<history::Done>>),
     /// Nothing to do.
     Nothing,
 }
@@ -283,6 +286,7 @@ impl Owner {
             Ask::Seen(reply) => {
                 let _ = reply.send(Ok(self.seen_people.iter().cloned().collect()));
             }
+            Ask::Keep(write, reply) => self.submit(write, Then::Kept(reply)),
             Ask::Hurry => {
                 self.hurry(Duration::ZERO);
             }

@@ -66,6 +66,9 @@ calls! {
     people::Blocked => "blocked" -> Items<String>;
     people::Names => "names" -> Items<String>;
     events::Watch => "watch" -> events::Watching;
+    events::Ack => "ack" -> events::Acked;
+    events::CursorList => "cursor_list" -> Items<events::Cursor>;
+    events::CursorRemove => "cursor_remove" -> Done;
 }
 
 /// The method of notifications that chatd pushes behind a `watch`; its params are an [`events::Event`].
