@@ -226,7 +226,8 @@ fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
             false
         }
         Answer::Stream(result, events) => {
-            let mut events = events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
+            let mut events =
+                events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
             line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)
         }
         Answer::Silence => true,

@@ -56,11 +56,22 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
 ///
 /// Each must be right by itself, so an error names the file that holds it. `T` must have defaults for all keys.
 pub fn load_layers<T: DeserializeOwned>(files: &[PathBuf]) -> Result<T, ConfigError> {
+    load_layers_under(files, &[])
+}
+
+/// As [`load_layers`], under texts of the program's own, which win over the files; each with a name for its errors.
+pub fn load_layers_under<T: DeserializeOwned>(files: &[PathBuf], own: &[(&str, &str)]) -> Result<T, ConfigError> {
     let mut merged = toml::Table::new();
+    let mut lay = |text: &str, file: &Path| {
+        parse::<T>(text, file)?;
+        merge(&mut merged, parse(text, file)?);
+        Ok(())
+    };
     for file in files {
-        let text = read(file)?;
-        parse::<T>(&text, file)?;
-        merge(&mut merged, parse(&text, file)?);
+        lay(&read(file)?, file)?;
+    }
+    for (name, text) in own {
+        lay(text, Path::new(name))?;
     }
     merged.try_into().map_err(|error: toml::de::Error| {
         let file = files.last().cloned().unwrap_or_default();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_manual::shells::Shell;
+use chat_server::config::Classic;
 use chat_server::config::values::Wait;
 use clap::{Parser, Subcommand};
 
@@ -94,6 +95,47 @@ pub struct Run {
     /// Listen here instead of where the configuration says; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub classic: ClassicArgs,
+}
+
+/// `run --port P --block-duration S --timeout S`
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Classic profile (the rules of the exercise; any of these flags switches it on)")]
+pub struct ClassicArgs {
+    /// Listen on this port of the configured addresses
+    #[arg(long, value_name = "P", conflicts_with = "listen")]
+    pub port: Option<u16>,
+    /// Lock a name for this long after three wrong passwords, in seconds
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub block_duration: Option<Wait>,
+    /// Log out who gives no command for this long, in seconds
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub timeout: Option<Wait>,
+    /// Read accounts from this file and append new ones ("name password" a line; default: credentials.txt in --dir)
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+}
+
+impl ClassicArgs {
+    /// As the configuration takes it: a path that was typed starts where it was typed.
+    pub fn meant(&self) -> Classic {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Classic {
+            port: self.port,
+            block_duration: self.block_duration,
+            timeout: self.timeout,
+            credentials: self.credentials.as_ref().map(absolute),
+        }
+    }
+}
+
+/// A time in seconds, or with a unit as in the configuration.
+fn seconds(text: &str) -> Result<Wait, String> {
+    match Wait::parse(text) {
+        Some(wait) if !wait.0.is_zero() => Ok(wait),
+        _ => Err("use a number of seconds, 1 or more, or a time such as 90s, 15m or 2h".to_owned()),
+    }
 }
 
 /// `cert`

@@ -92,7 +92,10 @@ impl Server {
         let hasher = Hasher::new(keys.pepper)?;
         let store = open_store(&config, Arc::clone(&directory) as _, clock)?;
         let live = Live::new(start::settings(&config));
-        let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
+        let mut accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
+        if let Some(file) = &config.credentials {
+            accounts.read_credentials(file).await?;
+        }
         let listeners = listen(&config)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
@@ -103,6 +106,7 @@ impl Server {
             tls: RwLock::new(tls),
             audit: Audit::new(clock, Arc::clone(&live)),
             live,
+            started_ms: clock.wall_ms(),
             clock,
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),

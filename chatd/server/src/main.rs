@@ -62,7 +62,7 @@ fn typed() -> String {
 fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Init(wanted) => make(args, layout, wanted),
-        Verb::Run(wanted) => run(layout, wanted),
+        Verb::Run(wanted) => run(args, layout, wanted),
         Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(layout)?),
         Verb::Cert(CertVerb::SelfSigned) => self_signed(args, &load(layout)?),
         Verb::Check(CheckVerb::Config) => Ok(check(layout)),
@@ -133,11 +133,18 @@ fn check(layout: &Layout) -> ExitCode {
     if said.is_ok() { ExitCode::from(code) } else { ExitCode::from(exit::IO) }
 }
 
-fn run(layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
+fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
+    let classic = wanted.classic.meant();
+    if classic.is_asked_for() {
+        begin(args, layout)?;
+    }
     let reread = {
         let (layout, listen) = (layout.clone(), wanted.listen.clone());
         move || {
-            let mut config = load(&layout)?;
+            let mut config = match classic.is_asked_for() {
+                true => config::classic::load(&layout, &host_name(), &classic)?,
+                false => load(&layout)?,
+            };
             if !listen.is_empty() {
                 config.listen.clone_from(&listen);
             }
@@ -154,6 +161,23 @@ fn run(layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
         Box::new(reread),
         logging.level(),
     ))
+}
+
+/// The classic profile needs no `init`: an empty `--dir` gets everything that a server needs. Says the key that clients compare.
+fn begin(args: &Args, layout: &Layout) -> anyhow::Result<()> {
+    let fresh = layout.own && !layout.config.exists();
+    let print = if fresh {
+        let host_name = host_name();
+        let wanted = init::Wanted { layout, name: None, host_name: &host_name, self_signed: true };
+        runtime::build(Threads::One, "chat-server")?.block_on(init::init(&wanted))?
+    } else {
+        keys::load(&load(layout)?.data)?.identity.id().fingerprint()
+    };
+    if fresh {
+        say(&format!("made {} and a self-signed certificate", layout.config.display()))?;
+    }
+    say(&format!("classic profile; server key {print} ({} cert fingerprint)", program(args)))?;
+    Ok(())
 }
 
 fn log(config: &Config) -> Log {

@@ -9,12 +9,13 @@ use std::{fs, io};
 
 use chat_link::CertError;
 use chat_process::exit;
+use chat_proto::id::NameRule;
 use chat_proto::limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
-use crate::account::{self, HashError, Rules};
-use crate::config::{Config, Devices, Level};
+use crate::account::{self, CredentialsError, HashError, Rules};
+use crate::config::{Config, Devices, Level, Names};
 use crate::files::{self, FileError};
 use crate::gateway;
 use crate::keys::{self, Keys, KeysError};
@@ -56,6 +57,9 @@ pub enum StartError {
     /// Password hashing.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// The credentials file.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 }
 
 impl StartError {
@@ -69,6 +73,8 @@ impl StartError {
             StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
             StartError::Listen { .. } => exit::UNAVAILABLE,
             StartError::Hash(_) => exit::SOFTWARE,
+            StartError::Credentials(CredentialsError::File(error)) => Self::exit_of_file(error),
+            StartError::Credentials(CredentialsError::Store(_)) => exit::IO,
         }
     }
 
@@ -110,10 +116,27 @@ fn accounts(config: &Config) -> account::Settings {
     let keys = &config.keys;
     account::Settings {
         registration: keys.registration.mode,
+        sign_up_at_login: keys.registration.at_login,
+        names: names(config),
+        tell_names: keys.auth.tell_names,
+        forget_device: keys.sessions.forget_device_at_logout,
         lockout_by: keys.auth.lockout_by,
-        lockout: Rules { after: keys.auth.lockout_after, duration_ms: ms(keys.auth.lockout_duration.0) },
+        lock_devices: keys.auth.lock_devices,
+        lockout: Rules {
+            after: keys.auth.lockout_after,
+            duration_ms: ms(keys.auth.lockout_duration.0),
+            doubles: keys.auth.lockout_doubles,
+        },
         logins: Rate::per(keys.limits.password_logins_per_minute_per_source, 60),
+        tries: Rate::per(keys.limits.password_tries_per_minute_per_name, 60),
         newcomers: Rate::per(keys.limits.new_accounts_per_hour_per_source, 3600),
+    }
+}
+
+fn names(config: &Config) -> NameRule {
+    match config.keys.names {
+        Names::Standard => NameRule::Standard,
+        Names::Classic => NameRule::Classic,
     }
 }
 
@@ -131,6 +154,7 @@ fn sessions(config: &Config) -> gateway::Settings {
         grace_ms: ms(keys.sessions.grace.0),
         sending: Rate::burst(keys.limits.message_burst, keys.limits.messages_per_second),
         connections: connections(keys.limits.connections),
+        seen_since_start: keys.presence.seen_since_start,
     }
 }
 
@@ -154,6 +178,9 @@ pub(crate) fn store(config: &Config) -> store::Settings {
         offline_max_per_user: u32::try_from(keys.messages.offline_max_per_user).unwrap_or(u32::MAX),
         devices_per_user: keys.sessions.devices_per_user as usize,
         seen_keep_ms: i64::try_from(keys.presence.seen_keep.0.as_millis()).unwrap_or(i64::MAX),
+        names: names(config),
+        forget_device: keys.sessions.forget_device_at_logout,
+        tell_missed: keys.messages.tell_missed,
         broadcasts: Rate::per(keys.limits.broadcasts_per_minute, 60),
         unknown_recipients: Rate::per(keys.limits.unknown_recipients_per_hour, 3600),
         ..store::Settings::default()

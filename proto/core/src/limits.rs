@@ -34,6 +34,8 @@ pub const NAME_MAX: usize = 32;
 pub const CONTENT_TYPE_MAX: usize = 1024;
 /// Bytes of a password: Argon2id takes any length, the wire does not (S10).
 pub const PASSWORD_MAX: usize = 1024;
+/// Bytes of a credentials file: a hundred thousand lines; it is held in memory while it is read or changed.
+pub const CREDENTIALS_FILE_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes of a device's display name.
 pub const DEVICE_NAME_MAX: usize = 64;
 /// Bytes of a sender's own key for a message (`--id`).

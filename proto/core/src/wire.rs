@@ -76,14 +76,26 @@ pub struct Name {
     /// The account's name as typed.
     #[prost(string, tag = "1")]
     pub account: String,
+    /// The device that will prove itself, where there is one: its own session is not elsewhere.
+    #[prost(bytes = "vec", tag = "2")]
+    pub device_id: Vec<u8>,
 }
 
-/// Answer to NAME.
+/// Answer to NAME: the state of the name, and how this server treats names and devices, whatever the name.
 #[derive(Clone, PartialEq, Message)]
 pub struct NameState {
     /// 0: go on, nothing is said (default profile); 1 known, 2 unknown, 3 active elsewhere (classic profile).
     #[prost(uint32, tag = "1")]
     pub state: u32,
+    /// A login with a name that nobody has may sign up by REGI, once the user said so.
+    #[prost(bool, tag = "2")]
+    pub sign_up: bool,
+    /// Names keep their case.
+    #[prost(bool, tag = "3")]
+    pub keeps_case: bool,
+    /// A logout forgets the device's key: the next login needs the password.
+    #[prost(bool, tag = "4")]
+    pub forgets_device: bool,
 }
 
 /// A device to be enrolled with a password.

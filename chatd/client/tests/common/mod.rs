@@ -63,7 +63,7 @@ impl Fake {
         let mut peer = self.accept().await;
         peer.identify(&self.identity).await;
         let name = peer.expect(method::NAME).await;
-        peer.confirm(&name, &wire::NameState { state: 0 });
+        peer.confirm(&name, &wire::NameState::default());
         let login = peer.recv().await;
         let account = match login.name {
             method::REGISTER | method::LOGIN => {

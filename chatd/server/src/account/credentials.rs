@@ -2,7 +2,9 @@
 //! password in the words. Pure; called by the classic profile's file and by `import credentials`.
 //!
 //! The name ends at the first space or tab, the rest of the line is the password, blanks included. A byte order mark, CRLF,
-//! blank lines and a missing final newline are no mistakes.
+//! blank lines and a missing final newline are no mistakes. The file itself is [`file`]'s.
+
+pub mod file;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +26,11 @@ impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credential({})", self.name)
     }
+}
+
+/// Whether a password can stand in a line: one that breaks it, or that would be read back as another, cannot.
+pub fn fits(password: &str) -> bool {
+    (1..=PASSWORD_MAX).contains(&password.len()) && !password.contains(['\n', '\r', '\0'])
 }
 
 /// What is wrong with a line; its words hold nothing of it but a name.

@@ -20,6 +20,8 @@ pub struct Rules {
     pub after: u32,
     /// The first lock.
     pub duration_ms: u64,
+    /// Each lock of a row is twice the one before.
+    pub doubles: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,8 +77,8 @@ impl Lockout {
         state.count += 1;
         state.touched = now;
         let lock = (self.rules.after > 0 && state.count >= self.rules.after).then(|| {
-            let before = if planted("locks-do-not-double") { 0 } else { state.locks };
-            let length = lock_ms(self.rules.duration_ms, before);
+            let doubles = self.rules.doubles && !planted("locks-do-not-double");
+            let length = lock_ms(self.rules.duration_ms, if doubles { state.locks } else { 0 });
             state.locks += 1;
             state.until = Some(now + length);
             length
@@ -160,7 +162,7 @@ fn lock_ms(first: u64, before: u32) -> u64 {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { after: 3, duration_ms: 60_000 };
+    const RULES: Rules = Rules { after: 3, duration_ms: 60_000, doubles: true };
     const KEY: Key = [1; 16];
 
     fn guess(table: &mut Lockout, now: u64) -> Option<u64> {
@@ -182,6 +184,18 @@ mod tests {
             assert_eq!(guess(&mut table, now), None);
             assert_eq!(guess(&mut table, now), Some(length));
             now += length;
+        }
+    }
+
+    #[test]
+    fn without_doubling_every_lock_is_the_first() {
+        let mut table = Lockout::new(Rules { doubles: false, ..RULES }, vec![], 0);
+        let mut now = 0;
+        for _ in 0..4 {
+            assert_eq!(guess(&mut table, now), None);
+            assert_eq!(guess(&mut table, now), None);
+            assert_eq!(guess(&mut table, now), Some(60_000));
+            now += 60_000;
         }
     }
 

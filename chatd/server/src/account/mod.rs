@@ -7,26 +7,34 @@ mod hasher;
 pub mod invite;
 mod lockout;
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chat_proto::fault::{Code, Fault};
 use chat_proto::id::{AccountName, DeviceId, NameRule};
 use chat_proto::limits;
+use chat_proto::wire;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-pub use hasher::{HashError, Hasher, Pepper};
+pub use hasher::{Checked, HashError, Hasher, Pepper};
 pub use lockout::{Lockout, Rules};
+
+use credentials::file::{Added, CredentialsFile};
 
 use crate::clock::Clock;
 use crate::config::{LockoutBy, Registration};
+use crate::files::FileError;
 use crate::planted::planted;
 use crate::rate::{PerKey, Rate};
 use crate::settings::Live;
 use crate::source::Source;
-use crate::store::{AcctId, Answer, Asker, Failure, Fence, InviteHash, Login, NewDevice, Op, Query, Revoke, Store};
+use crate::store::{
+    AcctId, Answer, Asker, DevId, Failure, Fence, InviteHash, Login, NewDevice, Op, Query, Revoke, Store,
+};
 use crate::sync::lock;
 
 /// How accounts behave, from the configuration.
@@ -34,14 +42,56 @@ use crate::sync::lock;
 pub struct Settings {
     /// Who may make one.
     pub registration: Registration,
+    /// A login with an unknown name may sign up.
+    pub sign_up_at_login: bool,
+    /// Which names there may be.
+    pub names: NameRule,
+    /// Who asks with a name learns whether somebody has it.
+    pub tell_names: bool,
+    /// A logout forgets the device's key.
+    pub forget_device: bool,
     /// What a lock belongs to.
     pub lockout_by: LockoutBy,
+    /// It holds for device keys too.
+    pub lock_devices: bool,
     /// When it comes.
     pub lockout: Rules,
     /// Password logins of a source.
     pub logins: Rate,
+    /// Passwords tried for a name.
+    pub tries: Rate,
     /// New accounts of a source.
     pub newcomers: Rate,
+}
+
+/// What a stranger learns of a name before he proves anything (mission rule 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing, not even whether it could be a name.
+    Nothing,
+    /// Nobody has it.
+    Unknown,
+    /// This account has it.
+    Known(AcctId),
+}
+
+/// An account to be made.
+struct NewAccount {
+    name: AccountName,
+    phc: String,
+    device: NewDevice,
+    invite: Option<InviteHash>,
+}
+
+/// A keyed digest of a password, for comparing alone.
+type PasswordDigest = [u8; 32];
+
+/// The credentials file and what stands in it.
+struct Listed {
+    // Held while an account is made: its line and its row come together, one account after the other.
+    file: tokio::sync::Mutex<CredentialsFile>,
+    // A short lock, as those below: the password that counts for a name, whatever hash the store has.
+    passwords: Mutex<HashMap<AccountName, PasswordDigest>>,
 }
 
 /// The owner of the rules; one for the server.
@@ -50,8 +100,9 @@ pub struct Accounts<S> {
     clock: Clock,
     live: Arc<Live>,
     hasher: Hasher,
-    /// Keys the table of failures, so that it tells no names.
+    /// Keys the table of failures, so that it tells no names, and the passwords of the credentials file.
     secret: Zeroizing<[u8; 32]>,
+    listed: Option<Listed>,
     // Short locks instead of an owner: each is held for one look-up and never across an await.
     lockout: Mutex<Lockout>,
     logins: Mutex<PerKey<Source>>,
@@ -77,12 +128,13 @@ impl<S: Store> Accounts<S> {
             lockout: Mutex::new(Lockout::new(settings.lockout, kept, clock.mono_ms())),
             logins: Mutex::new(PerKey::new(settings.logins)),
             newcomers: Mutex::new(PerKey::new(settings.newcomers)),
-            tries: Mutex::new(PerKey::new(Rate::per(limits::HASHES_PER_NAME_AND_MINUTE, 60))),
+            tries: Mutex::new(PerKey::new(settings.tries)),
             store,
             clock,
             live,
             hasher,
             secret,
+            listed: None,
         }
     }
 
@@ -92,6 +144,58 @@ impl<S: Store> Accounts<S> {
         lock(&self.lockout).set_rules(settings.lockout);
         lock(&self.logins).set_rate(settings.logins);
         lock(&self.newcomers).set_rate(settings.newcomers);
+        lock(&self.tries).set_rate(settings.tries);
+    }
+
+    /// Reads the credentials file: names that nobody has become accounts; from now on new accounts are appended to it. What is
+    /// wrong with a line goes to the log, by its number.
+    pub async fn read_credentials(&mut self, path: &Path) -> Result<(), CredentialsError> {
+        let (file, exposed) = CredentialsFile::open(path, self.names())?;
+        let shown = file.path().display().to_string();
+        if exposed {
+            tracing::warn!(
+                "{shown} holds passwords and others could read it; it is the server's alone now (mode 0600)"
+            );
+        }
+        let content = file.read()?;
+        let (mut passwords, mut fresh, mut bad) = (HashMap::new(), Vec::new(), 0);
+        for (number, line) in credentials::lines(&content, self.names()) {
+            match line {
+                Ok(line) => {
+                    passwords.insert(line.name.clone(), self.digest(line.password));
+                    if self.credentials(line.name.clone()).await?.is_none() {
+                        fresh.push((line.name, Zeroizing::new(line.password.to_owned())));
+                    }
+                }
+                Err(problem) => {
+                    bad += 1;
+                    tracing::warn!("{shown} line {number} is left out: {problem}");
+                }
+            }
+        }
+        let (all, new) = (passwords.len(), fresh.len());
+        self.add_all(fresh).await?;
+        tracing::info!("{shown}: {all} accounts, {new} of them new, {bad} lines left out");
+        self.listed = Some(Listed { file: tokio::sync::Mutex::new(file), passwords: Mutex::new(passwords) });
+        Ok(())
+    }
+
+    /// Makes accounts without devices, hashing on as many threads as may.
+    async fn add_all(&self, fresh: Vec<(AccountName, Zeroizing<String>)>) -> Result<(), Fault> {
+        let mut fresh = fresh.into_iter();
+        while let Some((name, password)) = fresh.next() {
+            let first = self.add(name, password);
+            match fresh.next() {
+                Some((name, password)) => drop(tokio::try_join!(first, self.add(name, password))?),
+                None => first.await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn add(&self, name: AccountName, password: Zeroizing<String>) -> Result<(), Fault> {
+        let phc = self.hasher.hash(password).await?;
+        self.ask(|answer| Op::AddAccount { name, phc, answer }).await.map(|_| ())
     }
 
     /// Makes an account with its first device. Says when a name is taken: somebody who may register may know.
@@ -110,7 +214,10 @@ impl<S: Store> Accounts<S> {
             Registration::Open | Registration::Invite | Registration::Closed => {}
         }
         check_password(&password)?;
-        let name = AccountName::parse(name, NameRule::Standard).map_err(|_| Code::BAD_NAME)?;
+        if self.listed.is_some() && !credentials::fits(&password) {
+            return Err(Code::BAD_PASSWORD.into());
+        }
+        let name = AccountName::parse(name, self.names()).map_err(|_| Code::BAD_NAME)?;
         // Before the name is looked at: else names could be tried out as fast as one can ask.
         self.spend(&self.newcomers, source)?;
         if let Some(invite) = invite {
@@ -119,7 +226,16 @@ impl<S: Store> Accounts<S> {
         if self.credentials(name.clone()).await?.is_some() {
             return Err(Code::NAME_TAKEN.into());
         }
-        let phc = self.hasher.hash(password).await?;
+        let phc = self.hasher.hash(password.clone()).await?;
+        let new = NewAccount { name, phc, device, invite };
+        match &self.listed {
+            None => self.create(new).await,
+            Some(listed) => self.create_listed(listed, new, &password).await,
+        }
+    }
+
+    async fn create(&self, new: NewAccount) -> Result<Login, Fault> {
+        let NewAccount { name, phc, device, invite } = new;
         self.ask(|answer| Op::CreateAccount { name, phc, device, invite, answer }).await
     }
 
@@ -138,6 +254,67 @@ impl<S: Store> Accounts<S> {
         }
     }
 
+    /// The line is on the disk before the account is: a kill between the two leaves a line, of which the next start makes the
+    /// account that was asked for.
+    async fn create_listed(
+        &self,
+        listed: &Listed,
+        new: NewAccount,
+        password: &Zeroizing<String>,
+    ) -> Result<Login, Fault> {
+        let name = new.name.clone();
+        let file = listed.file.lock().await;
+        if self.credentials(name.clone()).await?.is_some() {
+            return Err(Code::NAME_TAKEN.into());
+        }
+        let (line, secret) = (name.clone(), password.clone());
+        match change(&file, move |file| file.add(&line, &secret)).await? {
+            Added::New | Added::Known => {}
+            Added::Taken => return Err(Code::NAME_TAKEN.into()),
+        }
+        let made = self.create(new).await;
+        match &made {
+            Ok(_) => drop(lock(&listed.passwords).insert(name, self.digest(password))),
+            // Unknown is not refused: what the store may have kept keeps its line.
+            Err(fault) if fault.code != Code::STORAGE => change(&file, move |file| file.remove(&name)).await?,
+            Err(_) => {}
+        }
+        made
+    }
+
+    /// What a stranger learns of a name. BAD_NAME where names are told of at all.
+    pub async fn tell(&self, name: &str) -> Result<Told, Fault> {
+        if !self.live.get().accounts.tell_names {
+            return Ok(Told::Nothing);
+        }
+        let name = AccountName::parse(name, self.names()).map_err(|_| Code::BAD_NAME)?;
+        Ok(self.credentials(name).await?.map_or(Told::Unknown, |(acct, _)| Told::Known(acct)))
+    }
+
+    /// How this server treats names and devices, for every client alike; a state of the name is added.
+    pub fn manners(&self) -> wire::NameState {
+        let settings = &self.live.get().accounts;
+        wire::NameState {
+            state: 0,
+            sign_up: settings.sign_up_at_login && settings.registration == Registration::Open,
+            keeps_case: settings.names == NameRule::Classic,
+            forgets_device: settings.forget_device,
+        }
+    }
+
+    fn names(&self) -> NameRule {
+        self.live.get().accounts.names
+    }
+
+    /// A name as it is looked up. Nothing that could not be an account's name is looked up.
+    pub fn look_up(&self, name: &str) -> Option<AccountName> {
+        let folded = match self.names() {
+            NameRule::Standard => name.to_ascii_lowercase(),
+            NameRule::Classic => name.to_owned(),
+        };
+        AccountName::try_from(folded).ok()
+    }
+
     /// Checks a password and enrols the device.
     pub async fn login(
         &self,
@@ -151,11 +328,13 @@ impl<S: Store> Accounts<S> {
         let key = self.key(source, name);
         self.refuse_locked(&key)?;
         self.queue_for(name).await;
-        let known = match fold(name) {
+        let name = self.look_up(name);
+        let known = match name.clone() {
             Some(name) => self.credentials(name).await?,
             None => None,
         };
-        let checked = self.hasher.check(password.clone(), known.as_ref().map(|(_, phc)| phc.clone())).await?;
+        let phc = known.as_ref().map(|(_, phc)| phc.clone());
+        let checked = self.as_listed(name, &password, self.hasher.check(password.clone(), phc).await?);
         // A lock that came meanwhile holds for this try too: guesses made at once are no more than guesses in a row.
         self.refuse_locked(&key)?;
         let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
@@ -197,6 +376,7 @@ impl<S: Store> Accounts<S> {
     /// signature are one answer at one cost.
     pub async fn device(
         &self,
+        source: Source,
         name: &str,
         id: DeviceId,
         proven: impl FnOnce(&[u8; 32]) -> bool,
@@ -207,7 +387,10 @@ impl<S: Store> Accounts<S> {
             key[0] = 0x58;
             key
         };
-        let name = fold(name).ok_or(Code::WRONG_CREDENTIALS)?;
+        if self.live.get().accounts.lock_devices {
+            self.refuse_locked(&self.key(source, name))?;
+        }
+        let name = self.look_up(name).ok_or(Code::WRONG_CREDENTIALS)?;
         let (answer, found) = oneshot::channel();
         self.store.query(Query::Device(name, id, answer));
         let found = found.await.map_err(|_| Fault::from(Code::INTERNAL))?;
@@ -216,6 +399,14 @@ impl<S: Store> Accounts<S> {
             Some((login, _)) if proven => Ok(login),
             _ => Err(Code::WRONG_CREDENTIALS.into()),
         }
+    }
+
+    /// The number of an account's device, as far as its id says: nothing is proven by it.
+    pub async fn device_number(&self, name: &str, id: &[u8]) -> Option<DevId> {
+        let (name, id) = (self.look_up(name)?, DeviceId::try_from(id).ok()?);
+        let (answer, found) = oneshot::channel();
+        self.store.query(Query::Device(name, id, answer));
+        found.await.ok().flatten().map(|(login, _)| login.dev)
     }
 
     /// Time passes: locks that ended are kept as ended. Called about once a second.
@@ -297,6 +488,22 @@ impl<S: Store> Accounts<S> {
         }
     }
 
+    /// The credentials file has the last word on a password; a hash that does not know it yet is made anew.
+    fn as_listed(&self, name: Option<AccountName>, password: &str, checked: Checked) -> Checked {
+        let Some((listed, name)) = self.listed.as_ref().zip(name) else { return checked };
+        let Some(digest) = lock(&listed.passwords).get(&name).copied() else { return checked };
+        let right = digest == self.digest(password);
+        Checked { right, stale: right && (checked.stale || !checked.right) }
+    }
+
+    fn digest(&self, password: &str) -> PasswordDigest {
+        let mut hash = Sha256::new();
+        hash.update(b"chat-listed-v1");
+        hash.update(self.secret.as_ref());
+        hash.update(password);
+        hash.finalize().into()
+    }
+
     /// The key of a failure counter.
     fn key(&self, source: Source, name: &str) -> lockout::Key {
         self.hashed((self.live.get().accounts.lockout_by == LockoutBy::Source).then_some(source), name)
@@ -310,7 +517,7 @@ impl<S: Store> Accounts<S> {
         if let Some(source) = source {
             hash.update(source.bytes());
         }
-        hash.update(name.to_ascii_lowercase());
+        hash.update(self.look_up(name).as_ref().map_or(name, AccountName::as_str));
         let digest: [u8; 32] = hash.finalize().into();
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
@@ -318,9 +525,34 @@ impl<S: Store> Accounts<S> {
     }
 }
 
-/// A name as it is looked up: upper case folded. Nothing that could not be an account's name is looked up.
-pub fn fold(name: &str) -> Option<AccountName> {
-    AccountName::try_from(name.to_ascii_lowercase()).ok()
+/// The credentials file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its accounts could not be made.
+    #[error("the accounts of the credentials file could not be made: {}", .0.code.name())]
+    Store(Fault),
+}
+
+impl From<Fault> for CredentialsError {
+    fn from(fault: Fault) -> CredentialsError {
+        CredentialsError::Store(fault)
+    }
+}
+
+/// Changes the credentials file, off the async threads: it waits for the disk.
+async fn change<T: Send + 'static>(
+    file: &CredentialsFile,
+    work: impl FnOnce(&CredentialsFile) -> Result<T, FileError> + Send + 'static,
+) -> Result<T, Fault> {
+    let file = file.clone();
+    let done = tokio::task::spawn_blocking(move || work(&file)).await.map_err(|_| Fault::from(Code::INTERNAL))?;
+    done.map_err(|error| {
+        tracing::error!(%error, "the credentials file could not be changed");
+        Code::STORAGE.into()
+    })
 }
 
 fn check_password(password: &str) -> Result<(), Fault> {

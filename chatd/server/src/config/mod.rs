@@ -2,6 +2,7 @@
 //!
 //! Two layers (house rule 8): [`written`] is what the file says, this is what the server does with it.
 
+pub mod classic;
 pub mod flat;
 pub mod template;
 pub mod values;
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use chat_process::config::{ConfigError, load_layers};
 use chat_proto::limits;
 
-pub use values::{Addresses, Devices, Format, Idle, Level, LockoutBy, Registration};
+pub use classic::Classic;
+pub use values::{Addresses, Devices, Format, Idle, Level, LockoutBy, Names, Registration};
 pub use written::Written;
 
 /// The port of chat-server.
@@ -22,8 +24,10 @@ pub const PORT: u16 = 7443;
 /// Where everything is, before the configuration says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The configuration file; relative paths in it start at its directory.
+    /// The configuration file.
     pub config: PathBuf,
+    /// Where relative paths in it start: `--dir`, else its directory.
+    pub base: PathBuf,
     /// The database and the server's key.
     pub data: PathBuf,
     /// Certificate and its key.
@@ -42,6 +46,7 @@ impl Layout {
         let mut layout = match dir {
             Some(dir) => Layout {
                 config: dir.join("chat-server.toml"),
+                base: dir.to_owned(),
                 data: dir.join("data"),
                 tls: dir.join("tls"),
                 run: dir.join("run"),
@@ -50,6 +55,7 @@ impl Layout {
             },
             None => Layout {
                 config: "/etc/chat-server/chat-server.toml".into(),
+                base: "/etc/chat-server".into(),
                 data: "/var/lib/chat-server".into(),
                 tls: "/etc/chat-server/tls".into(),
                 run: "/run/chat-server".into(),
@@ -59,6 +65,9 @@ impl Layout {
         };
         if let Some(config) = config {
             layout.config = config.to_owned();
+            if !layout.own {
+                layout.base = config.parent().unwrap_or(Path::new("")).to_owned();
+            }
         }
         layout
     }
@@ -77,6 +86,8 @@ pub struct Config {
     pub key: PathBuf,
     /// Database and server key.
     pub data: PathBuf,
+    /// The credentials file, where there is one.
+    pub credentials: Option<PathBuf>,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// Sockets and what changes with every start.
@@ -114,8 +125,8 @@ fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 /// From words to meaning.
 fn mean(keys: Written, layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
     check(&keys).map_err(|(key, problem)| wrong(&layout.config, Some(key), problem))?;
-    let base = layout.config.parent().unwrap_or(Path::new("")).to_owned();
-    let place = |written: &Option<PathBuf>, usual: PathBuf| written.as_ref().map_or(usual, |path| base.join(path));
+    let place =
+        |written: &Option<PathBuf>, usual: PathBuf| written.as_ref().map_or(usual, |path| layout.base.join(path));
     let name = if keys.name.is_empty() { host_name.to_owned() } else { keys.name.clone() };
     Ok(Config {
         listen: keys.listen.iter().map(|listen| listen.0).collect(),
@@ -123,6 +134,9 @@ fn mean(keys: Written, layout: &Layout, host_name: &str) -> Result<Config, Confi
         cert: place(&keys.tls.cert, layout.tls.join("fullchain.pem")),
         key: place(&keys.tls.key, layout.tls.join("privkey.pem")),
         data: place(&keys.storage.dir, layout.data.clone()),
+        credentials: Some(&keys.auth.credentials)
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| layout.base.join(path)),
         admin_socket: place(&keys.admin.socket, layout.run.join("admin.sock")),
         run: layout.run.clone(),
         keys,
@@ -145,6 +159,12 @@ fn check(keys: &Written) -> Result<(), (&'static str, String)> {
     within("messages.max_size", keys.messages.max_size.0, 1, limits::TEXT_MAX as u64)?;
     within("messages.offline_max_per_user", keys.messages.offline_max_per_user, 1, u64::from(u32::MAX))?;
     within("auth.lockout_duration", keys.auth.lockout_duration.0.as_secs(), 1, 86_400)?;
+    if keys.registration.at_login && !keys.auth.tell_names {
+        return Err((
+            "registration.at_login",
+            "needs auth.tell_names: who is not told of a name cannot be asked".into(),
+        ));
+    }
     within("limits.connections", keys.limits.connections.into(), 0, 1_000_000)?;
     within("sessions.idle_after", keys.sessions.idle_after.0.as_secs(), 1, 365 * 86_400)?;
     within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;

@@ -19,6 +19,10 @@ pub fn text(layout: &Layout, name: &str, listen: Option<&str>) -> String {
         listen.map_or_else(|| keys.listen.iter().map(|l| format!("\"{}\"", l.0)).collect(), |l| format!("\"{l}\""));
     key("Addresses to listen on, TLS only (needs restart).", format!("listen = [{listen}]"));
     key("Shown to users and used in certificates; \"\" = host name.", format!("name = \"{name}\""));
+    key(
+        "Names of accounts: standard (a-z 0-9 . _ -), classic (any printable ASCII without blanks, case kept).",
+        "names = \"standard\"".into(),
+    );
     for (comment, line) in tables(layout) {
         key(comment, line);
     }
@@ -42,19 +46,36 @@ fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
         ("Its private key in PEM; not readable for others.", format!("key = {key}")),
         ("How often the two files are looked at.", line("reload_check = \"60s\"")),
         ("Who may make an account: open, invite, closed.", line("[registration]\nmode = \"open\"")),
+        (
+            "A login with a name that nobody has may sign up, after asking; needs auth.tell_names.",
+            line("at_login = false"),
+        ),
         ("Wrong passwords in a row before a lock; 0 = never.", line("[auth]\nlockout_after = 3")),
-        ("The first lock; repeated ones double, up to 15 minutes.", line("lockout_duration = \"60s\"")),
+        ("The first lock.", line("lockout_duration = \"60s\"")),
+        ("Each lock in a row is twice the one before, up to 15 minutes.", line("lockout_doubles = true")),
         ("What a lock belongs to: source (name and source), account.", line("lockout_by = \"source\"")),
+        ("A lock holds for logins by device key too.", line("lock_devices = false")),
+        ("Who asks with a name learns whether somebody has it, and whether he is online.", line("tell_names = false")),
+        (
+            "A file \"name password\" that is read at start and appended to, in plain text (needs restart); \"\" = none.",
+            line("credentials = \"\""),
+        ),
         ("Another device of an account that logs in: many, replace, refuse.", line("[sessions]\npolicy = \"many\"")),
         ("Devices of one account, 1 to 8.", line("devices_per_user = 8")),
         ("Without activity a session is: away, logout.", line("idle = \"away\"")),
         ("After this long.", line("idle_after = \"30m\"")),
         ("A lost connection is announced after this long.", line("grace = \"10s\"")),
+        (
+            "A logout forgets the device's key: the next login asks for the password.",
+            line("forget_device_at_logout = false"),
+        ),
         ("Largest text, up to 64KiB.", line("[messages]\nmax_size = \"64KiB\"")),
         ("How long a message waits for somebody who is away.", line("offline_keep = \"90d\"")),
         ("How many messages wait for one account.", line("offline_max_per_user = 10000")),
+        ("The sender of a broadcast learns that somebody online was left out, never who.", line("tell_missed = false")),
         ("Announce who comes and goes.", line("[presence]\nbroadcast = true")),
         ("How far whoelsesince reaches, across restarts.", line("seen_keep = \"30d\"")),
+        ("whoelsesince reaches back to the server's start and no further.", line("seen_since_start = false")),
         ("Broker private sessions.", line("[private]\nallow = true")),
         ("Where the relay for private sessions listens; \"\" = off.", line("relay_listen = \"\"")),
         ("How long a private request stays open.", line("request_ttl = \"2m\"")),
@@ -64,6 +85,10 @@ fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
         (
             "Password logins a minute from one address; logins by device key never count.",
             line("password_logins_per_minute_per_source = 10"),
+        ),
+        (
+            "Passwords tried a minute for one name, from everywhere; who is over it waits.",
+            line("password_tries_per_minute_per_name = 20"),
         ),
         ("New accounts an hour from one address.", line("new_accounts_per_hour_per_source = 20")),
         ("Messages an hour of one account to names that do not exist.", line("unknown_recipients_per_hour = 20")),

@@ -27,7 +27,8 @@ impl Wait {
         Wait(Duration::from_secs(seconds))
     }
 
-    fn parse(text: &str) -> Option<Wait> {
+    /// Reads a time as it is written in the file.
+    pub fn parse(text: &str) -> Option<Wait> {
         let (number, unit) = split(text)?;
         let seconds = match unit {
             "" | "s" => 1,
@@ -205,6 +206,17 @@ pub enum Registration {
     Invite,
     /// Nobody.
     Closed,
+}
+
+/// Which names an account may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Names {
+    /// `a-z 0-9 . _ -`, upper case folded, some reserved.
+    #[default]
+    Standard,
+    /// Any printable ASCII without blanks, case kept (classic).
+    Classic,
 }
 
 /// What a lock of wrong passwords belongs to.

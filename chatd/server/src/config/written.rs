@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Addresses, Devices, Format, Idle, Level, Listen, LockoutBy, Registration, Size, Wait};
+use super::values::{Addresses, Devices, Format, Idle, Level, Listen, LockoutBy, Names, Registration, Size, Wait};
 
 macro_rules! tables {
     ($($(#[doc = $doc:literal])+ $table:ident { $($(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $default:expr,)+ })+) => {
@@ -32,6 +32,8 @@ tables! {
         listen: Vec<Listen> = vec![Listen((std::net::Ipv6Addr::UNSPECIFIED, super::PORT).into())],
         /// Shown to users and used in certificates; empty: the host's name.
         name: String = String::new(),
+        /// Which names an account may have.
+        names: Names = Names::Standard,
         /// Certificates.
         tls: Tls = Tls::default(),
         /// New accounts.
@@ -72,16 +74,26 @@ tables! {
     RegistrationTable {
         /// Who may make an account.
         mode: Registration = Registration::Open,
+        /// A login with a name that nobody has may sign up, after asking; needs `auth.tell_names`.
+        at_login: bool = false,
     }
 
     /// `[auth]`
     Auth {
         /// Wrong passwords in a row before a lock; 0: never.
         lockout_after: u32 = chat_proto::limits::LOCKOUT_AFTER,
-        /// The first lock; repeated ones double up to 15 minutes.
+        /// The first lock.
         lockout_duration: Wait = Wait::secs(60),
+        /// Each lock of a row is twice the one before, up to 15 minutes.
+        lockout_doubles: bool = true,
         /// What a lock belongs to.
         lockout_by: LockoutBy = LockoutBy::Source,
+        /// A lock holds for logins by device key too.
+        lock_devices: bool = false,
+        /// Who asks with a name learns whether somebody has it, and whether he is online.
+        tell_names: bool = false,
+        /// The file `name password` that is read at start and appended to; empty: none.
+        credentials: PathBuf = PathBuf::new(),
     }
 
     /// `[sessions]`
@@ -96,6 +108,8 @@ tables! {
         idle_after: Wait = Wait::secs(30 * 60),
         /// A lost link is announced after this long.
         grace: Wait = Wait::secs(10),
+        /// A logout forgets the device's key: the next login asks for the password.
+        forget_device_at_logout: bool = false,
     }
 
     /// `[messages]`
@@ -106,6 +120,8 @@ tables! {
         offline_keep: Wait = Wait::secs(90 * 86_400),
         /// How many wait for one account.
         offline_max_per_user: u64 = 10_000,
+        /// The sender of a broadcast learns that somebody online was left out, never who.
+        tell_missed: bool = false,
     }
 
     /// `[presence]`
@@ -114,6 +130,8 @@ tables! {
         broadcast: bool = true,
         /// How far whoelsesince reaches.
         seen_keep: Wait = Wait::secs(30 * 86_400),
+        /// whoelsesince reaches back to the server's start and no further.
+        seen_since_start: bool = false,
     }
 
     /// `[private]`
@@ -136,6 +154,8 @@ tables! {
         broadcasts_per_minute: u32 = 4,
         /// Password logins from one address.
         password_logins_per_minute_per_source: u32 = 10,
+        /// Passwords tried for one name, from everywhere; who is over it waits, nobody is refused.
+        password_tries_per_minute_per_name: u32 = chat_proto::limits::HASHES_PER_NAME_AND_MINUTE,
         /// New accounts from one address.
         new_accounts_per_hour_per_source: u32 = 20,
         /// Recipients that do not exist, of one account.

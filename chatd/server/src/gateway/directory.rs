@@ -95,14 +95,12 @@ impl Directory {
         sessions.accounts.get(&acct).map_or_else(Vec::new, |p| p.mailboxes.iter().map(|(_, m)| Arc::clone(m)).collect())
     }
 
-    /// The mailboxes of an account, save one.
-    pub fn others(&self, acct: AcctId, save: SessionNo) -> Vec<Arc<Mailbox>> {
-        let mut others = Vec::new();
+    /// The sessions of an account's other devices.
+    pub fn others(&self, acct: AcctId, save: Option<DevId>) -> Vec<(SessionNo, Arc<Mailbox>)> {
         let sessions = read(&self.sessions);
-        if let Some(present) = sessions.accounts.get(&acct) {
-            others.extend(present.mailboxes.iter().filter(|(s, _)| *s != save).map(|(_, m)| Arc::clone(m)));
-        }
-        others
+        let Some(present) = sessions.accounts.get(&acct) else { return Vec::new() };
+        let others = present.mailboxes.iter().filter(|(_, mailbox)| Some(mailbox.login().dev) != save);
+        others.cloned().collect()
     }
 
     /// All mailboxes; for what is rare.

@@ -14,19 +14,21 @@ use chat_proto::version::{self, Versions};
 use chat_proto::{display, limits, method, status, wire};
 use prost::Message;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use super::probe::Probe;
 use super::session::Session;
 use super::strangers::Place;
 use super::{Gateway, Mailbox, tls};
+use crate::account::Told;
 use crate::rate::Bucket;
 use crate::source::Source;
-use crate::store::{Fence, Login, NewDevice, Op, OpenSession, Opened, Policy, SessionNo, Store};
+use crate::store::{AcctId, Fence, Login, NewDevice, Op, OpenSession, Opened, Policy, SessionNo, Store};
 
-/// A live old session answers a PING within this, or is taken over (contract, "Another device of the account").
-const PROBE: Duration = Duration::from_secs(5);
+/// How often one HELLO asks old sessions whether they live: a newer one may come between answer and take-over.
+const PROBES: u32 = 3;
 /// What a client is asked to wait when the server has all the connections that it may have.
 const FULL_FOR: Duration = Duration::from_secs(10);
 
@@ -91,6 +93,8 @@ struct Stranger<S: Store> {
     /// What the client offered, once it did.
     versions: Option<Versions>,
     known: Option<Known>,
+    /// Sessions of the account's other devices that did not answer when the name was given.
+    probe: Option<Probe>,
 }
 
 /// Takes a connection as far as it comes and starts its session. The session is another task, so that it does not carry the
@@ -133,6 +137,7 @@ async fn greet<S: Store>(
         place: Some(place),
         versions: None,
         known: None,
+        probe: None,
     };
     match stranger.talk().await {
         Ok(hello) => Some((stranger, hello)),
@@ -185,11 +190,7 @@ impl<S: Store> Stranger<S> {
         match frame.name {
             method::PING => Ok(Bytes::new()),
             method::IDENTIFY if self.versions.is_none() => self.identify(&decode(body)?),
-            method::NAME if self.versions.is_some() => {
-                // Nothing is said about a name, not even whether it could be one (S9).
-                decode::<wire::Name>(body)?;
-                Ok(wire::NameState { state: 0 }.encode_to_vec().into())
-            }
+            method::NAME if self.versions.is_some() => self.name(decode(body)?).await,
             method::REGISTER | method::LOGIN if self.is_expected() => {
                 self.password(frame.name == method::REGISTER, decode(body)?).await
             }
@@ -219,6 +220,36 @@ impl<S: Store> Stranger<S> {
             name: self.gateway.live.get().sessions.name.clone(),
         };
         Ok(answer.encode_to_vec().into())
+    }
+
+    /// What is said about a name: nothing in the default profile (S9).
+    async fn name(&mut self, ask: wire::Name) -> Result<Bytes, Refusal> {
+        let accounts = &self.gateway.accounts;
+        let told = accounts.tell(&ask.account).await?;
+        let manners = accounts.manners();
+        let state = match told {
+            Told::Nothing => 0,
+            Told::Unknown => 2,
+            Told::Known(acct) if self.is_active(acct, &ask).await => 3,
+            Told::Known(_) => 1,
+        };
+        Ok(wire::NameState { state, ..manners }.encode_to_vec().into())
+    }
+
+    /// Whether the account lives on another device, so that a login would be refused.
+    async fn is_active(&mut self, acct: AcctId, ask: &wire::Name) -> bool {
+        if self.gateway.live.get().sessions.policy != Policy::Refuse {
+            return false;
+        }
+        let own = self.gateway.accounts.device_number(&ask.account, &ask.device_id).await;
+        let others = self.gateway.directory.others(acct, own);
+        if others.is_empty() {
+            return false;
+        }
+        let mut probe = Probe::of(others);
+        let lives = probe.lives().await;
+        self.probe = (!lives).then_some(probe);
+        lives
     }
 
     async fn password(&mut self, register: bool, ask: wire::Password) -> Result<Bytes, Refusal> {
@@ -253,7 +284,11 @@ impl<S: Store> Stranger<S> {
     async fn device(&mut self, ask: wire::DeviceLogin) -> Result<Bytes, Refusal> {
         let id = device_id(&ask.device_id)?;
         let claim = self.claim(&ask.account, id)?;
-        let done = self.gateway.accounts.device(&ask.account, id, |key| verify_device(key, &claim, &ask.proof)).await;
+        let done = self
+            .gateway
+            .accounts
+            .device(self.source, &ask.account, id, |key| verify_device(key, &claim, &ask.proof))
+            .await;
         let known = |login| Known { login, by_user: ask.by_user, take_over: ask.take_over };
         self.logged_in(done, "login by key", &ask.account, id, known)
     }
@@ -282,7 +317,7 @@ impl<S: Store> Stranger<S> {
             }
             Err(fault) => {
                 // A name may be a password typed at the wrong prompt: what no account can be called is not logged.
-                let name = crate::account::fold(account).map_or_else(String::new, String::from);
+                let name = self.gateway.accounts.look_up(account).map_or_else(String::new, String::from);
                 audit.stranger(
                     peer,
                     format_args!("{how} refused, {}: account {}", fault.code.name(), display::line(&name)),
@@ -341,7 +376,8 @@ impl<S: Store> Stranger<S> {
         if gateway.shutdown.has_begun() {
             return Err(Code::SHUTTING_DOWN.into());
         }
-        let opened = open_session(gateway, &known, session, hello).await?;
+        let silent = self.probe.take().map(Probe::silent).unwrap_or_default();
+        let opened = open_session(gateway, &known, session, hello, silent).await?;
         entered.stay();
         let fence = Fence { acct: known.login.acct, dev: known.login.dev, session, epoch: opened.epoch };
         Ok(Open { fence, mailbox, opened, sending })
@@ -387,40 +423,40 @@ async fn open_session<S: Store>(
     known: &Known,
     session: SessionNo,
     hello: wire::Hello,
+    silent: Vec<SessionNo>,
 ) -> Result<Opened, Fault> {
     let policy = match gateway.live.get().sessions.policy {
         Policy::Refuse if known.take_over => Policy::Replace,
         policy => policy,
     };
-    let open = OpenSession {
+    let mut open = OpenSession {
         login: known.login.clone(),
         session,
         run: hello.run,
         streams: hello.streams.iter().map(|s| (Incarnation(s.incarnation), s.settled)).collect(),
         cursor: hello.cursor.map(Into::into),
         policy,
+        silent,
         now_ms: gateway.clock.wall_ms(),
     };
-    match ask(gateway, open.clone()).await {
-        Err(fault) if fault.code == Code::ALREADY_LOGGED_IN && !lives(gateway, known, session).await => {
-            ask(gateway, OpenSession { policy: Policy::Replace, ..open }).await
+    for _ in 0..PROBES {
+        match ask(gateway, open.clone()).await {
+            Err(fault) if fault.code == Code::ALREADY_LOGGED_IN => {}
+            done => return done,
         }
-        done => done,
+        let mut probe = Probe::of(gateway.directory.others(known.login.acct, Some(known.login.dev)));
+        if probe.lives().await {
+            break;
+        }
+        open.silent = probe.silent();
     }
+    Err(Code::ALREADY_LOGGED_IN.into())
 }
 
 async fn ask<S: Store>(gateway: &Gateway<S>, open: OpenSession) -> Result<Opened, Fault> {
     let (answer, done) = oneshot::channel();
     gateway.store.submit(Op::Open(Box::new(open), answer)).await;
     done.await.unwrap_or_else(|_| Err(Code::STORAGE.into()))
-}
-
-/// Whether some other session of the account answers.
-async fn lives<S: Store>(gateway: &Gateway<S>, known: &Known, new: SessionNo) -> bool {
-    let (told, mut heard) = mpsc::channel(1);
-    gateway.directory.others(known.login.acct, new).iter().for_each(|mailbox| mailbox.probe(told.clone()));
-    drop(told);
-    matches!(timeout(PROBE, heard.recv()).await, Ok(Some(())))
 }
 
 fn answer_name(frame: &Frame) -> method::Tag4 {

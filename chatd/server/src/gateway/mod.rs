@@ -4,6 +4,7 @@
 mod directory;
 mod handshake;
 mod mailbox;
+mod probe;
 mod session;
 mod strangers;
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub sending: Rate,
     /// Connections in all, strangers included.
     pub connections: usize,
+    /// whoelsesince reaches back to the server's start and no further.
+    pub seen_since_start: bool,
 }
 
 /// What all connections share.
@@ -71,6 +74,8 @@ pub struct Gateway<S: Store> {
     pub live: Arc<Live>,
     /// The time.
     pub clock: Clock,
+    /// The wall clock at the start.
+    pub started_ms: i64,
     /// The audit log.
     pub audit: Audit,
     /// The stop signal and the tasks that heed it.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_proto::fault::{Code, Fault};
-use chat_proto::id::Position;
+use chat_proto::id::{NameRule, Position};
+use chat_proto::limits;
 use chat_proto::wire;
 use tempfile::TempDir;
 use tokio::time::Duration;
@@ -156,9 +157,15 @@ impl Driver {
     async fn open_accounts(&mut self) {
         let accounts = account::Settings {
             registration: Registration::Open,
+            sign_up_at_login: false,
+            names: NameRule::Standard,
+            tell_names: false,
+            forget_device: false,
+            lock_devices: false,
             lockout_by: if self.rules.lock_by_name { LockoutBy::Account } else { LockoutBy::Source },
-            lockout: account::Rules { after: self.rules.lock.0, duration_ms: self.rules.lock.1 },
+            lockout: account::Rules { after: self.rules.lock.0, duration_ms: self.rules.lock.1, doubles: true },
             logins: Rate::per(0, 60),
+            tries: Rate::per(limits::HASHES_PER_NAME_AND_MINUTE, 60),
             newcomers: Rate::per(0, 60),
         };
         let live = Live::new(live::Settings {
@@ -170,6 +177,7 @@ impl Driver {
                 grace_ms: self.rules.grace_ms,
                 sending: Rate::per(0, 1),
                 connections: 100,
+                seen_since_start: false,
             },
             accounts,
             announce: true,
@@ -324,7 +332,7 @@ impl Driver {
     async fn key(&mut self, dev: Dev) -> Result<(), String> {
         let device = new_device(dev);
         let accounts = self.accounts.as_ref().unwrap();
-        let came = accounts.device(NAMES[dev.0], device.id, |key| *key == device.key).await;
+        let came = accounts.device(source(0), NAMES[dev.0], device.id, |key| *key == device.key).await;
         same("login by key", code(&came), self.reference.key(dev))?;
         self.enter(dev, came).await
     }

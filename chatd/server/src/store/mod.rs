@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_proto::fault::{Code, Fault};
-use chat_proto::id::{AccountName, DeviceId, Incarnation, Position};
+use chat_proto::id::{AccountName, DeviceId, Incarnation, NameRule, Position};
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::presence::{Change, Reason};
 use chat_proto::wire;
@@ -151,6 +151,9 @@ pub struct OpenSession {
     pub cursor: Option<Position>,
     /// What to do about other devices.
     pub policy: Policy,
+    /// Under `refuse`: sessions of other devices that were asked and did not answer. These may be ended, and no others: whoever
+    /// came meanwhile is asked anew.
+    pub silent: Vec<SessionNo>,
     /// Wall clock, milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -223,6 +226,15 @@ pub enum Op {
         invite: Option<InviteHash>,
         /// Answered when durable.
         answer: Answer<Login>,
+    },
+    /// Make an account that has no device yet. NAME_TAKEN.
+    AddAccount {
+        /// Its name.
+        name: AccountName,
+        /// Argon2id hash in PHC form.
+        phc: String,
+        /// Answered when durable.
+        answer: Answer<AcctId>,
     },
     /// Enrol a device (or the same key again, which is a success). TOO_MANY_DEVICES; WRONG_CREDENTIALS when the password was
     /// changed since it was checked, REVOKED for a device whose key was taken.
@@ -578,7 +590,11 @@ pub struct Settings {
     pub devices_per_user: usize,
     /// `presence.seen_keep`, in milliseconds.
     pub seen_keep_ms: i64,
-    /// Classic profile: a sender learns that some online user was missed by a broadcast.
+    /// `names`: whether upper case is folded where a name is looked up.
+    pub names: NameRule,
+    /// `sessions.forget_device_at_logout`: the device stays, its key goes.
+    pub forget_device: bool,
+    /// `messages.tell_missed`: a sender learns that some online user was missed by a broadcast.
     pub tell_missed: bool,
     /// `limits.broadcasts_per_minute`, of one account.
     pub broadcasts: Rate,
@@ -595,6 +611,8 @@ impl Default for Settings {
             offline_max_per_user: 10_000,
             devices_per_user: chat_proto::limits::DEVICES_MAX,
             seen_keep_ms: 30 * 24 * 3_600_000,
+            names: NameRule::Standard,
+            forget_device: false,
             tell_missed: false,
             broadcasts: Rate::per(0, 60),
             unknown_recipients: Rate::per(0, 3600),

@@ -47,8 +47,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Its account.
     pub acct: AcctId,
-    /// Its public key.
-    pub key: [u8; 32],
+    /// Its public key; nothing when a logout forgot it.
+    pub key: Option<[u8; 32]>,
     /// The fence: raised by each session.
     pub session_epoch: u64,
     /// Nothing up to here need be kept for it.

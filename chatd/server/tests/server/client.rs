@@ -38,6 +38,11 @@ pub struct Device {
 }
 
 impl Device {
+    /// The same device after its key was forgotten.
+    pub fn renewed(&self) -> Device {
+        Device { key: DeviceKey::generate().unwrap().into(), ..self.clone() }
+    }
+
     pub fn new() -> Device {
         let mut id = [0; 16];
         getrandom::fill(&mut id).unwrap();
@@ -102,6 +107,12 @@ impl Client {
         let done: wire::LoggedIn = self.ask(method, &ask).await?;
         self.account = done.account;
         Ok(())
+    }
+
+    /// NAME's answer.
+    pub async fn name(&mut self, name: &str) -> Result<wire::NameState, Fault> {
+        let ask = wire::Name { account: name.into(), device_id: self.device.id.0.to_vec() };
+        self.ask(method::NAME, &ask).await
     }
 
     /// Logs in by key.

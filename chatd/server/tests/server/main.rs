@@ -1,6 +1,7 @@
 //! The server as its clients see it: a real one in this process, real TLS, clients that speak the protocol frame by frame.
 
 mod account;
+mod classic;
 mod client;
 mod config;
 mod delivery;

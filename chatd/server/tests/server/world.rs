@@ -31,12 +31,21 @@ impl World {
 
     /// A server with these settings besides the usual ones.
     pub async fn with(settings: &str) -> World {
+        World::make("", settings).await
+    }
+
+    /// A server with the shipped classic profile and these settings.
+    pub async fn classic(settings: &str) -> World {
+        World::make(config::classic::PROFILE, settings).await
+    }
+
+    async fn make(profile: &str, settings: &str) -> World {
         chat_link::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(Some(dir.path()), None);
         let wanted = Wanted { layout: &layout, name: None, host_name: "localhost", self_signed: true };
         init::init(&wanted).await.unwrap();
-        let config = configure(&layout, settings);
+        let config = configure(&layout, profile, settings);
         let id = keys::load(&config.data).unwrap().identity.id();
         let server = start(&config, &layout).await;
         let address = server.addresses()[0];
@@ -84,13 +93,14 @@ async fn start(config: &Config, layout: &Layout) -> Server {
 }
 
 /// The file that `init` wrote, and a drop-in with what this test wants.
-fn configure(layout: &Layout, settings: &str) -> Config {
+fn configure(layout: &Layout, profile: &str, settings: &str) -> Config {
     let folder = layout.config.with_extension("d");
     std::fs::create_dir(&folder).unwrap();
     let usual = "listen = [\"127.0.0.1:0\"]\n[storage]\nreserve = 0\n[limits]\nmessages_per_second = 0\n\
                  password_logins_per_minute_per_source = 0\nnew_accounts_per_hour_per_source = 0\n\
                  unknown_recipients_per_hour = 0\nbroadcasts_per_minute = 0\n";
     std::fs::write(folder.join("1.toml"), usual).unwrap();
-    std::fs::write(folder.join("2.toml"), settings).unwrap();
+    std::fs::write(folder.join("2.toml"), profile).unwrap();
+    std::fs::write(folder.join("3.toml"), settings).unwrap();
     config::load(layout, "localhost").unwrap()
 }

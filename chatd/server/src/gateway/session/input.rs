@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::{End, Session};
-use crate::account::fold;
 use crate::source::Source;
 use crate::store::{Ending, Enrolled, Op, Query, Revoke, Store};
 use crate::sync::lock;
@@ -206,7 +205,7 @@ impl<S: Store> Session<S> {
     }
 
     async fn mark(&mut self, mark: wire::Mark) -> Result<Bytes, Failure> {
-        let sender = named(&mark.account)?;
+        let sender = self.named(&mark.account)?;
         let n = self.known(mark.position)?;
         let (answer, done) = oneshot::channel();
         self.gateway.store.submit(Op::Mark { fence: self.fence, sender, n, share: mark.share, answer }).await;
@@ -215,7 +214,8 @@ impl<S: Store> Session<S> {
     }
 
     async fn follow(&mut self, follow: wire::Follow) -> Result<Bytes, Failure> {
-        let accounts: Vec<AccountName> = follow.accounts.iter().filter_map(|name| fold(name)).collect();
+        let accounts: Vec<AccountName> =
+            follow.accounts.iter().filter_map(|name| self.gateway.accounts.look_up(name)).collect();
         if !self.mailbox.follow(accounts.iter().map(AccountName::as_str)) {
             return Err(Code::LIMIT.into());
         }
@@ -235,6 +235,8 @@ impl<S: Store> Session<S> {
     async fn whoelsesince(&mut self, query: wire::PeopleQuery) -> Result<Bytes, Failure> {
         let back = i64::try_from(query.seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         let since_ms = self.gateway.clock.wall_ms().saturating_sub(back);
+        let from_start = self.gateway.live.get().sessions.seen_since_start;
+        let since_ms = if from_start { since_ms.max(self.gateway.started_ms) } else { since_ms };
         let (answer, page) = oneshot::channel();
         let (caller, limit) = (self.login.acct, limits::PEOPLE_PAGE);
         self.gateway.store.query(Query::Whoelsesince { caller, since_ms, after: query.after, limit, answer });
@@ -251,7 +253,7 @@ impl<S: Store> Session<S> {
     }
 
     async fn block(&mut self, account: wire::Account, on: bool) -> Result<Bytes, Failure> {
-        let who = named(&account.account)?;
+        let who = self.named(&account.account)?;
         let (answer, done) = oneshot::channel();
         self.gateway.store.submit(Op::Block { fence: self.fence, who, on, answer }).await;
         let changed = done.await.map_err(|_| End::storage())??;
@@ -329,6 +331,10 @@ impl<S: Store> Session<S> {
         Err(End::Over { code: Code::ACCEPTED, may_reconnect: false, how: None }.into())
     }
 
+    fn named(&self, text: &str) -> Result<AccountName, Code> {
+        self.gateway.accounts.look_up(text).ok_or(Code::UNKNOWN_USER)
+    }
+
     /// Somebody wants to know whether the client lives: it is asked, and everybody is told once it is heard.
     pub(super) fn timing_probe(&mut self, probes: Vec<mpsc::Sender<()>>) {
         self.ping();
@@ -355,10 +361,6 @@ fn is_activity(name: Tag4) -> bool {
 fn is_server_only(name: Tag4) -> bool {
     [method::VERDICT, method::GAP, method::TRY_LATER, method::DELIVER, method::GONE, method::PRESENCE].contains(&name)
         || status::ALL.contains(&name)
-}
-
-fn named(text: &str) -> Result<AccountName, Code> {
-    fold(text).ok_or(Code::UNKNOWN_USER)
 }
 
 /// A body that cannot be read is the end (S15).

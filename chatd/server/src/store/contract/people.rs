@@ -6,7 +6,7 @@ use chat_proto::machine::presence::Reason;
 use chat_proto::wire;
 
 use super::town::{Place, Told, Town, codes, message, name, new_device};
-use crate::store::{AcctId, Ending, Failure, Op, Policy, Query, Settings};
+use crate::store::{AcctId, Ending, Failure, NewDevice, Op, Policy, Query, Settings};
 
 /// Who came (true) or went, and why.
 pub(super) fn announced(told: &[Told]) -> Vec<(String, bool, Reason)> {
@@ -28,7 +28,7 @@ pub async fn accounts_and_devices<P: Place>(place: P) {
     assert_eq!(town.create("alice", 9).await, Err(Code::NAME_TAKEN));
     assert_eq!(town.create("bob", 1).await, Err(Code::FORBIDDEN), "a device belongs to one account");
     assert_eq!(town.enrol(alice.acct(), 1).await.map(|d| d.login), Ok(alice.login.clone()), "the same key again");
-    let forged = crate::store::NewDevice { key: [9; 32], ..new_device(1) };
+    let forged = NewDevice { key: [9; 32], ..new_device(1) };
     let acct = alice.acct();
     assert_eq!(
         town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: forged, answer }).await,
@@ -79,6 +79,93 @@ pub async fn policies<P: Place>(place: P) {
     town.log_out(&again).await;
     assert_eq!(announced(&town.told().await), [("alice".into(), false, Reason::Logout)]);
     town.open_as(&mut desk, None, Policy::Refuse).await.unwrap();
+}
+
+/// Under `refuse` only those who were asked and did not answer make way.
+pub async fn a_silent_session_makes_way_and_no_other<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let phone = town.arrive("alice", 1).await;
+    let mut desk = town.enrol(phone.acct(), 2).await.unwrap();
+    let mut pad = town.enrol(phone.acct(), 3).await.unwrap();
+    town.told().await;
+    let silent = [phone.session];
+    town.open_over(&mut desk, None, Policy::Refuse, &silent).await.unwrap();
+    let told = town.told().await;
+    assert_eq!(ends(&told), [(phone.session.0, Code::REPLACED)]);
+    assert_eq!(announced(&told), []);
+    // The second who found the same session silent comes too late.
+    assert_eq!(town.open_over(&mut pad, None, Policy::Refuse, &silent).await.unwrap_err(), Code::ALREADY_LOGGED_IN);
+    assert_eq!(ends(&town.told().await), []);
+    town.accepted(&desk, 1, "", "still here").await;
+}
+
+/// An account of the operator's, or of the credentials file: there before any device is.
+pub async fn an_account_without_a_device<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let add = |who: &str| {
+        let name = name(who);
+        |answer| Op::AddAccount { name, phc: "phc".into(), answer }
+    };
+    let acct = town.ask(add("yoda")).await.unwrap();
+    assert_eq!(town.ask(add("yoda")).await, Err(Code::NAME_TAKEN));
+    assert_eq!(town.create("yoda", 9).await, Err(Code::NAME_TAKEN));
+    let bob = town.arrive("bob", 1).await;
+    town.accepted(&bob, 1, "yoda", "for later").await;
+    town.crash();
+    town.start().await;
+    let mut yoda = town.enrol(acct, 2).await.unwrap();
+    let opened = town.open(&mut yoda, None).await;
+    assert_eq!(town.inbox(&yoda, opened.cursor).await, ["for later"]);
+}
+
+/// `sessions.forget_device_at_logout`: the key goes, the device with its streams and its place in the inbox stays.
+pub async fn a_logout_forgets_the_key<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings { forget_device: true, ..Settings::default() }).await;
+    let mut phone = town.arrive("alice", 1).await;
+    let acct = phone.acct();
+    let bob = town.arrive("bob", 9).await;
+    town.accepted(&phone, 1, "bob", "one").await;
+    let key = async |town: &Town<P>| {
+        let found = town.query(|answer| Query::Device(name("alice"), new_device(1).id, answer)).await;
+        found.map(|(_, key)| key)
+    };
+    let grace_until = town.mono;
+    town.leave(&phone, Ending::Lost { grace_until }).await;
+    town.told().await;
+    assert_eq!(key(&town).await, Some([1; 32]), "a lost link forgets nothing");
+    town.open(&mut phone, None).await;
+    town.leave(&phone, Ending::Left(Reason::Idle)).await;
+    town.told().await;
+    for _ in 0..2 {
+        assert_eq!(key(&town).await, None);
+        town.crash();
+        town.start().await;
+    }
+    let renewed = NewDevice { key: [7; 32], ..new_device(1) };
+    let login = town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: renewed, answer }).await.unwrap();
+    assert_eq!(login, phone.login);
+    assert_eq!(key(&town).await, Some([7; 32]));
+    town.open(&mut phone, None).await;
+    town.accepted(&phone, 2, "bob", "two").await;
+    // A logout that did not come through: the password says whose device it is, a stranger's stays his.
+    let again = NewDevice { key: [8; 32], ..new_device(1) };
+    town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: again, answer }).await.unwrap();
+    let theft = NewDevice { key: [8; 32], ..new_device(9) };
+    assert_eq!(
+        town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: theft, answer }).await,
+        Err(Code::FORBIDDEN)
+    );
+    assert_eq!(town.inbox(&bob, 0).await, ["one", "two"]);
+    // Devices that were logged out are in nobody's way; those that were not are.
+    for n in 100..100 + DEVICES_MAX as u8 {
+        let mut other = town.enrol(acct, n).await.unwrap();
+        town.open(&mut other, None).await;
+        if n != 103 {
+            town.log_out(&other).await;
+        }
+    }
+    assert_eq!(town.query(|answer| Query::Users(answer)).await[0].devices, DEVICES_MAX as u32);
+    assert!(town.query(|answer| Query::Device(name("alice"), new_device(103).id, answer)).await.is_some());
 }
 
 /// Runs A, B, A within a minute: two living copies of one device.

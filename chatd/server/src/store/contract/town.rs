@@ -260,6 +260,16 @@ impl<P: Place> Town<P> {
         cursor: Option<Position>,
         policy: Policy,
     ) -> Result<Opened, Code> {
+        self.open_over(device, cursor, policy, &[]).await
+    }
+
+    pub async fn open_over(
+        &mut self,
+        device: &mut Device,
+        cursor: Option<Position>,
+        policy: Policy,
+        silent: &[SessionNo],
+    ) -> Result<Opened, Code> {
         self.sessions += 1;
         let open = OpenSession {
             login: device.login.clone(),
@@ -268,6 +278,7 @@ impl<P: Place> Town<P> {
             streams: vec![(device.inc, 0)],
             cursor,
             policy,
+            silent: silent.to_vec(),
             now_ms: self.now,
         };
         let opened = self.ask(|answer| Op::Open(Box::new(open), answer)).await?;

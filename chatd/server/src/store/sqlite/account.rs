@@ -79,7 +79,7 @@ impl Writer {
     }
 
     /// A device is no device any more: no key, no session, no streams, nothing kept for it. Answers its name.
-    fn take_key(&mut self, acct: AcctId, dev: DevId) -> Result<String, StoreError> {
+    pub fn take_key(&mut self, acct: AcctId, dev: DevId) -> Result<String, StoreError> {
         self.write()?;
         // What is not folded yet still counts it among the account's devices, and speaks of its streams.
         while self.unfolded() > 0 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_proto::fault::Code;
-use chat_proto::id::{AccountName, Incarnation, Position};
+use chat_proto::id::{AccountName, Incarnation, NameRule, Position};
 use chat_proto::limits::{OPEN_STREAMS_MAX, TRY_LATER_MAX};
 use chat_proto::machine::stream::{Decision, Offer};
 use chat_proto::wire::{self, kind};
@@ -123,8 +123,8 @@ impl Writer {
         let decided = match limited {
             Some(_) => Err(Code::LIMIT),
             None => {
-                let quota = self.quota();
-                let mut facts = Now { begun: &mut self.begun, quota };
+                let (quota, names) = (self.quota(), self.settings.names);
+                let mut facts = Now { begun: &mut self.begun, quota, names };
                 message::decide(&mut facts, fence.acct, item, self.settings.text_max)?
             }
         };
@@ -412,6 +412,7 @@ struct Row {
 struct Now<'a> {
     begun: &'a mut Begun,
     quota: Quota,
+    names: NameRule,
 }
 
 impl Facts for Now<'_> {
@@ -421,6 +422,9 @@ impl Facts for Now<'_> {
         let Ok(exact) = AccountName::try_from(name.to_owned()) else { return Ok(None) };
         if let Some(found) = start::account_by_name(&self.begun.conn, &mut self.begun.world, &exact)? {
             return Ok(Some(found));
+        }
+        if self.names == NameRule::Classic {
+            return Ok(None);
         }
         let folded = name.to_ascii_lowercase();
         match AccountName::try_from(folded) {

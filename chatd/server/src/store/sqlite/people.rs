@@ -17,7 +17,7 @@ use crate::planted::planted;
 use crate::store::world::Device;
 use crate::store::{
     AcctId, DevId, Ending, Failure, Fence, InviteHash, Login, NewDevice, OpenSession, Opened, Policy, PresenceChange,
-    StoreError,
+    SessionNo, StoreError,
 };
 
 /// Two living copies of a device show as runs A, B, A within this time. Milliseconds.
@@ -39,11 +39,23 @@ impl Writer {
         if let Err(code) = self.invited(&name, invite.as_ref())? {
             return Ok(Err(code.into()));
         }
-        if start::account_by_name(&self.begun.conn, &mut self.begun.world, &name)?.is_some() {
-            return Ok(Err(Code::NAME_TAKEN.into()));
-        }
         if self.device_exists(&device)? {
             return Ok(Err(Code::FORBIDDEN.into()));
+        }
+        let acct = match self.add_account(&name, phc)? {
+            Ok(acct) => acct,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let dev = self.insert_device(acct, device, self.begun.next - 1)?;
+        if let Some(invite) = &invite {
+            self.use_invite(invite)?;
+        }
+        Ok(Ok(Login { acct, name, dev }))
+    }
+
+    pub fn add_account(&mut self, name: &AccountName, phc: &str) -> Decided<AcctId> {
+        if start::account_by_name(&self.begun.conn, &mut self.begun.world, name)?.is_some() {
+            return Ok(Err(Code::NAME_TAKEN.into()));
         }
         self.write()?;
         let head = (self.begun.next - 1) as i64;
@@ -53,11 +65,7 @@ impl Writer {
             .execute(params![name.as_str(), phc, self.now_ms, head])?;
         let acct = AcctId(self.begun.conn.last_insert_rowid() as u32);
         start::account(&self.begun.conn, &mut self.begun.world, acct)?;
-        let dev = self.insert_device(acct, device, head as u64)?;
-        if let Some(invite) = &invite {
-            self.use_invite(invite)?;
-        }
-        Ok(Ok(Login { acct, name, dev }))
+        Ok(Ok(acct))
     }
 
     fn device_exists(&self, device: &NewDevice) -> Result<bool, StoreError> {
@@ -87,7 +95,7 @@ impl Writer {
         let held = Device {
             id: device.id,
             acct,
-            key: device.key,
+            key: Some(device.key),
             session_epoch: 0,
             cursor,
             acked: cursor,
@@ -118,10 +126,15 @@ impl Writer {
         let (name, devices, seen_max) = (account.name.clone(), account.devices.clone(), account.seen_max);
         let same = |dev: &&DevId| self.begun.world.devices.get(dev).is_some_and(|held| held.id == device.id);
         if let Some(dev) = devices.iter().find(same).copied() {
-            let Some(held) = self.begun.world.devices.get_mut(&dev) else { return Ok(Err(Code::FORBIDDEN.into())) };
-            if held.key != device.key {
-                return Ok(Err(Code::FORBIDDEN.into()));
+            let Some(held) = self.begun.world.devices.get(&dev) else { return Ok(Err(Code::FORBIDDEN.into())) };
+            if held.key != Some(device.key) {
+                // Where logouts forget keys the password alone says whose device it is: a logout may not have come through.
+                if held.key.is_some() && !self.settings.forget_device {
+                    return Ok(Err(Code::FORBIDDEN.into()));
+                }
+                self.set_key(dev, Some(device.key))?;
             }
+            let Some(held) = self.begun.world.devices.get_mut(&dev) else { return Ok(Err(Code::FORBIDDEN.into())) };
             held.duplicate = false;
             held.runs.clear();
             return Ok(Ok(Login { acct, name, dev }));
@@ -132,7 +145,7 @@ impl Writer {
         if self.device_exists(&device)? {
             return Ok(Err(Code::FORBIDDEN.into()));
         }
-        if devices.len() >= self.settings.devices_per_user {
+        if devices.len() >= self.settings.devices_per_user && !self.give_up_one(acct, &devices)? {
             return Ok(Err(Code::TOO_MANY_DEVICES.into()));
         }
         let notice = wire::DeviceNotice {
@@ -144,6 +157,26 @@ impl Writer {
         let dev = self.insert_device(acct, device, start)?;
         self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), self.now_ms)?;
         Ok(Ok(Login { acct, name, dev }))
+    }
+
+    /// Makes room for a device where logouts forget keys: of those without one, that which was live the longest ago goes.
+    fn give_up_one(&mut self, acct: AcctId, devices: &[DevId]) -> Result<bool, StoreError> {
+        let held = |dev: &DevId| self.begun.world.devices.get(dev).filter(|d| d.key.is_none() && d.live.is_none());
+        let oldest = devices.iter().filter_map(|dev| Some((held(dev)?.live_hour, *dev))).min_by_key(|(hour, _)| *hour);
+        let Some((_, dev)) = oldest else { return Ok(false) };
+        self.take_key(acct, dev)?;
+        Ok(true)
+    }
+
+    /// Gives a device a key, or takes it: what it sent and what waits for it stays.
+    fn set_key(&mut self, dev: DevId, key: Option<[u8; 32]>) -> Result<(), StoreError> {
+        self.write()?;
+        let bytes = key.as_ref().map_or(&[][..], |key| &key[..]);
+        self.begun.conn.prepare_cached("UPDATE device SET key = ? WHERE dev = ?")?.execute(params![bytes, dev.0])?;
+        if let Some(device) = self.begun.world.devices.get_mut(&dev) {
+            device.key = key;
+        }
+        Ok(())
     }
 
     pub fn open(&mut self, open: OpenSession) -> Decided<Opened> {
@@ -238,22 +271,19 @@ impl Writer {
             device.runs.insert(0, (open.run, mono_ms));
             device.runs.truncate(2);
         }
-        self.make_way(acct, dev, open.policy)
+        self.make_way(acct, dev, open.policy, &open.silent)
     }
 
     /// Applies the policy to the account's other devices.
-    fn make_way(&mut self, acct: AcctId, dev: DevId, policy: Policy) -> Result<(), Code> {
+    fn make_way(&mut self, acct: AcctId, dev: DevId, policy: Policy, silent: &[SessionNo]) -> Result<(), Code> {
         let devices = self.begun.world.accounts.get(&acct).map(|a| a.devices.clone()).unwrap_or_default();
-        let live = |w: &Writer, d: &DevId| *d != dev && w.begun.world.devices.get(d).is_some_and(|d| d.live.is_some());
-        if policy == Policy::Refuse && devices.iter().any(|d| live(self, d)) {
+        let others: Vec<DevId> = devices.into_iter().filter(|other| *other != dev).collect();
+        let live = |other: &DevId| self.begun.world.devices.get(other).and_then(|device| device.live);
+        if policy == Policy::Refuse && others.iter().filter_map(live).any(|session| !silent.contains(&session)) {
             return Err(Code::ALREADY_LOGGED_IN);
         }
-        if policy == Policy::Replace {
-            devices.iter().for_each(|other| {
-                if *other != dev {
-                    self.throw_out(acct, *other, Code::REPLACED);
-                }
-            });
+        if policy != Policy::Many {
+            others.into_iter().for_each(|other| self.throw_out(acct, other, Code::REPLACED));
         }
         Ok(())
     }
@@ -342,7 +372,10 @@ impl Writer {
         match how {
             Ending::Left(reason) => {
                 if all_devices && !planted("logout-leaves-others") {
-                    self.leave_everywhere(fence.acct, reason);
+                    self.leave_everywhere(fence.acct, reason)?;
+                }
+                if self.settings.forget_device {
+                    self.set_key(fence.dev, None)?;
                 }
                 if let Some(change) = self.begun.world.presence.left(fence.acct, reason) {
                     self.gone(change, now_ms)?;
@@ -356,7 +389,7 @@ impl Writer {
         Ok(())
     }
 
-    fn leave_everywhere(&mut self, acct: AcctId, reason: Reason) {
+    fn leave_everywhere(&mut self, acct: AcctId, reason: Reason) -> Result<(), StoreError> {
         let devices = self.begun.world.accounts.get(&acct).map(|a| a.devices.clone()).unwrap_or_default();
         for dev in devices {
             let Some(device) = self.begun.world.devices.get_mut(&dev) else { continue };
@@ -364,8 +397,12 @@ impl Writer {
                 self.effects.push(Effect::End(session, Code::NOT_LOGGED_IN, false));
                 self.begun.world.presence.left(acct, reason);
                 // The one that asked is still counted, so nothing is announced here.
+                if self.settings.forget_device {
+                    self.set_key(dev, None)?;
+                }
             }
         }
+        Ok(())
     }
 
     pub fn mark(&mut self, fence: Fence, sender: &AccountName, n: u64, share: bool) -> Decided<()> {

@@ -68,7 +68,8 @@ fn credentials(conn: &Connection, name: &AccountName) -> Result<Option<(AcctId, 
 
 fn device(conn: &Connection, name: &AccountName, id: [u8; 16]) -> Result<Option<(Login, [u8; 32])>, StoreError> {
     let mut find = conn.prepare_cached(
-        "SELECT a.id, d.dev, d.key FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0",
+        "SELECT a.id, d.dev, d.key FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0
+           AND length(d.key) = 32",
     )?;
     let found = find.query_row(params![id, name.as_str()], |row| {
         Ok((Login { acct: AcctId(row.get(0)?), name: name.clone(), dev: DevId(row.get(1)?) }, row.get(2)?))

@@ -295,7 +295,7 @@ fn load_devices(conn: &Connection, world: &mut World, acct: AcctId) -> Result<Ve
         let device = Device {
             id: DeviceId(row.get(1)?),
             acct,
-            key: row.get(2)?,
+            key: row.get::<_, Vec<u8>>(2)?.try_into().ok(),
             session_epoch: row.get::<_, i64>(3)? as u64,
             cursor: row.get::<_, i64>(4)? as u64,
             acked: row.get::<_, i64>(5)? as u64,

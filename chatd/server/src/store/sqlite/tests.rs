@@ -89,6 +89,9 @@ contract! {
     invitations_age_by_running_time
     one_use_is_one_account
     policies
+    a_silent_session_makes_way_and_no_other
+    an_account_without_a_device
+    a_logout_forgets_the_key
     two_living_copies
     presence_is_per_account
     a_restart_is_not_news

@@ -161,6 +161,10 @@ impl Writer {
                 let done = self.create_account(name, &phc, device, invite)?;
                 self.answer(answer, done)
             }
+            Op::AddAccount { name, phc, answer } => {
+                let done = self.add_account(&name, &phc)?;
+                self.answer(answer, done)
+            }
             Op::Enrol { acct, phc, device, answer } => {
                 let done = self.enrol(acct, &phc, device)?;
                 self.answer(answer, done)
@@ -352,7 +356,16 @@ mod tests {
         let login = writer.create_account(name, "phc", device, None).unwrap().unwrap();
         let (acct, dev, session) = (login.acct, login.dev, SessionNo(1));
         let streams = vec![(Incarnation(1), 0)];
-        let open = OpenSession { login, session, run: 1, streams, cursor: None, policy: Policy::Many, now_ms: 0 };
+        let open = OpenSession {
+            login,
+            session,
+            run: 1,
+            streams,
+            cursor: None,
+            policy: Policy::Many,
+            silent: vec![],
+            now_ms: 0,
+        };
         let epoch = writer.open(open).unwrap().unwrap().epoch;
         (writer, Fence { acct, dev, session, epoch })
     }
