@@ -112,7 +112,9 @@ impl Exit {
             | Code::UNKNOWN_DEVICE
             | Code::UNKNOWN_INVITE
             | Code::UNKNOWN_CURSOR
-            | Code::NOT_BLOCKED => Exit::Unknown,
+            | Code::NOT_BLOCKED
+            | Code::UNKNOWN_HOOK
+            | Code::UNKNOWN_LETTER => Exit::Unknown,
             Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,

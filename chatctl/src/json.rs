@@ -9,12 +9,75 @@ use chat_proto::control::account::{Account, LoggedOut, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::{DaemonInfo, HelloReply};
 use chat_proto::control::events::{Cursor, Event};
+use chat_proto::control::hooks::{Hook, Letter, Outcome, Ran};
 use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
 use chat_proto::fault::Code;
 
 use crate::time::iso;
 use crate::words::refusals;
+
+/// How a run ended.
+pub fn outcome(outcome: &Outcome) -> Json {
+    let (code, signal, detail) = match outcome {
+        Outcome::Exited { code } => (Some(*code), None, None),
+        Outcome::Killed { signal } => (None, Some(*signal), None),
+        Outcome::TimedOut => (None, None, None),
+        Outcome::NotStarted { detail } => (None, None, Some(detail)),
+    };
+    let result = match outcome {
+        Outcome::Exited { .. } => "exited",
+        Outcome::Killed { .. } => "killed",
+        Outcome::TimedOut => "timed_out",
+        Outcome::NotStarted { .. } => "not_started",
+    };
+    members!({ "result": result, "exit": code, "signal": signal, "detail": detail })
+}
+
+/// One hook of `hooks`.
+pub fn hook(hook: &Hook) -> Json {
+    members!({
+        "name": hook.name,
+        "on": hook.on,
+        "from": hook.from,
+        "run": hook.run,
+        "timeout_ms": hook.timeout_ms,
+        "retries": hook.retries,
+        "runs": hook.runs,
+        "failures": hook.failures,
+        "last_at": hook.last_at_ms.map(iso),
+        "last_error": Json::or_null(hook.last_error.as_ref().map(outcome)),
+        "running": hook.running,
+        "waiting": hook.waiting,
+        "retrying": hook.retrying,
+        "dead": hook.dead,
+        "missed": hook.missed,
+    })
+}
+
+/// One run of `hooks_test`.
+pub fn ran(ran: &Ran) -> Json {
+    members!({
+        "name": ran.name,
+        "outcome": outcome(&ran.outcome),
+        "duration_ms": ran.duration_ms,
+        "output": ran.output,
+        "cut": ran.cut,
+    })
+}
+
+/// One letter of `hook_letters`.
+pub fn letter(letter: &Letter) -> Json {
+    members!({
+        "id": letter.id.to_string(),
+        "hook": letter.hook,
+        "message": letter.message,
+        "from": letter.from,
+        "at": iso(letter.at_ms),
+        "tries": letter.tries,
+        "outcome": outcome(&letter.outcome),
+    })
+}
 
 /// What to run when a code is the problem.
 fn hint(code: Code) -> Option<String> {

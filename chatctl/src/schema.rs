@@ -1,7 +1,7 @@
 //! Every object of format 1 that chatctl prints, described: `schema`, the manual page chat-json(7) and the tests read this. What
 //! makes the objects is `json.rs`; the tests hold each real object against its description here.
 
-use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Word};
+use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Whole, Word};
 use chat_manual::format::{Member, Object, json_schema, member, sometimes};
 
 /// The schema document's name.
@@ -66,6 +66,51 @@ const TRUSTED: &[Member] = &[
     member("fingerprint", Text, "sha256: and 64 hex digits over the long-term key"),
     member("since", Time, "when it was first trusted"),
     member("by", Word(&["ca", "pin"]), "why it is"),
+];
+
+const OUTCOME: &[Member] = &[
+    member("result", Word(&["exited", "killed", "timed_out", "not_started"]), "how the run ended"),
+    member("exit", Maybe(&Whole), "its exit code, when it ended by itself"),
+    member("signal", Maybe(&Whole), "the signal that ended it"),
+    member("detail", Maybe(&Text), "why it could not be started"),
+];
+
+const HOOK: &[Member] = &[
+    member("name", Text, "its name"),
+    member("on", Word(EVENTS), "what it waits for"),
+    member("from", List(&Text), "only of these people; empty: of everybody"),
+    member("run", List(&Text), "the program and its arguments"),
+    member("timeout_ms", Count, "milliseconds that a run may take"),
+    member("retries", Count, "a failed run is repeated so often"),
+    member("runs", Count, "runs that ended"),
+    member("failures", Count, "runs that failed"),
+    member("last_at", Maybe(&Time), "when the last run ended"),
+    member("last_error", Maybe(&Members(OUTCOME)), "how the last run failed; null: it did not"),
+    member("running", Flag, "it runs now"),
+    member("waiting", Count, "events that wait for their first run"),
+    member("retrying", Count, "events that failed and are tried again"),
+    member("dead", Count, "events for which it failed for good"),
+    member("missed", Count, "events left out because too many waited; messages never are"),
+];
+
+const EVENTS: &[&str] = &["message", "presence", "private_request", "private_ended", "file_offer", "login", "link"];
+
+const LETTER: &[Member] = &[
+    member("id", Id, "its number"),
+    member("hook", Text, "the hook"),
+    member("message", Maybe(&Id), "the message"),
+    member("from", Maybe(&Text), "who caused it"),
+    member("at", Time, "when the last run ended"),
+    member("tries", Count, "runs so far"),
+    member("outcome", Members(OUTCOME), "how the last run ended"),
+];
+
+const RAN: &[Member] = &[
+    member("name", Text, "the hook"),
+    member("outcome", Members(OUTCOME), "how it ended"),
+    member("duration_ms", Count, "milliseconds that it took"),
+    member("output", Text, "the beginning of what it printed"),
+    member("cut", Flag, "it printed more"),
 ];
 
 const ITEMS: &str = "the items";
@@ -193,6 +238,28 @@ pub const OBJECTS: &[Object] = &[
         ],
     },
     Object { name: "heartbeat", about: "watch --heartbeat: a sign of life", members: &[member("at", Time, "now")] },
+    Object {
+        name: "hook_letters",
+        about: "answer of hooks letters, replay and drop",
+        members: &[
+            sometimes("items", List(&Members(LETTER)), "dead letters, oldest first"),
+            sometimes("replayed", Count, "dead letters that are tried again"),
+            sometimes("dropped", Count, "dead letters that were forgotten"),
+        ],
+    },
+    Object {
+        name: "hooks",
+        about: "answer of hooks list",
+        members: &[
+            member("items", List(&Members(HOOK)), "in the order of the configuration"),
+            member("config_changed", Flag, "the configuration was changed since chatd read it"),
+        ],
+    },
+    Object {
+        name: "hooks_test",
+        about: "answer of hooks test",
+        members: &[member("items", List(&Members(RAN)), "one for each hook that was run")],
+    },
     Object {
         name: "link",
         about: "watch: the link to the server changed",

@@ -107,6 +107,17 @@ pub fn length(duration: Duration) -> String {
     }
 }
 
+/// How long something took, as people compare it: `12ms`, `1.2s`, `4m10s`, `2h03m`.
+pub fn exact(duration: Duration) -> String {
+    match (duration.as_millis(), duration.as_secs()) {
+        (ms @ 0..1000, _) => format!("{ms}ms"),
+        (ms @ 1000..10_000, _) => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        (_, s @ 0..60) => format!("{s}s"),
+        (_, s @ 60..3600) => format!("{}m{:02}s", s / 60, s % 60),
+        (_, s) => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
 /// Reads `90s 15m 2h 3d`, `500ms`, or a bare number of seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -6,6 +6,7 @@ mod daemon;
 mod events;
 mod exit_codes;
 mod help;
+mod hooks;
 mod kill;
 mod message;
 mod people;

@@ -223,7 +223,34 @@ killed meanwhile. Presence, receipts and the like are told as they happen and ne
   fish:  chatctl completions fish | source         in ~/.config/fish/config.fish
 ")]
     Completions(Completions),
+    /// Look at hooks: programs that chatd runs when something happens
+    #[command(subcommand, arg_required_else_help = true, before_help = HOOKS_HELP)]
+    Hooks(Hooks),
 }
+
+/// How a hook is written, and what it gets.
+const HOOKS_HELP: &str = "A hook stands in the configuration file (chatctl config path):
+  hook = [ { on = \"message\", from = [\"ci\"], run = [\"/usr/local/bin/page\"], timeout = \"10s\" } ]
+
+  on           message, presence, private_request, private_ended, file_offer, login, link
+  run          the program, a full path, and its arguments; no shell
+  from         only of these people
+  profile      only in this profile
+  timeout      then it is ended with all that it started (10s)
+  retries      a failed run is repeated so often (4); after that it is a dead letter
+  retry_after  wait before the first repetition, then four times as long (2s)
+  name         what hooks list calls it
+
+It gets the event on stdin, as chatctl watch --json prints it, and in its environment CHAT_EVENT,
+CHAT_FROM, CHAT_ID, CHAT_PROFILE, CHAT_SOCKET, PATH, HOME, USER, LOGNAME, LANG, LC_ALL and TZ; in a
+test CHAT_TEST=1. Exit 0 means done. A hook runs once at a time; for a message it runs at least once,
+also after a crash: CHAT_ID tells whether it is the same one. What it prints goes to chatd's log.
+
+Examples:
+  chatctl hooks list
+  chatctl hooks test message
+  chatctl hooks replay --all
+";
 
 /// Sections in the order in which people need them: what it does, examples, form, arguments.
 const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";

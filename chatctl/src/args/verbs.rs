@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use chat_manual::shells::Shell;
 use chat_proto::control::events::Topic;
+use chat_proto::control::hooks::Occasion;
 use chat_proto::control::message::State;
 use chat_proto::id::{CursorName, Fingerprint};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::time::parse_duration;
 
@@ -404,6 +405,43 @@ pub struct Schema {
 pub struct Completions {
     /// The shell
     pub shell: Shell,
+}
+
+/// `hooks`
+#[derive(Debug, Subcommand)]
+pub enum Hooks {
+    /// List hooks with their runs, failures and dead letters
+    List,
+    /// Run the hooks that wait for EVENT once now, with a sample; exit 1 when one fails
+    Test {
+        /// message, presence, private_request, private_ended, file_offer, login or link
+        event: Occasion,
+        /// Only the hook with this name
+        #[arg(long, value_name = "HOOK")]
+        name: Option<String>,
+    },
+    /// List dead letters: events for which a hook failed for good
+    Letters,
+    /// Try dead letters again
+    #[command(group = ArgGroup::new("which").required(true))]
+    Replay {
+        /// Only this one
+        #[arg(group = "which")]
+        id: Option<u64>,
+        /// All of them
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+    /// Forget dead letters
+    #[command(group = ArgGroup::new("which").required(true))]
+    Drop {
+        /// Only this one
+        #[arg(group = "which")]
+        id: Option<u64>,
+        /// All of them
+        #[arg(long, group = "which")]
+        all: bool,
+    },
 }
 
 fn parse_goal(text: &str) -> Result<State, String> {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod daemon;
 pub mod events;
 pub mod help;
+pub mod hooks;
 pub mod message;
 pub mod people;
 pub mod read;
@@ -78,6 +79,7 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
         Some(Verb::Blocked) => people::blocked(ctx).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
+        Some(Verb::Hooks(args)) => hooks::hooks(ctx, args).await,
         Some(Verb::Help(args)) => help::help(ctx, &args),
         Some(Verb::Man(args)) => help::man(ctx, &args),
         Some(Verb::Schema(args)) => help::schema(ctx, &args),
@@ -116,6 +118,11 @@ impl Context {
     /// Starts the deadline again: the time that a person takes to answer does not count.
     pub fn restart_clock(&mut self) {
         self.deadline = Instant::now() + self.global.timeout;
+    }
+
+    /// Gives the call that comes next so much time at least.
+    pub fn extend_clock(&mut self, time: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + time);
     }
 
     /// Time left, as requests carry it.

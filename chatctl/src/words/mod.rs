@@ -3,6 +3,7 @@
 //!
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
+pub mod hooks;
 pub mod refusals;
 pub mod topics;
 pub mod troubles;
@@ -424,6 +425,9 @@ pub mod ask {
     pub const PASSWORD: &str = "Password: ";
     /// For a new password once more.
     pub const AGAIN: &str = "Again: ";
+
+    /// Before all dead letters are forgotten.
+    pub const DROP_LETTERS: &str = "Forget all dead letters? [y/N] ";
 
     /// For a text.
     pub fn text(to: &str) -> String {

@@ -188,6 +188,8 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
             (format!("there is no cursor {}; watch --cursor makes one.", what("of that name")), "cursor list")
         }
         Code::TOO_MANY_CURSORS => ("there are as many cursors as may be; forget some.".into(), "cursor list"),
+        Code::UNKNOWN_HOOK => (format!("no hook is called or waits for {}.", what("that")), "hooks list"),
+        Code::UNKNOWN_LETTER => (format!("no dead letter has the number {}.", what("given")), "hooks letters"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };

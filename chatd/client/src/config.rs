@@ -1,9 +1,12 @@
 //! The configuration: as written (strict: unknown keys are refused with a suggestion), then as meant.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use chat_process::config::{ConfigError, load};
+use chat_proto::control::hooks::Occasion;
+use chat_proto::limits::{HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_AFTER, HOOK_TIMEOUT, HOOK_TIMEOUT_MAX, HOOKS_MAX};
 use serde::Deserialize;
 
 /// The file as written.
@@ -14,8 +17,28 @@ struct Written {
     profile: BTreeMap<String, WrittenProfile>,
     receipts: WrittenReceipts,
     log: WrittenLog,
+    hook: Vec<WrittenHook>,
     /// chatctl's; read there.
     display: toml::Table,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHook {
+    on: String,
+    run: Vec<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
+    profile: Option<String>,
+    #[serde(default)]
+    timeout: Option<Wait>,
+    #[serde(default)]
+    retries: Option<u32>,
+    #[serde(default)]
+    retry_after: Option<Wait>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -61,6 +84,27 @@ pub struct Named {
     pub autologin: bool,
 }
 
+/// A program that runs when something happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Its name: what is kept of it is kept under this.
+    pub name: String,
+    /// What it waits for.
+    pub on: Occasion,
+    /// Only of these people; empty: of everybody.
+    pub from: Vec<String>,
+    /// Only in this profile.
+    pub profile: Option<String>,
+    /// The program, a full path, and its arguments.
+    pub run: Vec<String>,
+    /// A run may take so long.
+    pub timeout: Duration,
+    /// A failed run is repeated so often.
+    pub retries: u32,
+    /// The wait before the first repetition.
+    pub retry_after: Duration,
+}
+
 /// The configuration as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -72,23 +116,38 @@ pub struct Config {
     pub send_read: bool,
     /// Level of the log.
     pub log_level: Option<String>,
+    /// Hooks in the order of the file.
+    pub hooks: Vec<Hook>,
+    /// The file, and when it was changed last before it was read; nothing where there was none.
+    pub source: (PathBuf, Option<SystemTime>),
 }
 
 impl Config {
     /// Reads the file; without one everything has its default. A file that was asked for must be there.
     pub fn load(file: &Path, asked_for: bool) -> Result<Config, ConfigError> {
+        let source = (file.to_owned(), modified(file));
         let written = match file.exists() || asked_for {
             true => load::<Written>(file)?,
             false => Written::default(),
         };
-        written.meant().map_err(|(key, problem)| ConfigError {
+        let config = written.meant().map_err(|(key, problem)| ConfigError {
             file: file.to_owned(),
             place: None,
             key: Some(key),
             problem,
             suggestion: None,
-        })
+        })?;
+        Ok(Config { source, ..config })
     }
+
+    /// Whether the file is another one now.
+    pub fn is_stale(&self) -> bool {
+        modified(&self.source.0) != self.source.1
+    }
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|data| data.modified()).ok()
 }
 
 impl Written {
@@ -105,7 +164,101 @@ impl Written {
             profiles: self.profile.into_iter().map(named).collect::<Result<_, _>>()?,
             send_read: self.receipts.send_read,
             log_level: self.log.level,
+            hooks: hooks(self.hook)?,
+            source: Default::default(),
         })
+    }
+}
+
+/// The hooks; each has a name of its own.
+fn hooks(written: Vec<WrittenHook>) -> Result<Vec<Hook>, (String, String)> {
+    let mut hooks: Vec<Hook> = Vec::with_capacity(written.len());
+    for (number, one) in written.into_iter().enumerate() {
+        let hook = one.meant().map_err(|(key, problem)| (format!("hook {} ({key})", number + 1), problem))?;
+        if hooks.iter().any(|other| other.name == hook.name) {
+            let problem = format!("two hooks have the name {:?}: give one of them another name = \"...\"", hook.name);
+            return Err((format!("hook {} (name)", number + 1), problem));
+        }
+        hooks.push(hook);
+    }
+    match hooks.len() {
+        0..=HOOKS_MAX => Ok(hooks),
+        count => Err(("hook".into(), format!("{count} hooks are more than {HOOKS_MAX}"))),
+    }
+}
+
+impl WrittenHook {
+    fn meant(self) -> Result<Hook, (&'static str, String)> {
+        let on: Occasion =
+            self.on.parse().map_err(|known| ("on", format!("{:?} is nothing to wait for; {known}", self.on)))?;
+        let program = self.run.first().map(String::as_str).unwrap_or_default();
+        if !Path::new(program).is_absolute() {
+            return Err(("run", not_absolute(program)));
+        }
+        if self.run.iter().any(|word| word.contains('\0')) {
+            return Err(("run", "no argument may contain a NUL".into()));
+        }
+        if !self.from.is_empty() && !on.has_person() {
+            return Err(("from", format!("nobody causes a {:?}; leave from out", on.word())));
+        }
+        if let Some(name) = self.name.as_ref().filter(|name| !is_hook_name(name)) {
+            return Err(("name", format!("{name:?} is not a name: 1 to 64 characters without control characters")));
+        }
+        if let Some(profile) = self.profile.as_ref().filter(|name| !is_profile_name(name)) {
+            return Err(("profile", format!("{profile:?} is not a name for a profile")));
+        }
+        let timeout = self.timeout.map_or(HOOK_TIMEOUT, |wait| wait.0);
+        if timeout.is_zero() || timeout > HOOK_TIMEOUT_MAX {
+            return Err(("timeout", format!("must be above 0 and at most {}m", HOOK_TIMEOUT_MAX.as_secs() / 60)));
+        }
+        let retries = self.retries.unwrap_or(HOOK_RETRIES);
+        if retries > HOOK_RETRIES_MAX {
+            return Err(("retries", format!("must be at most {HOOK_RETRIES_MAX}")));
+        }
+        let file = Path::new(program).file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = self.name.unwrap_or_else(|| format!("{}:{}", on.word(), file.unwrap_or_default()));
+        let retry_after = self.retry_after.map_or(HOOK_RETRY_AFTER, |wait| wait.0);
+        Ok(Hook { name, on, from: self.from, profile: self.profile, run: self.run, timeout, retries, retry_after })
+    }
+}
+
+fn not_absolute(program: &str) -> String {
+    match program {
+        "" => "names no program: write run = [\"/full/path\", \"argument\"]".into(),
+        program => format!(
+            "{program:?} is not a full path; a hook has no shell and no search path: write run = [\"/full/path/of/{}\", ...]",
+            program.trim_start_matches(['~', '.', '/'])
+        ),
+    }
+}
+
+fn is_hook_name(name: &str) -> bool {
+    (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+/// A length of time: `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wait(Duration);
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Wait, D::Error> {
+        let value = toml::Value::deserialize(from)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "" | "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => 0,
+        };
+        match digits.parse::<u64>().ok().filter(|_| unit_ms > 0).and_then(|number| number.checked_mul(unit_ms)) {
+            Some(ms) => Ok(Wait(Duration::from_millis(ms))),
+            None => {
+                Err(serde::de::Error::custom(format!("{text:?} is not a time such as \"500ms\", \"10s\" or \"2m\"")))
+            }
+        }
     }
 }
 
@@ -138,6 +291,32 @@ mod tests {
             meant("default_profile = \"work\"\nprofile.work = { server = \"chat.example.org\", user = \"alice\" }\n")
                 .expect("right");
         assert!(config.profiles["work"].autologin);
+    }
+
+    #[test]
+    fn hooks_have_defaults_and_names() {
+        let text =
+            "hook = [ { on = \"message\", from = [\"ci\"], run = [\"/usr/local/bin/page\"], timeout = \"10s\" } ]";
+        let hooks = meant(text).expect("the sample of the manual").hooks;
+        assert_eq!((hooks[0].name.as_str(), hooks[0].timeout), ("message:page", Duration::from_secs(10)));
+        assert_eq!((hooks[0].retries, hooks[0].on), (HOOK_RETRIES, Occasion::Message));
+        let tables = "[[hook]]\non = \"link\"\nrun = [\"/bin/x\"]\nretry_after = \"100ms\"\n[[hook]]\non = \"link\"\nname = \"y\"\nrun = [\"/bin/x\"]";
+        let hooks = meant(tables).expect("tables are as good").hooks;
+        assert_eq!((hooks[0].retry_after, hooks[1].name.as_str()), (Duration::from_millis(100), "y"));
+    }
+
+    #[test]
+    fn wrong_hooks_say_what_to_write() {
+        let refused = |hook: &str| meant(&format!("hook = [ {{ {hook} }} ]")).expect_err(hook);
+        assert!(refused("on = \"message\", run = [\"page\"]").contains("[\"/full/path/of/page\", ...]"));
+        assert!(refused("on = \"message\", run = [\"~/page\"]").contains("no shell and no search path"));
+        assert!(refused("on = \"message\", run = []").contains("names no program"));
+        assert!(refused("on = \"mesage\", run = [\"/x\"]").contains("use one of message, presence"));
+        assert!(refused("on = \"link\", from = [\"bob\"], run = [\"/x\"]").contains("leave from out"));
+        assert!(refused("on = \"link\", run = [\"/x\"], timeout = \"1 hour\"").contains("not a time such as"));
+        assert!(refused("on = \"link\", run = [\"/x\"], timeout = \"2h\"").contains("at most 10m"));
+        assert!(refused("on = \"link\", run = [\"/x\"], rnu = 1").contains("did you mean \"run\"?"));
+        assert!(refused("on = \"link\", run = [\"/x\"] }, { on = \"link\", run = [\"/x\"]").contains("two hooks"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use chat_proto::control::ErrorData;
 use chat_proto::fault::Code;
 use chat_proto::limits::PROFILES_MAX;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::book::Entry;
 use crate::config::{Config, is_profile_name};
@@ -108,9 +108,10 @@ impl Daemon {
     /// Ends all profiles once what they took is committed.
     pub async fn close_all(&self) {
         let open = std::mem::take(&mut *self.profiles.lock().await);
-        for one in open.values() {
-            let _ = one.profile.tell(Ask::Close).await;
-        }
+        let closing: Vec<_> = open.values().map(|one| one.profile.clone()).collect();
+        let mut closing: JoinSet<()> =
+            closing.into_iter().map(|profile| async move { profile.close().await }).collect();
+        while closing.join_next().await.is_some() {}
         for one in open.into_values() {
             drop(one.profile);
             let _ = one.owner.await;
@@ -187,7 +188,7 @@ impl Daemon {
     pub async fn forget(&self, name: &str) -> Answer<()> {
         let mut open = self.profiles.lock().await;
         if let Some(one) = open.remove(name) {
-            let _ = one.profile.tell(Ask::Close).await;
+            one.profile.close().await;
             drop(one.profile);
             let _ = one.owner.await;
         }

@@ -6,6 +6,7 @@ mod control;
 mod daemon;
 mod files;
 pub mod history;
+mod hooks;
 mod keys;
 mod planted;
 mod profile;
@@ -14,7 +15,7 @@ mod trust;
 mod upstream;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Setup {
     pub host: String,
     /// This boot of the host.
     pub boot_id: String,
+    /// What hooks inherit of the environment, by name.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why the daemon ended other than by being asked to.
@@ -107,8 +110,10 @@ pub async fn run(listener: Listener, setup: Setup, shutdown: Shutdown, ready: im
 }
 
 fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon, RunError> {
-    let Setup { config, layout, socket, log, host, boot_id } = setup;
+    let Setup { config, layout, socket, log, host, boot_id, environment } = setup;
     let world = World::real();
+    let directory = inherited_home(&environment);
+    let hooks = hooks::Setup::new(config.hooks.clone(), hook_environment(environment, &layout, &socket), directory);
     let around = Surroundings {
         book: Arc::new(Book::load(&layout.state)?),
         trust: Arc::new(TrustStore::load(&layout.state)?),
@@ -116,11 +121,30 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
         state: layout.state.clone(),
         host,
         send_read: config.send_read,
+        hooks: Arc::new(hooks),
         broken,
         run: world.random().map_err(RunError::Random)?,
     };
     record::write(&layout.state, &Record { path: socket.clone(), version: env!("CARGO_PKG_VERSION").into(), boot_id })?;
     Ok(Daemon::new(config, layout, around, shutdown, socket, log))
+}
+
+/// Hooks run in the user's home directory.
+fn inherited_home(environment: &[(String, String)]) -> PathBuf {
+    let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| PathBuf::from(home));
+    home.filter(|home| home.is_dir()).unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// What hooks find in their environment beside the event: a search path that does not depend on how chatd was started, and what
+/// a chatctl in them needs to find this chatd.
+fn hook_environment(inherited: Vec<(String, String)>, layout: &Layout, socket: &Path) -> Vec<(String, String)> {
+    let mut environment = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
+    environment.extend(inherited);
+    environment.push(("CHAT_SOCKET".into(), socket.to_string_lossy().into_owned()));
+    if let Some(home) = &layout.home {
+        environment.push(("CHAT_HOME".into(), home.to_string_lossy().into_owned()));
+    }
+    environment
 }
 
 async fn accept(listener: &Listener, daemon: &Arc<Daemon>) -> std::io::Result<()> {

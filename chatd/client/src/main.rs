@@ -121,7 +121,7 @@ fn try_serve(args: &Args, config: Config, layout: Layout, readiness: &mut Option
         let (listener, socket) = listen(args, &layout)?;
         let shutdown = Shutdown::new();
         let mut signals = shutdown::signals(&shutdown).map_err(|error| Failure::new(exit::OS, error))?;
-        let setup = Setup { config, socket, log, host: host(), boot_id: boot_id(), layout };
+        let setup = Setup { config, socket, log, host: host(), boot_id: boot_id(), environment: inherited(), layout };
         let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
         let ready = || {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -195,6 +195,12 @@ fn ended(error: &RunError) -> Failure {
         RunError::Record(_) => Failure::new(exit::CANNOT_CREATE, error),
         RunError::Random(_) | RunError::Listener(_) => Failure::new(exit::OS, error),
     }
+}
+
+/// What a hook may know of the environment: who the user is, the language, the time zone.
+fn inherited() -> Vec<(String, String)> {
+    let names = ["HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
+    names.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
 fn host() -> String {

@@ -26,9 +26,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::book::Book;
+
 use crate::history::sqlite::{OpenHistoryError, Sqlite};
 use crate::history::thread::{OnBroken, Reader, Writer};
 use crate::history::{Done, History as _, Trouble, Write};
+use crate::hooks::{self, Hooks};
 use crate::keys::KeyFileError;
 use crate::trust::TrustStore;
 use crate::upstream::Credentials;
@@ -55,6 +57,8 @@ pub struct Surroundings {
     pub host: String,
     /// Tell senders what was read.
     pub send_read: bool,
+    /// Programs that run when something happens.
+    pub hooks: Arc<hooks::Setup>,
     /// Called once when storage failed.
     pub broken: OnBroken,
     /// Random per chatd start.
@@ -237,6 +241,8 @@ pub struct Profile {
     pub name: String,
     /// The history, to look at.
     pub reader: Reader,
+    /// Its hooks, where it has any.
+    pub hooks: Option<Hooks>,
     asks: mpsc::Sender<Ask>,
     view: watch::Receiver<View>,
     events: broadcast::WeakSender<Arc<Published>>,
@@ -252,6 +258,7 @@ impl Profile {
     ) -> Result<(Profile, JoinHandle<()>), OpenProfileError> {
         let mut history = Sqlite::open(file)?;
         let restored = history.restore()?;
+        let begun = hooks::begin(&surroundings.hooks, name, &mut history, surroundings.world)?;
         let suspect = file.to_owned();
         let broken = Arc::clone(&surroundings.broken);
         let on_broken: OnBroken = Arc::new(move |text| {
@@ -262,9 +269,16 @@ impl Profile {
         let (reader, read) = Reader::start(name, Sqlite::reader(file)?)?;
         let (asks, asked) = mpsc::channel(ASKS);
         let (events, _) = broadcast::channel(CONTROL_EVENTS);
-        let weak = events.downgrade();
+        let (weak, happening) = (events.downgrade(), events.subscribe());
+        let (setup, world) = (Arc::clone(&surroundings.hooks), surroundings.world);
         let owner = owner::Owner::new(name, surroundings, writer, reader.clone(), restored, events)?;
         let (owner, view) = owner;
+        let hooks = begun.map(|begun| {
+            let (reader, owner, views) = (reader.clone(), asks.clone(), view.clone());
+            let around =
+                hooks::Around { profile: name.to_owned(), setup, world, reader, owner, events: happening, views };
+            Hooks::start(begun, around)
+        });
         let closing = reader.clone();
         let task = tokio::spawn(async move {
             owner.run(asked, results, connect).await;
@@ -272,7 +286,7 @@ impl Profile {
             // A broken thread ends without a word, and the process with it.
             let _ = (written.await, read.await);
         });
-        Ok((Profile { name: name.to_owned(), reader, asks, view, events: weak }, task))
+        Ok((Profile { name: name.to_owned(), reader, hooks, asks, view, events: weak }, task))
     }
 
     /// What `status` shows.
@@ -288,6 +302,15 @@ impl Profile {
     /// Events from now on; nothing once the owner has ended.
     pub fn follow(&self) -> Option<broadcast::Receiver<Arc<Published>>> {
         Some(self.events.upgrade()?.subscribe())
+    }
+
+    /// Ends hooks and owner once what they took is committed.
+    pub async fn close(&self) {
+        if let Some(hooks) = &self.hooks {
+            hooks.close().await;
+        }
+        // One that has ended is as good.
+        let _ = self.tell(Ask::Close).await;
     }
 
     /// Hands something to the owner.

@@ -158,6 +158,10 @@ codes! {
     UNKNOWN_CURSOR = 56, "unknown_cursor", Caller;
     /// The profile has as many named cursors as it may.
     TOO_MANY_CURSORS = 57, "too_many_cursors", Caller;
+    /// No such hook, or no hook that waits for this.
+    UNKNOWN_HOOK = 58, "unknown_hook", Caller;
+    /// No dead letter has this number.
+    UNKNOWN_LETTER = 59, "unknown_letter", Caller;
 }
 
 impl Code {

@@ -155,3 +155,32 @@ pub const PEOPLE_PAGE: usize = 1000;
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Longest wait before a reconnect.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Hooks in one configuration: each has a queue of its own.
+pub const HOOKS_MAX: usize = 32;
+/// Hooks that run at once in one chatd: a storm of messages must not become a storm of processes.
+pub const HOOKS_AT_ONCE: usize = 4;
+/// Events that wait for one hook in memory; messages beyond it wait in the history, older other events are left out.
+pub const HOOK_WAITING: usize = 256;
+/// Failed events of one hook that are tried again by themselves; beyond it the oldest becomes a dead letter.
+pub const HOOK_RETRYING: usize = 256;
+/// Dead letters of one profile; beyond it the oldest is forgotten.
+pub const HOOK_LETTERS: usize = 1000;
+/// A run may take so long when the configuration says nothing.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that the configuration may give a run: what takes longer belongs into a service of its own.
+pub const HOOK_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
+/// A hook that ran too long is asked to end, and gets so long before it is made to.
+pub const HOOK_KILL_AFTER: Duration = Duration::from_secs(1);
+/// Repetitions of a failed run when the configuration says nothing: with the waits below about three minutes.
+pub const HOOK_RETRIES: u32 = 4;
+/// The most repetitions that the configuration may ask for.
+pub const HOOK_RETRIES_MAX: u32 = 20;
+/// The wait before the first repetition when the configuration says nothing; each further one is four times as long.
+pub const HOOK_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The longest wait before a repetition.
+pub const HOOK_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
+/// Bytes of a run's output that are kept for the log and for `hooks test`; the rest is read and dropped.
+pub const HOOK_OUTPUT: usize = 4 * KIB;
+/// Lines of a run's output that go to the log.
+pub const HOOK_LOG_LINES: usize = 20;

@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod daemon;
 mod events;
+mod hooks;
 mod message;
 mod people;
 
@@ -116,6 +117,11 @@ impl Session {
             "ack" => run(call, async |p| events::ack(d, p).await).await,
             "cursor_list" => run(call, async |p| events::cursor_list(d, p).await).await,
             "cursor_remove" => run(call, async |p| events::cursor_remove(d, p).await).await,
+            "hooks_list" => run(call, async |p| hooks::list(d, p).await).await,
+            "hooks_test" => run(call, async |p| hooks::test(d, p).await).await,
+            "hooks_letters" => run(call, async |p| hooks::letters(d, p).await).await,
+            "hooks_replay" => run(call, async |p| hooks::replay(d, p).await).await,
+            "hooks_drop" => run(call, async |p| hooks::drop(d, p).await).await,
             "watch" => {
                 let (watching, follow) = refused(events::watch(d, params(call)?).await)?;
                 self.follow = Some(follow);

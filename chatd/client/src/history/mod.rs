@@ -5,6 +5,7 @@
 
 mod convert;
 mod cursor;
+pub mod hooks;
 mod read;
 mod schema;
 pub mod sqlite;
@@ -240,6 +241,8 @@ pub enum Write {
     Seen(Epoch),
     /// A named cursor: [`Done::Cursor`].
     Cursor(CursorName, CursorChange),
+    /// Something about hooks.
+    Hooks(hooks::HookWrite),
     /// From now on this server and device: open places of another are given up: [`Done::Belongs`].
     Belong {
         /// The server.
@@ -272,6 +275,8 @@ pub enum Done {
     },
     /// Marks that moved and the server does not know.
     Marks(Vec<Mark>),
+    /// These letters.
+    Letters(Vec<hooks::Letter>),
     /// Server and device are written down.
     Belongs {
         /// They were others before: streams and cursor are gone.
@@ -424,4 +429,10 @@ pub trait History: Send + 'static {
     fn counts(&mut self) -> Result<Counts, Trouble>;
     /// People whose receipts matter, most recent first.
     fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble>;
+    /// What is kept of all hooks.
+    fn hooks(&mut self) -> Result<Vec<hooks::HookState>, Trouble>;
+    /// All letters, oldest first, and the highest number ever given to one.
+    fn letters(&mut self) -> Result<(Vec<hooks::Letter>, u64), Trouble>;
+    /// Messages of others behind a place, oldest first, and the place up to which that was all.
+    fn arrivals(&mut self, after: u64, limit: usize) -> Result<(Vec<hooks::Arrival>, u64), Trouble>;
 }

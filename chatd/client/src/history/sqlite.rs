@@ -11,8 +11,8 @@ use chat_proto::machine::outbox::Entry;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
-    Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor, read,
-    schema, write,
+    Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor,
+    hooks, read, schema, write,
 };
 use crate::planted::planted;
 use chat_proto::id::{Incarnation, MessageId};
@@ -226,6 +226,18 @@ impl History for Sqlite {
 
     fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble> {
         read::awaited(&self.connection, limit).map_err(broken)
+    }
+
+    fn hooks(&mut self) -> Result<Vec<hooks::HookState>, Trouble> {
+        hooks::states(&self.connection).map_err(broken)
+    }
+
+    fn letters(&mut self) -> Result<(Vec<hooks::Letter>, u64), Trouble> {
+        hooks::letters(&self.connection).map_err(broken)
+    }
+
+    fn arrivals(&mut self, after: u64, limit: usize) -> Result<(Vec<hooks::Arrival>, u64), Trouble> {
+        hooks::arrivals(&self.connection, after, limit).map_err(broken)
     }
 }
 

@@ -11,7 +11,7 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::convert::{self, ACCEPTED, COLUMNS, COLUMNS_WITHOUT_BODY, EXPIRED, FAILED, FROM, QUEUED, i, rid, u};
-use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor};
+use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor, hooks};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -30,6 +30,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
         Write::Looked(indices) => looked(t, indices),
         Write::Seen(epoch) => seen(t, *epoch),
         Write::Cursor(name, change) => cursor::apply(t, name, *change),
+        Write::Hooks(write) => hooks::apply(t, write),
         Write::Belong { server, device } => belong(t, *server, *device),
     }
 }

@@ -217,7 +217,8 @@ impl Chatd {
         let socket = layout.listen_path(|_| true);
         let listener = chat_local::bind(&socket, &layout.state).expect("bound");
         let config = Config::load(&layout.config_file(), false).expect("defaults");
-        let setup = Setup { config, layout, socket, log: None, host: "laptop".into(), boot_id: "boot".into() };
+        let (host, boot_id, environment) = ("laptop".into(), "boot".into(), Vec::new());
+        let setup = Setup { config, layout, socket, log: None, host, boot_id, environment };
         let shutdown = Shutdown::new();
         let running = tokio::spawn(chatd::run(listener, setup, shutdown.clone(), || {}));
         Chatd { home: home.to_owned(), shutdown, running: Some(running) }

@@ -8,6 +8,7 @@ pub mod account;
 pub mod config;
 pub mod daemon;
 pub mod events;
+pub mod hooks;
 pub mod message;
 pub mod people;
 
@@ -69,6 +70,11 @@ calls! {
     events::Ack => "ack" -> events::Acked;
     events::CursorList => "cursor_list" -> Items<events::Cursor>;
     events::CursorRemove => "cursor_remove" -> Done;
+    hooks::HooksList => "hooks_list" -> hooks::Hooks;
+    hooks::HooksTest => "hooks_test" -> Items<hooks::Ran>;
+    hooks::HooksLetters => "hooks_letters" -> Items<hooks::Letter>;
+    hooks::HooksReplay => "hooks_replay" -> hooks::Letters;
+    hooks::HooksDrop => "hooks_drop" -> hooks::Letters;
 }
 
 /// The method of notifications that chatd pushes behind a `watch`; its params are an [`events::Event`].

@@ -1,0 +1,243 @@
+//! One run of a hook: a program of the user without a shell, its event on stdin, its time limited, its output bounded.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use chat_proto::control::hooks::Outcome;
+use chat_proto::limits::{HOOK_KILL_AFTER, HOOK_OUTPUT};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Output that still comes when the program has ended is waited for so long: what it left running may hold the pipe for ever.
+const OUTPUT_AFTER: Duration = Duration::from_millis(100);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The program, a full path, and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// What it reads.
+    pub input: String,
+    /// It may take so long.
+    pub limit: Duration,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The beginning of what it printed, stdout and stderr as they came.
+    pub output: String,
+    /// It printed more.
+    pub cut: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs to the end. Dropped, it ends the program with all that it started.
+pub async fn run(run: Run) -> Report {
+    let start = Instant::now();
+    let (outcome, printed) = match begin(&run) {
+        Ok((group, printed)) => watch(group, printed, run).await,
+        Err(error) => (Outcome::NotStarted { detail: error.to_string() }, Printed::default()),
+    };
+    Report {
+        outcome,
+        output: String::from_utf8_lossy(&printed.kept).into_owned(),
+        cut: printed.cut,
+        took: start.elapsed(),
+    }
+}
+
+fn begin(run: &Run) -> io::Result<(Group, pipe::Receiver)> {
+    let (program, arguments) = run.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
+    // One pipe for both, so that lines keep their order.
+    let (printed, prints) = io::pipe()?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(run.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(&run.directory)
+        .stdin(Stdio::piped())
+        .stdout(prints.try_clone()?)
+        .stderr(prints)
+        .process_group(0)
+        .spawn()?;
+    let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    Ok((Group { child, number }, pipe::Receiver::from_owned_fd(OwnedFd::from(printed))?))
+}
+
+async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outcome, Printed) {
+    let stdin = group.child.stdin.take();
+    let feeding = tokio::spawn(async move {
+        if let Some(mut stdin) = stdin {
+            // A program that does not read its event needs none.
+            let _ = stdin.write_all(run.input.as_bytes()).await;
+        }
+    });
+    let mut printed = Printed::default();
+    let limit = sleep(run.limit);
+    tokio::pin!(limit);
+    let ended = loop {
+        tokio::select! {
+            status = group.child.wait() => break Some(status),
+            () = printed.read(&mut source), if !printed.closed => {}
+            () = &mut limit => break None,
+        }
+    };
+    feeding.abort();
+    let outcome = match ended {
+        Some(Ok(status)) => {
+            // What it left running is its own: a hook may start a service.
+            group.number = None;
+            let rest = async {
+                while !printed.closed {
+                    printed.read(&mut source).await
+                }
+            };
+            let _ = timeout(OUTPUT_AFTER, rest).await;
+            outcome(status)
+        }
+        Some(Err(error)) => Outcome::NotStarted { detail: error.to_string() },
+        None => {
+            group.end().await;
+            Outcome::TimedOut
+        }
+    };
+    (outcome, printed)
+}
+
+fn outcome(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Outcome::Exited { code },
+        (None, signal) => Outcome::Killed { signal: signal.unwrap_or_default() },
+    }
+}
+
+/// What was printed so far.
+#[derive(Default)]
+struct Printed {
+    kept: Vec<u8>,
+    cut: bool,
+    closed: bool,
+}
+
+impl Printed {
+    /// Reads what comes next and keeps what there is room for. Safe to cancel.
+    async fn read(&mut self, source: &mut pipe::Receiver) {
+        let mut buffer = [0; 1024];
+        match source.read(&mut buffer).await {
+            Ok(0) | Err(_) => self.closed = true,
+            Ok(count) => {
+                let room = HOOK_OUTPUT - self.kept.len();
+                self.kept.extend_from_slice(&buffer[..count.min(room)]);
+                self.cut |= count > room;
+            }
+        }
+    }
+}
+
+/// A program and everything it started, as long as that stays in its process group.
+struct Group {
+    child: Child,
+    /// The group; nothing once the program ended by itself.
+    number: Option<Pid>,
+}
+
+impl Group {
+    /// Asks it to end, and after a while makes it.
+    async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let _ = timeout(HOOK_KILL_AFTER, self.child.wait()).await;
+        self.signal(Signal::KILL);
+        self.number = None;
+        let _ = self.child.wait().await;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(number) = self.number {
+            // It may have ended meanwhile.
+            let _ = kill_process_group(number, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: &str, limit: Duration) -> Run {
+        Run {
+            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            environment: vec![("ONLY".into(), "this".into())],
+            directory: "/".into(),
+            input: input.to_owned(),
+            limit,
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn it_gets_its_event_and_nothing_of_our_environment() {
+        let report = run(shell("cat; echo \"$ONLY $HOME\" >&2; exit 3", "hi\n", LONG)).await;
+        assert_eq!(report.outcome, Outcome::Exited { code: 3 });
+        assert_eq!((report.output.as_str(), report.cut), ("hi\nthis \n", false));
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_ended_with_all_that_it_started() {
+        let begun = Instant::now();
+        let report = run(shell("trap '' TERM; sleep 600 & echo $!; wait", "", Duration::from_millis(200))).await;
+        assert_eq!(report.outcome, Outcome::TimedOut);
+        assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+        let child: i32 = report.output.trim().parse().expect("the number of what it started");
+        let gone = async {
+            while std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, gone).await.expect("what it started is gone too");
+    }
+
+    #[tokio::test]
+    async fn output_is_bounded_and_never_blocks_it() {
+        let report = run(shell("head -c 1000000 /dev/zero | tr '\\0' x", "", LONG)).await;
+        assert_eq!(report.outcome, Outcome::Exited { code: 0 });
+        assert_eq!((report.output.len(), report.cut), (HOOK_OUTPUT, true));
+    }
+
+    #[tokio::test]
+    async fn large_events_need_not_be_read_and_what_it_leaves_running_is_not_waited_for() {
+        let report = run(shell("sleep 5 & exit 0", &"x".repeat(400_000), LONG)).await;
+        assert_eq!(report.outcome, Outcome::Exited { code: 0 });
+        assert!(report.took < Duration::from_secs(4), "{:?}", report.took);
+    }
+
+    #[tokio::test]
+    async fn signals_and_missing_programs_are_named() {
+        assert_eq!(run(shell("kill -9 $$", "", LONG)).await.outcome, Outcome::Killed { signal: 9 });
+        let missing = Run { argv: vec!["/no/such/program".into()], ..shell("", "", LONG) };
+        assert!(
+            matches!(run(missing).await.outcome, Outcome::NotStarted { detail } if detail.contains("No such file"))
+        );
+    }
+}
