@@ -44,10 +44,10 @@ fn main() {
     }
     let exit = match parse(std::env::args_os().collect()) {
         Ok((cli, matches)) => run(cli, &matches),
-        Err(exit) => exit,
+        Err(exit) => exit.number(),
     };
     // Not a return: a thread may still wait for the terminal or for stdin.
-    std::process::exit(exit.number().into());
+    std::process::exit(exit.into());
 }
 
 /// The command line as meant; help, version and wrong usage are answered here.
@@ -72,31 +72,35 @@ fn parse(typed: Vec<OsString>) -> Result<(Cli, ArgMatches), Exit> {
     })
 }
 
-fn run(cli: Cli, matches: &ArgMatches) -> Exit {
+/// The exit code of what was typed.
+fn run(cli: Cli, matches: &ArgMatches) -> u8 {
     let out = output(&cli.global, spelled(&cli.global, matches));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             out.trouble(&troubles::no_runtime(&error));
-            return Exit::BadState;
+            return Exit::BadState.number();
         }
     };
     let underway = Underway::default();
+    // The keys of the terminal are the command's that is run.
+    let own_keys = !matches!(cli.verb, Some(args::Verb::Run(_)));
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = commands::run(cli, out.clone(), underway.clone()) => ended,
-            _ = tokio::signal::ctrl_c() => Err(interrupted(&underway)),
+            _ = tokio::signal::ctrl_c(), if own_keys => Err(interrupted(&underway)),
         }
     });
     // Not dropped: that would wait for a thread that reads stdin or the terminal.
     std::mem::forget(runtime);
     match ended {
-        Ok(()) => Exit::Done,
-        Err(End::Quiet(exit)) => exit,
+        Ok(()) => Exit::Done.number(),
+        Err(End::Quiet(exit)) => exit.number(),
+        Err(End::Program(exit)) => exit,
         Err(End::Said(trouble)) => {
             out.trouble(&trouble);
-            trouble.exit
+            trouble.exit.number()
         }
     }
 }
@@ -182,6 +186,7 @@ mod tests {
         let own = [
             troubles::not_running(),
             troubles::not_started("x"),
+            troubles::command_not_started("x", &chat_proto::control::hooks::Outcome::TimedOut),
             troubles::no_program(),
             troubles::socket("x"),
             troubles::silent(),

@@ -105,6 +105,8 @@ pub enum End {
     Quiet(Exit),
     /// With a trouble to be said.
     Said(Box<Trouble>),
+    /// With the exit code of a program that was run.
+    Program(u8),
 }
 
 impl From<Trouble> for End {

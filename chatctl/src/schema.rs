@@ -17,6 +17,11 @@ const PROBLEM: &[Member] = &[
     member("hint", Maybe(&Text), "the command to run next"),
 ];
 
+const RUN: &[Member] = &[
+    member("exit", Whole, "its exit code; 128 and the signal's number when a signal ended it"),
+    member("duration_ms", Count, "milliseconds that it took"),
+];
+
 const MESSAGE: &[Member] = &[
     member("id", Id, "equal on all hosts"),
     member("to", Maybe(&Text), "receiving account; null: everyone online"),
@@ -28,6 +33,7 @@ const MESSAGE: &[Member] = &[
     sometimes("reply_to", Maybe(&Id), "the message that it answers"),
     sometimes("own", Flag, "this account sent it, from this or another device"),
     sometimes("content_type", Text, "what the body is"),
+    sometimes("run", Members(RUN), "the text tells how a command ended"),
     sometimes("key", Text, "the --id that it was sent with"),
     sometimes("code", Text, "why it failed"),
     sometimes("recipient_online", Flag, "the recipient was announced online at acceptance"),

@@ -11,5 +11,6 @@ mod kill;
 mod message;
 mod people;
 mod restore;
+mod run;
 mod scripts;
 mod text;

@@ -223,6 +223,15 @@ killed meanwhile. Presence, receipts and the like are told as they happen and ne
   fish:  chatctl completions fish | source         in ~/.config/fish/config.fish
 ")]
     Completions(Completions),
+    /// Run a command and send USER how it ended; the exit code is the command's
+    #[command(before_help = "Examples:
+  chatctl run --to ops --on failure -- /usr/local/sbin/backup.sh
+  chatctl run --to me-at-home -- make -j4 test
+
+The command has this terminal's input; its output goes through here as it comes. A message that cannot go
+out now is kept and goes out later. Trouble with the message is said on stderr and changes no exit code.
+")]
+    Run(Run),
     /// Look at hooks: programs that chatd runs when something happens
     #[command(subcommand, arg_required_else_help = true, before_help = HOOKS_HELP)]
     Hooks(Hooks),

@@ -33,6 +33,7 @@ pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> 
         no_queue: args.no_queue,
         reply: args.reply,
         urgent: args.urgent,
+        run: None,
     };
     let retry = format!("message {} --id {} ...", quoted(&request.to), quoted(&key));
     let sent = send(ctx, &request, &key, &retry).await?;

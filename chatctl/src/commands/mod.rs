@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod message;
 pub mod people;
 pub mod read;
+pub mod run;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -79,6 +80,7 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
         Some(Verb::Blocked) => people::blocked(ctx).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
+        Some(Verb::Run(args)) => run::run(ctx, args).await,
         Some(Verb::Hooks(args)) => hooks::hooks(ctx, args).await,
         Some(Verb::Help(args)) => help::help(ctx, &args),
         Some(Verb::Man(args)) => help::man(ctx, &args),

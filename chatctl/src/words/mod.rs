@@ -5,6 +5,7 @@
 
 pub mod hooks;
 pub mod refusals;
+pub mod run;
 pub mod topics;
 pub mod troubles;
 

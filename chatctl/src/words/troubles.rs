@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chat_proto::control::config::TrustQuestion;
+use chat_proto::control::hooks::Outcome;
 use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits;
 
@@ -28,6 +29,13 @@ pub fn not_started(reason: &str) -> Trouble {
         }
     };
     Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("config check")
+}
+
+/// The command of `run` is not there or cannot be run.
+pub fn command_not_started(command: &str, outcome: &Outcome) -> Trouble {
+    let exit = Exit::Unknown;
+    Trouble::new("not_started", exit, format!("{} {}.", Shown::line(command), super::hooks::outcome(outcome)))
+        .next("help run")
 }
 
 /// The program chatd is nowhere.

@@ -26,7 +26,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::book::Book;
-
 use crate::history::sqlite::{OpenHistoryError, Sqlite};
 use crate::history::thread::{OnBroken, Reader, Writer};
 use crate::history::{Done, History as _, Trouble, Write};

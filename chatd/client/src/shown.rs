@@ -2,7 +2,7 @@
 //! owners for events.
 
 use chat_proto::control::events::Event;
-use chat_proto::control::message::{Kind, Message, Sent, State};
+use chat_proto::control::message::{Kind, Message, RunEnded, Sent, State};
 use chat_proto::fault::Code;
 use chat_proto::id::MessageId;
 use chat_proto::wire::{DeviceNotice, TEXT_PLAIN, kind};
@@ -10,8 +10,8 @@ use prost::Message as _;
 
 use crate::history::{KIND_GAP, Own, Row};
 
-/// The content type of a text that answers another message.
-pub fn content_type(reply: Option<&MessageId>, urgent: bool) -> String {
+/// The content type of a text, with what else is known of it.
+pub fn content_type(reply: Option<&MessageId>, urgent: bool, run: Option<RunEnded>) -> String {
     let mut text = TEXT_PLAIN.to_owned();
     if let Some(id) = reply {
         text.push_str(";reply=");
@@ -20,12 +20,21 @@ pub fn content_type(reply: Option<&MessageId>, urgent: bool) -> String {
     if urgent {
         text.push_str(";urgent=1");
     }
+    if let Some(RunEnded { exit, duration_ms }) = run {
+        text.push_str(&format!(";exit={exit};duration_ms={duration_ms}"));
+    }
     text
 }
 
 /// A parameter of a content type.
 fn parameter<'a>(content_type: &'a str, name: &str) -> Option<&'a str> {
     content_type.split(';').skip(1).find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+fn run(content_type: &str) -> Option<RunEnded> {
+    let exit = parameter(content_type, "exit")?.parse().ok()?;
+    let duration_ms = parameter(content_type, "duration_ms")?.parse().ok()?;
+    Some(RunEnded { exit, duration_ms })
 }
 
 fn base(content_type: &str) -> &str {
@@ -38,6 +47,7 @@ pub fn message(row: Row) -> Message {
         index: row.index,
         text: text(&row),
         kind: kind_of(&row),
+        run: run(&row.content_type),
         reply_to: parameter(&row.content_type, "reply").map(|id| MessageId(id.to_owned())),
         content_type: base(&row.content_type).to_owned(),
         id: row.id,
@@ -141,9 +151,12 @@ mod tests {
     #[test]
     fn content_types_carry_what_a_message_answers() {
         let id = MessageId("abc".into());
-        let full = content_type(Some(&id), true);
+        let ended = RunEnded { exit: 137, duration_ms: 250_000 };
+        let full = content_type(Some(&id), true, Some(ended));
+        assert_eq!(run(&full), Some(ended));
+        assert_eq!(run("text/plain;exit=much;duration_ms=1"), None);
         assert_eq!(parameter(&full, "reply"), Some("abc"));
         assert_eq!((base(&full), parameter(&full, "urgent")), (TEXT_PLAIN, Some("1")));
-        assert_eq!(content_type(None, false), TEXT_PLAIN);
+        assert_eq!(content_type(None, false, None), TEXT_PLAIN);
     }
 }

@@ -113,6 +113,9 @@ pub fn message(message: &Message) -> Json {
         "own": message.own,
         "content_type": message.content_type,
     });
+    if let Some(run) = message.run {
+        members = members.with("run", &members!({ "exit": run.exit, "duration_ms": run.duration_ms }));
+    }
     if let Some(key) = &message.key {
         members = members.with("key", key);
     }

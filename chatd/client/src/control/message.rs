@@ -38,7 +38,7 @@ pub(super) async fn message(d: &Daemon, call: SendMessage) -> Answer<Sent> {
     let ask = SendAsk {
         to,
         kind: kind::DIRECT,
-        content_type: shown::content_type(reply.as_ref(), call.urgent),
+        content_type: shown::content_type(reply.as_ref(), call.urgent, call.run),
         body: call.text.into_bytes().into(),
         key: call.key,
         wait: call.wait,
@@ -52,7 +52,7 @@ pub(super) async fn broadcast(d: &Daemon, call: Broadcast) -> Answer<Sent> {
     let ask = SendAsk {
         to: String::new(),
         kind: kind::BROADCAST,
-        content_type: shown::content_type(None, false),
+        content_type: shown::content_type(None, false, None),
         body: call.text.into_bytes().into(),
         key: call.key,
         // Nobody tells how far a broadcast got (contract rule 10).

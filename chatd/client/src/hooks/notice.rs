@@ -95,6 +95,7 @@ fn sample_message(from: &str, user: &str, at_ms: i64) -> Message {
         code: None,
         own: false,
         reply_to: None,
+        run: None,
         content_type: "text/plain".into(),
     }
 }
@@ -131,6 +132,8 @@ mod tests {
         let (on, object, from) = news(&event).expect("news");
         assert_eq!((on, from.as_deref()), (Occasion::Presence, Some("yoda")));
         assert!(object.starts_with(r#"{"v":1,"type":"presence","user":"yoda","state":"online""#), "{object}");
-        assert_eq!(news(&Event::Gap { count: 1, at_ms: 0 }), None);
+        let id = MessageId("x".into());
+        let receipt = Event::Receipt { id, key: None, to: None, state: State::Read, code: None, at_ms: 0 };
+        assert_eq!(news(&receipt), None, "nobody waits for it");
     }
 }

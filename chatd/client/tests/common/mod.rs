@@ -301,6 +301,7 @@ pub fn message(text: &str, key: &str) -> SendMessage {
         no_queue: false,
         reply: None,
         urgent: false,
+        run: None,
     }
 }
 

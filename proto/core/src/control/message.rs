@@ -80,6 +80,18 @@ pub struct SendMessage {
     /// Asks the recipient's side to be loud.
     #[serde(default)]
     pub urgent: bool,
+    /// The text tells how a command ended.
+    #[serde(default)]
+    pub run: Option<RunEnded>,
+}
+
+/// How a command ended that a message tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// Its exit code; 128 and the signal's number when a signal ended it.
+    pub exit: i32,
+    /// How long it took.
+    pub duration_ms: u64,
 }
 
 /// Send to everyone online.
@@ -175,6 +187,9 @@ pub struct Message {
     /// The message that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
+    /// The text tells how a command ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunEnded>,
 }
 
 /// List conversations.
