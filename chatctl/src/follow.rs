@@ -1,5 +1,5 @@
 //! The event stream of chatd, followed across its restarts: dialled again with growing waits, resumed behind the last message that was
-//! got. `watch` and `unread --follow` read it.
+//! got. `watch`, `unread --follow` and the shell read it.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Follow {
     request: Watch,
     daemon: Option<Daemon>,
     reconnect: bool,
+    /// Whoever follows says himself that chatd went away.
+    silent: bool,
     retry_at: Instant,
     wait: Duration,
 }
@@ -32,9 +34,21 @@ impl Follow {
     pub async fn begin(ctx: &mut Context, request: Watch, reconnect: bool) -> Result<Follow, End> {
         let watching = ctx.call(&request).await?;
         let daemon = ctx.take_daemon();
-        let mut follow = Follow { request, daemon, reconnect, retry_at: Instant::now(), wait: RETRY_MIN };
+        let retry_at = Instant::now();
+        let mut follow = Follow { request, daemon, reconnect, silent: false, retry_at, wait: RETRY_MIN };
         follow.placed(&watching);
         Ok(follow)
+    }
+
+    /// Leaves it to the caller to say that chatd went away.
+    pub fn silent(mut self) -> Follow {
+        self.silent = true;
+        self
+    }
+
+    /// The newest place in the history that was there, or was given.
+    pub fn index(&self) -> u64 {
+        self.request.after_index.unwrap_or_default()
     }
 
     /// From here on a reconnect asks for what comes behind this place, whatever it was that named the first one. A chatd that does
@@ -61,7 +75,9 @@ impl Follow {
             }
             Ok(None) | Err(_) if self.reconnect => {
                 self.lost(RETRY_MIN);
-                ctx.out.note(words::WAITING_FOR_DAEMON);
+                if !self.silent {
+                    ctx.out.note(words::WAITING_FOR_DAEMON);
+                }
                 Ok(None)
             }
             Ok(None) => Err(troubles::broken("chatd went away").into()),

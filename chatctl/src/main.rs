@@ -14,6 +14,7 @@ mod output;
 mod paths;
 mod prompt;
 mod schema;
+mod shell;
 mod spawn;
 mod text;
 mod time;
@@ -27,7 +28,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use args::{Cli, Global, When};
-use commands::Underway;
+use commands::{Session, Underway};
 use exit::Exit;
 use output::{End, Form, Output, Trouble};
 use time::Clock;
@@ -83,13 +84,13 @@ fn run(cli: Cli, matches: &ArgMatches) -> u8 {
             return Exit::BadState.number();
         }
     };
-    let underway = Underway::default();
+    let (underway, session) = (Underway::default(), Session::default());
     // The keys of the terminal are the command's that is run.
     let own_keys = !matches!(cli.verb, Some(args::Verb::Run(_)));
     let ended = runtime.block_on(async {
         tokio::select! {
-            ended = commands::run(cli, out.clone(), underway.clone()) => ended,
-            _ = tokio::signal::ctrl_c(), if own_keys => Err(interrupted(&underway)),
+            ended = commands::run(cli, out.clone(), underway.clone(), session.clone()) => ended,
+            () = interrupt(&session), if own_keys => Err(interrupted(&underway)),
         }
     });
     // Not dropped: that would wait for a thread that reads stdin or the terminal.
@@ -101,6 +102,17 @@ fn run(cli: Cli, matches: &ArgMatches) -> u8 {
         Err(End::Said(trouble)) => {
             out.trouble(&trouble);
             trouble.exit.number()
+        }
+    }
+}
+
+/// Waits for a Ctrl-C that is meant for the whole program.
+async fn interrupt(session: &Session) {
+    loop {
+        // An error is as good as one: without it nothing could be interrupted.
+        let heard = tokio::signal::ctrl_c().await;
+        if heard.is_err() || !session.get() {
+            return;
         }
     }
 }

@@ -51,6 +51,12 @@ impl Prompt {
         answer(question.to_owned()).await
     }
 
+    /// As [`Prompt::line`]; nothing when the terminal's input ended (Ctrl-D).
+    pub async fn line_or_end(self, question: &str, what: &str, how: &str) -> Result<Option<String>, End> {
+        self.require(what, how)?;
+        answer_or_end(question.to_owned()).await
+    }
+
     /// Yes or no; `--yes` answers. `how` names the flag for where nobody can be asked.
     pub async fn confirm(self, question: &str, how: &str) -> Result<bool, End> {
         if self.yes {
@@ -80,12 +86,16 @@ fn tty() -> io::Result<File> {
 
 /// Asks on the terminal itself, so that stdin stays free.
 async fn answer(question: String) -> Result<String, End> {
+    Ok(answer_or_end(question).await?.unwrap_or_default())
+}
+
+async fn answer_or_end(question: String) -> Result<Option<String>, End> {
     blocking(move || {
         let mut tty = tty()?;
         tty.write_all(question.as_bytes())?;
         let mut line = String::new();
-        io::BufReader::new(tty).take(4096).read_line(&mut line)?;
-        Ok(line.trim().to_owned())
+        let read = io::BufReader::new(tty).take(4096).read_line(&mut line)?;
+        Ok((read > 0).then(|| line.trim().to_owned()))
     })
     .await
 }

@@ -13,4 +13,5 @@ mod people;
 mod restore;
 mod run;
 mod scripts;
+mod shell;
 mod text;

@@ -11,6 +11,7 @@ pub mod process;
 pub mod proxy;
 pub mod rng;
 pub mod server;
+pub mod shell;
 pub mod traffic;
 pub mod watch;
 pub mod world;

@@ -204,6 +204,17 @@ killed meanwhile. Presence, receipts and the like are told as they happen and ne
     /// Look at the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
+    /// Type commands line by line and see what happens meanwhile
+    #[command(before_help = "Examples:
+  chatctl shell
+  chatctl shell alice --server chat.example.org
+  printf 'message bob lunch?\\nwhoelse\\n' | chatctl shell
+
+Lines are message bob TEXT, whoelse, block bob and so on; help lists them. Without a terminal the
+lines come from stdin, one result after the other; when nobody is logged in, the first two are
+name and password.
+")]
+    Shell(ShellArgs),
     /// Explain a command or a topic: exit-codes, environment, json, files, privacy, scripting
     Help(Help),
     /// Print a page of the manual

@@ -11,7 +11,7 @@ pub mod people;
 pub mod read;
 pub mod run;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,6 +35,9 @@ const FIRST_PROFILE: &str = "default";
 /// The key of the message that is on its way, for the words after Ctrl-C.
 pub type Underway = Rc<RefCell<Option<String>>>;
 
+/// True while a session takes Ctrl-C itself: it ends a line or a command, not the program.
+pub type Session = Rc<Cell<bool>>;
+
 /// Everything that a command has to work with.
 pub struct Context {
     /// The global flags.
@@ -45,17 +48,23 @@ pub struct Context {
     pub prompt: Prompt,
     /// See [`Underway`].
     pub underway: Underway,
+    /// See [`Session`].
+    pub session: Session,
     deadline: Instant,
     daemon: Option<Daemon>,
 }
 
 /// Runs what was typed.
-pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
+pub async fn run(cli: Cli, out: Output, underway: Underway, session: Session) -> Result<(), End> {
     let prompt = Prompt::of_process(cli.global.no_input, cli.global.yes);
     let deadline = Instant::now() + cli.global.timeout;
-    let mut context = Context { global: cli.global, out, prompt, underway, deadline, daemon: None };
-    let ctx = &mut context;
-    match cli.verb {
+    let mut context = Context { global: cli.global, out, prompt, underway, session, deadline, daemon: None };
+    dispatch(&mut context, cli.verb).await
+}
+
+/// Runs a command; none: the status and everyday commands.
+pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> {
+    match verb {
         None => everyday(ctx).await,
         Some(Verb::Register(args)) => account::register(ctx, args).await,
         Some(Verb::Login(args)) => account::login(ctx, args).await,
@@ -82,6 +91,7 @@ pub async fn run(cli: Cli, out: Output, underway: Underway) -> Result<(), End> {
         Some(Verb::Config(args)) => config::config(ctx, args).await,
         Some(Verb::Run(args)) => run::run(ctx, args).await,
         Some(Verb::Hooks(args)) => hooks::hooks(ctx, args).await,
+        Some(Verb::Shell(args)) => crate::shell::run(ctx, args).await,
         Some(Verb::Help(args)) => help::help(ctx, &args),
         Some(Verb::Man(args)) => help::man(ctx, &args),
         Some(Verb::Schema(args)) => help::schema(ctx, &args),

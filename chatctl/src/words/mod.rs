@@ -1,11 +1,12 @@
 //! Every sentence that chatctl says, and nothing else: results here, refusals of the daemon and the server in [`refusals`], troubles
-//! of chatctl's own in [`troubles`]. Commands hand in data that is safe to print ([`Shown`]) and get text back.
+//! of chatctl's own in [`troubles`], the shell's in [`shell`]. Commands hand in data that is safe to print ([`Shown`]) and get text back.
 //!
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
 pub mod hooks;
 pub mod refusals;
 pub mod run;
+pub mod shell;
 pub mod topics;
 pub mod troubles;
 

@@ -1,0 +1,221 @@
+//! What `chatctl shell` says: the exercise's sentences where it has them (a refusal begins with `Error.`), else those of the other
+//! commands (behind `Error:`).
+
+use chat_proto::control::account::{Problem, StatusReply};
+use chat_proto::control::message::{Kind, Message, Sent, State};
+use chat_proto::fault::Code;
+
+use super::{messages, refusals};
+use crate::output::{Shown, Trouble};
+use crate::shell::line::{WORDS, Word};
+use crate::time::Clock;
+
+/// Asks for the account.
+pub const USERNAME: &str = "Username: ";
+/// Something else than y or n where nothing else makes sense.
+pub const Y_OR_N: &str = "Please enter y or n.";
+/// No word of the shell.
+pub const UNKNOWN: &str = "Error. Invalid command";
+/// No such user.
+pub const NOBODY: &str = "Error. Invalid user";
+/// The recipient has blocked the caller.
+pub const BLOCKED_YOU: &str = "Your message could not be delivered as the recipient has blocked you";
+/// A broadcast left somebody out who is online.
+pub const SOME_MISSED: &str = "Your message could not be delivered to some recipients";
+/// A broadcast that reached nobody, as nobody is there.
+pub const NOBODY_ONLINE: &str = "Nobody else is online.";
+/// Private sessions are asked for.
+pub const NO_SESSIONS: &str = "Error. Private sessions are not available in this version";
+/// A line that no command needs.
+pub const LONG_LINE: &str = "Error: the line is too long; a message holds 64 KiB. Nothing was sent.";
+/// The shell lost chatd.
+pub const DAEMON_GONE: &str = "chatd went away; waiting for it.";
+/// And found it again.
+pub const DAEMON_BACK: &str = "chatd is back.";
+/// The link to the server is there again.
+pub const LINK_BACK: &str = "The server is back.";
+/// A command was given up with Ctrl-C.
+pub const INTERRUPTED: &str = "Interrupted.";
+/// What is shown where help is one word away.
+pub const SEE_HELP: &str = "  next: help";
+
+/// The prompt of somebody.
+pub fn prompt(user: &str) -> String {
+    format!("{}> ", Shown::name(user))
+}
+
+/// First words on a terminal.
+pub fn greeting(status: &StatusReply) -> String {
+    let (user, server) = (Shown::name(&status.user), Shown::line(&status.server));
+    format!("{user}@{server} {}. help lists the commands, quit leaves.", super::link(status.link))
+}
+
+/// After a login.
+pub fn logged_in(user: &str, server: &str) -> String {
+    format!("Logged in as {} on {}.", Shown::name(user), Shown::line(server))
+}
+
+/// The line is not UTF-8; the offset is where it goes wrong.
+pub fn not_utf8(at: usize) -> String {
+    format!("Error: the line is not UTF-8 (byte {at}). Nothing was sent.")
+}
+
+/// The word is right, its arguments are not.
+pub fn form(word: &Word) -> String {
+    format!("Error. The form is: {}", word.form)
+}
+
+/// Arguments of a command of chatctl that were not understood.
+pub fn wrong_arguments(what: &str) -> String {
+    format!("Error: {}", Shown::line(what))
+}
+
+/// All words, or one.
+pub fn help(of: Option<&Word>) -> String {
+    let line = |word: &Word| format!("  {:43} {}", word.form, word.about);
+    match of {
+        Some(word) => line(word),
+        None => {
+            let lines: Vec<_> = WORDS.iter().map(line).collect();
+            let text = "A text is the rest of its line as it is. Tab completes, Ctrl-C clears the line, Ctrl-D leaves.";
+            format!("{}\n{text}", lines.join("\n"))
+        }
+    }
+}
+
+/// The caller named himself; `what` he wanted to do.
+pub fn yourself(what: &str) -> String {
+    format!("Error. Cannot {what} self")
+}
+
+/// After `block`.
+pub fn blocked(user: &str, changed: bool) -> String {
+    format!("{} is {}blocked", Shown::name(user), if changed { "" } else { "already " })
+}
+
+/// After `unblock`.
+pub fn unblocked(user: &str) -> String {
+    format!("{} is unblocked", Shown::name(user))
+}
+
+/// `unblock` of somebody who was not blocked.
+pub fn not_blocked(user: &str) -> String {
+    format!("Error. {} was not blocked", Shown::name(user))
+}
+
+/// There is no private session with them.
+pub fn not_private(user: &str) -> String {
+    format!("Error. Private messaging to {} not enabled", Shown::name(user))
+}
+
+/// A refusal that the exercise has no sentence for. `next` is the command to run next, as it is typed here.
+pub fn refused(trouble: &Trouble, next: Option<&str>) -> String {
+    let what = &trouble.what;
+    match next {
+        Some(next) => format!("Error: {what}\n  next: {next}"),
+        None => format!("Error: {what}"),
+    }
+}
+
+/// After `message`; nothing where there is nothing to say.
+pub fn sent(sent: &Sent, verbose: bool) -> Option<String> {
+    match sent.pending {
+        Some(pending) => return Some(capital(&refusals::kept(sent, pending).what)),
+        None if verbose => return Some(super::sent(sent)),
+        None => {}
+    }
+    let to = Shown::name(sent.to.as_deref()?);
+    match sent.state {
+        State::Accepted if !sent.recipient_online => Some(format!("{to} is offline and gets it at the next login.")),
+        _ => None,
+    }
+}
+
+/// After `broadcast`; nothing where there is nothing to say.
+pub fn broadcast(sent: &Sent, verbose: bool) -> Option<String> {
+    match sent.pending {
+        Some(pending) => return Some(capital(&refusals::kept(sent, pending).what)),
+        None if sent.missed => return Some(SOME_MISSED.to_owned()),
+        None if verbose => return Some(super::broadcast(sent)),
+        None => {}
+    }
+    (sent.state >= State::Accepted && sent.audience == 0).then(|| NOBODY_ONLINE.to_owned())
+}
+
+/// A message as it comes.
+pub fn message(message: &Message) -> String {
+    let text = Shown::message(&message.text);
+    let from = Shown::name(&message.from);
+    match (message.kind, &message.to) {
+        (Kind::System, _) => format!("* {text}"),
+        (Kind::Private, _) => format!("{from}(private): {text}"),
+        (_, Some(to)) if message.own => format!("{from} to {}: {text}", Shown::name(to)),
+        _ if message.own => format!("{from} to all: {text}"),
+        _ => format!("{from}: {text}"),
+    }
+}
+
+/// Above the messages that came while no shell was open.
+pub fn waiting(count: usize, oldest_ms: i64, clock: &Clock) -> String {
+    format!("{count} unread, the oldest of {}:", clock.show(oldest_ms))
+}
+
+/// More of them than anyone wants at once.
+pub fn many_waiting(count: u64) -> String {
+    format!("{count} unread {}: read --unread, inbox", messages(count))
+}
+
+/// Somebody came or went.
+pub fn presence(user: &str, online: bool) -> String {
+    format!("{} logged {}", Shown::name(user), if online { "in" } else { "out" })
+}
+
+/// More people came or went than are named.
+pub fn presence_many(count: u32) -> String {
+    format!("{count} people came or went: whoelse")
+}
+
+/// A message that waited was refused, or did not get there in time.
+pub fn failed(to: Option<&str>, code: Option<Code>) -> String {
+    let to = to.map_or_else(|| "all".to_owned(), |to| Shown::name(to).to_string());
+    match code {
+        Some(Code::RECIPIENT_BLOCKED) => BLOCKED_YOU.to_owned(),
+        Some(code) => format!("Error: your message to {to} failed: {}", refusals::reason(code)),
+        None => format!("Error: your message to {to} failed"),
+    }
+}
+
+/// The link to the server is lost.
+pub fn link_lost(cause: Option<&Problem>) -> String {
+    let why = cause.map_or_else(String::new, |cause| format!(" ({})", refusals::reason(cause.code)));
+    format!("The link to the server is lost{why}. Messages are kept and go out when it is back.")
+}
+
+/// The session ends while the server is away.
+pub fn left_unlinked(status: &StatusReply) -> String {
+    let why = status.cause.as_ref().map_or_else(String::new, |cause| format!(" ({})", refusals::reason(cause.code)));
+    let kept = match status.queued {
+        0 => String::new(),
+        count => format!(" {count} {} kept and will go out.", messages(count)),
+    };
+    format!("The server is not reachable{why}.{kept}")
+}
+
+/// Logging out although messages wait.
+pub fn unsent(count: &str) -> String {
+    format!("{} unsent; they go out at the next login. Log out, enter y or n: ", Shown::line(count))
+}
+
+/// A server key that is not known yet.
+pub fn trust(server: &str, fingerprint: &str) -> String {
+    format!(
+        "{} is not known yet. Its key is {fingerprint}\n(compare with \"chat-server cert fingerprint\"). Trust it, enter y or n: ",
+        Shown::line(server)
+    )
+}
+
+/// Words of the other commands start small; a line of its own here does not. Only for those that begin with no name.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), chars.as_str()))
+}
