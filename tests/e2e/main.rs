@@ -6,6 +6,7 @@ mod daemon;
 mod events;
 mod exit_codes;
 mod help;
+mod hints;
 mod hooks;
 mod kill;
 mod message;

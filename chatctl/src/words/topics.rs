@@ -30,7 +30,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 
 const FILES: &str = "\
-Where things are (chatctl config path prints the paths that hold for you):
+Where things are; the paths that hold for you: chatctl config path
 
   configuration     ~/.config/chat/config.toml
   history, outbox   ~/.local/share/chat/PROFILE/chat.db

@@ -25,7 +25,7 @@ fn all() -> anyhow::Result<Vec<Page>> {
     let mut all = Manual::new(Args::command(), "8", also).pages()?;
     let keys = template::text(&Layout::new(None, None), "", None);
     let about = "the configuration of chat-server";
-    let description = "TOML. chat-server init writes this file; chat-server check config says what is wrong with one.";
+    let description = "TOML. The command init writes this file; check config says what is wrong with one.";
     all.push(pages::file("chat-server.toml", about, description, &keys));
     all.push(pages::objects("chat-server-json", "the objects of chat-server --json, format 1", OBJECTS));
     Ok(all)
