@@ -76,6 +76,11 @@ fn command_in(text: &str) -> String {
     // a line break ends it, and so does the gap before a column of explanations
     let text = text.lines().next().unwrap_or_default().split("  ").next().unwrap_or_default();
     for word in text.split_whitespace() {
+        // what a script puts in there is an id
+        if word.starts_with("\"$") {
+            words.push("ID");
+            break;
+        }
         let end = word.find(ENDS).unwrap_or(word.len());
         let (kept, ended) = (word[..end].trim_end_matches(['.', ':']), end < word.len() || word.ends_with(['.', ':']));
         words.extend(Some(kept).filter(|word| !word.is_empty()));
@@ -151,6 +156,7 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server) -> Vec<String> {
             word if word.starts_with("sha256:") => server.fingerprint().to_owned(),
             "{user}" | "{name}" | "{who}" | "{to}" | "{}" | "NAME" | "USER" => "bob".to_owned(),
             "TEXT" => "hi".to_owned(),
+            "{cursor}" => "triage".to_owned(),
             "TOPIC" => "files".to_owned(),
             "TYPE" => "message".to_owned(),
             word => {
