@@ -147,7 +147,7 @@ fn hints() -> BTreeMap<Hint, String> {
 }
 
 /// The hint as it would be printed in the world of this test.
-fn filled(hint: &Hint, place: &str, id: &str, server: &Server) -> Vec<String> {
+fn filled(hint: &Hint, place: &str, id: &str, server: &Server, password_file: &str) -> Vec<String> {
     let fill = |word: &str| -> String {
         match word {
             "{id}" | "{key}" | "ID" | "KEY" => id.to_owned(),
@@ -157,6 +157,7 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server) -> Vec<String> {
             "{user}" | "{name}" | "{who}" | "{to}" | "{}" | "NAME" | "USER" => "bob".to_owned(),
             "TEXT" => "hi".to_owned(),
             "{cursor}" => "triage".to_owned(),
+            "FILE" | "F" => password_file.to_owned(),
             "TOPIC" => "files".to_owned(),
             "TYPE" => "message".to_owned(),
             word => {
@@ -200,7 +201,7 @@ fn every_hint_runs() {
         if hint.program == "chatctl" && LATER.contains(&hint.words.split(' ').next().unwrap_or_default()) {
             continue;
         }
-        let words = filled(hint, place, &id, &world.server);
+        let words = filled(hint, place, &id, &world.server, &world.password_file());
         let run = if hint.program == "chatctl" {
             chatctl(&alice, &words)
         } else {
