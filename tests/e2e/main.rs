@@ -10,6 +10,7 @@ mod hints;
 mod hooks;
 mod kill;
 mod message;
+mod operator;
 mod people;
 mod restore;
 mod run;

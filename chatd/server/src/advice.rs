@@ -124,7 +124,7 @@ pub fn text(error: &anyhow::Error) -> String {
 /// The error as scripts get it: one object.
 pub fn json(error: &anyhow::Error, text: &str, next: Option<&str>) -> String {
     let (code, retry_after_ms) = match error.downcast_ref::<AskError>() {
-        Some(AskError::Refused(refusal)) => (refusal.code.name(), refusal.retry_after_ms),
+        Some(AskError::Refused { refusal, .. }) => (refusal.code.name(), refusal.retry_after_ms),
         Some(error) => (words::name(error), None),
         None if error.downcast_ref::<ConfigError>().is_some() => (Code::BAD_CONFIG.name(), None),
         None => ("failed", None),

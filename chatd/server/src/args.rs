@@ -46,6 +46,13 @@ pub enum Verb {
     /// Invitations: who may make an account where registration.mode is "invite"
     #[command(subcommand)]
     Invite(InviteVerb),
+    /// Open sessions of the running server
+    Sessions(Sessions),
+    /// Say something to everybody who is online, from the server itself
+    Announce(Announce),
+    /// Write out what the server keeps, one JSON object a line
+    #[command(subcommand)]
+    Export(ExportVerb),
     /// Print a page of the manual
     Man(Man),
     /// Print the JSON Schema of what --json prints
@@ -193,4 +200,45 @@ fn some_time(text: &str) -> Result<Wait, String> {
         Wait(Duration::ZERO) => Err("an invitation needs some time to be redeemed".to_owned()),
         wait => Ok(wait),
     }
+}
+
+/// `sessions`
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Sessions {
+    /// Which; `list` when none is given.
+    #[command(subcommand)]
+    pub verb: Option<SessionVerb>,
+}
+
+/// `sessions`
+#[derive(Debug, Subcommand)]
+pub enum SessionVerb {
+    /// List them: number, user, address, since when, how long without activity
+    List,
+    /// End a session, or all of a user; the client says why and does not come back by itself
+    Kick {
+        /// A session's number or a user's name
+        who: String,
+        /// It is a user's name, though it looks like a number
+        #[arg(long)]
+        user: bool,
+    },
+}
+
+/// `announce`
+#[derive(Debug, clap::Args)]
+pub struct Announce {
+    /// What to say; read from stdin when it is not given
+    #[arg(value_name = "TEXT")]
+    pub text: Vec<String>,
+}
+
+/// `export`
+#[derive(Debug, Subcommand)]
+pub enum ExportVerb {
+    /// All accounts
+    Users,
+    /// The audit log, oldest line first
+    Audit,
 }

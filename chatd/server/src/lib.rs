@@ -46,6 +46,7 @@ pub use start::{StartError, level};
 use account::{Accounts, Hasher};
 use admin::{Closed, Desk};
 use audit::Audit;
+use audit::file::AuditFile;
 use bus::Bus as _;
 use bus::local::LocalBus;
 use clock::Clock;
@@ -70,6 +71,9 @@ pub struct Outside {
     /// Changes how much is logged; nothing where nobody logs.
     pub level: Option<LevelHandle>,
 }
+
+/// How long a server that ends may hold the store after its admin socket is gone.
+const LETS_GO: Duration = Duration::from_secs(1);
 
 /// A server that listens.
 pub struct Server {
@@ -96,6 +100,7 @@ impl Server {
         if let Some(file) = &config.credentials {
             accounts.read_credentials(file).await?;
         }
+        let audit = Audit::new(clock, Arc::clone(&live), AuditFile::open(&config.data)?);
         let listeners = listen(&config)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
@@ -104,10 +109,10 @@ impl Server {
             accounts,
             identity: keys.identity,
             tls: RwLock::new(tls),
-            audit: Audit::new(clock, Arc::clone(&live)),
             live,
             started_ms: clock.wall_ms(),
             clock,
+            audit,
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),
             next_session: AtomicU64::new(1),
@@ -166,6 +171,7 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         gateway.accounts.shutdown().await;
+        gateway.audit.flushed().await;
         close_store(&gateway.store).await;
         start::forget_addresses(&config);
     }
@@ -232,18 +238,32 @@ pub async fn prepare_store(config: &Config) -> Result<(), StartError> {
 pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
     let keys = start::keys(config)?;
     let clock = Clock::start();
-    let store = offline_store(config)?;
+    let store = free_store(config).await?;
     let hasher = Hasher::new(keys.pepper)?;
     let live = Live::new(start::settings(config));
     let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
-    let audit = Audit::new(clock, live);
+    let audit = Audit::new(clock, live, AuditFile::open(&config.data)?);
     Ok(Desk::Closed(Box::new(Closed { store, accounts, audit })))
+}
+
+/// The store, as soon as a server that has just ended lets go of it.
+async fn free_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
+    let began = Instant::now();
+    loop {
+        match offline_store(config) {
+            Err(StartError::Store(StoreError::Locked(_))) if began.elapsed() < LETS_GO => {
+                tokio::time::sleep(LETS_GO / 50).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Leaves that place: all is on the disk when this returns.
 pub async fn close_desk(desk: Desk<SqliteStore>) {
     if let Desk::Closed(closed) = desk {
         closed.accounts.shutdown().await;
+        closed.audit.flushed().await;
         close_store(&closed.store).await;
     }
 }

@@ -71,6 +71,9 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::Completions(wanted) => commands::manual::completions(wanted),
         Verb::Invite(verb) => commands::invite::act(args, &load(layout)?, verb),
         Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
+        Verb::Sessions(sessions) => commands::session::act(args, &load(layout)?, sessions.verb.as_ref()),
+        Verb::Announce(announce) => commands::session::announce(args, &load(layout)?, &announce.text),
+        Verb::Export(verb) => commands::export::act(&load(layout)?, verb),
     }
 }
 

@@ -25,6 +25,14 @@ pub const CONTROL_STALL: Duration = Duration::from_secs(30);
 pub const ADMIN_CONNECTIONS: usize = 16;
 /// An operator's verb gives up when the server did not answer within this.
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes of one audit file before the next is begun: about 50,000 lines, read in a second.
+pub const AUDIT_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Audit files kept: months on a small server, and never more than 40 MiB.
+pub const AUDIT_FILES: usize = 4;
+/// Bytes of one audit line; names and addresses are short, a longer one is not ours.
+pub const AUDIT_LINE_MAX: u64 = 256 * 1024;
+/// Audit lines that wait for the disk; beyond it they are counted as missing.
+pub const AUDIT_QUEUE: usize = 4096;
 /// Events kept for a slow follower of the control socket; beyond it the follower re-reads the history.
 pub const CONTROL_EVENTS: usize = 1024;
 

@@ -306,6 +306,8 @@ pub mod kind {
     pub const EXPIRED: u32 = 16;
     /// From the server itself: a device was enrolled, revoked or copied, or the password changed; the body is a [`super::DeviceNotice`].
     pub const DEVICE: u32 = 17;
+    /// From the server itself: its operator says something; the body is text.
+    pub const ANNOUNCEMENT: u32 = 18;
 }
 
 /// The content type of plain text.

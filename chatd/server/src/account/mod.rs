@@ -6,6 +6,7 @@ pub mod credentials;
 mod hasher;
 pub mod invite;
 mod lockout;
+mod operator;
 
 use std::collections::HashMap;
 use std::path::Path;

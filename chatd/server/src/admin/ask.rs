@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::call::{Reply, Request};
-use super::{Call, Caller, Refusal};
+use super::{Call, Caller, Desk, Refusal};
 use crate::StartError;
 use crate::config::Config;
+use crate::store::sqlite::SqliteStore;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,13 @@ pub enum AskError {
     #[error("the running server does not know this: it is older than this chat-server ({})", env!("CARGO_PKG_VERSION"))]
     Older,
     /// It answered with a refusal.
-    #[error("{}", .0.code.name())]
-    Refused(Refusal),
+    #[error("{}", refusal.code.name())]
+    Refused {
+        /// What was asked: [`Call::METHOD`].
+        method: &'static str,
+        /// Why not.
+        refusal: Refusal,
+    },
     /// It did not answer in time.
     #[error("the server did not answer within {} s", ADMIN_WITHIN.as_secs())]
     Silent,
@@ -91,21 +97,58 @@ impl Allowed {
 
 /// Asks the running server; without one, where the call needs none, the store.
 pub async fn ask<C: Call>(config: &Config, call: C) -> Result<C::Reply, AskError> {
-    match Line::open(&config.admin_socket).await? {
-        Some(mut line) => line.ask(&call).await,
-        None if C::LIVE => Err(AskError::NotRunning(config.admin_socket.clone())),
-        None => alone(config, call).await,
-    }
+    let mut talk = Talk::open(config, C::LIVE).await?;
+    let answered = talk.ask(call).await;
+    talk.close().await;
+    answered
 }
 
-/// Answers a call here: no server runs.
-async fn alone<C: Call>(config: &Config, call: C) -> Result<C::Reply, AskError> {
-    let desk = crate::offline(config).await?;
-    let about = call.about().to_owned();
-    let answered = call.answer(&desk).await;
-    desk.audit(&Caller::own(), C::METHOD, &about, answered.as_ref().err());
-    crate::close_desk(desk).await;
-    answered.map_err(AskError::Refused)
+/// A conversation with whoever can answer: the running server, or the store of a stopped one, which it locks until it is closed.
+pub enum Talk {
+    /// With the server.
+    Server(Line),
+    /// With nobody: calls are answered here.
+    Alone {
+        /// The place to answer at.
+        desk: Desk<SqliteStore>,
+        /// Who asks.
+        caller: Caller,
+        /// What was asked last, for the audit log.
+        before: String,
+    },
+}
+
+impl Talk {
+    /// Begins one; `live` says that only a running server will do.
+    pub async fn open(config: &Config, live: bool) -> Result<Talk, AskError> {
+        match Line::open(&config.admin_socket).await? {
+            Some(line) => Ok(Talk::Server(line)),
+            None if live => Err(AskError::NotRunning(config.admin_socket.clone())),
+            None => {
+                let desk = crate::offline(config).await?;
+                Ok(Talk::Alone { desk, caller: Caller::own(), before: String::new() })
+            }
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub async fn ask<C: Call>(&mut self, call: C) -> Result<C::Reply, AskError> {
+        let (desk, caller, before) = match self {
+            Talk::Server(line) => return line.ask(&call).await,
+            Talk::Alone { desk, caller, before } => (desk, caller, before),
+        };
+        let about = call.about();
+        let answered = call.answer(desk).await;
+        desk.note(caller, before, C::METHOD, &about, answered.as_ref().err());
+        answered.map_err(|refusal| AskError::Refused { method: C::METHOD, refusal })
+    }
+
+    /// Ends it: what was changed is on the disk, and the store is free.
+    pub async fn close(self) {
+        if let Talk::Alone { desk, .. } = self {
+            crate::close_desk(desk).await;
+        }
+    }
 }
 
 /// A connection to the running server, for one question after another.
@@ -135,7 +178,7 @@ impl Line {
         match answered.map_err(|error| self.broken(error))? {
             Reply::Result(reply) => Ok(reply),
             Reply::Error(refusal) if refusal.code == Code::UNSUPPORTED => Err(AskError::Older),
-            Reply::Error(refusal) => Err(AskError::Refused(refusal)),
+            Reply::Error(refusal) => Err(AskError::Refused { method: C::METHOD, refusal }),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Desk, invite, user};
+use super::{Desk, audit, invite, session, user};
 use crate::store::Store;
 
 /// A verb of the operator.
@@ -22,8 +22,8 @@ pub trait Call: Serialize + DeserializeOwned + Send + 'static {
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 
     /// Whom or what it is about, for the audit log; never a secret.
-    fn about(&self) -> &str {
-        ""
+    fn about(&self) -> String {
+        String::new()
     }
 
     /// Does it.
@@ -56,6 +56,10 @@ calls! {
     invite::InviteCreate;
     invite::InviteList;
     invite::InviteRevoke;
+    session::SessionList;
+    session::SessionKick;
+    session::Announce;
+    audit::AuditPage;
 }
 
 async fn one<C: Call, S: Store>(desk: &Desk<S>, line: &[u8]) -> Answered {
@@ -65,7 +69,7 @@ async fn one<C: Call, S: Store>(desk: &Desk<S>, line: &[u8]) -> Answered {
             return Answered::refused(C::METHOD, "", Refusal::new(Code::BAD_PARAMS).because(error.to_string()));
         }
     };
-    let about = call.about().to_owned();
+    let about = call.about();
     match call.answer(desk).await {
         Ok(reply) => Answered { method: C::METHOD.into(), about, line: encode(&Reply::Result(reply)), refused: None },
         Err(refusal) => Answered::refused(C::METHOD, &about, refusal),

@@ -12,6 +12,9 @@ use crate::gateway::Gateway;
 use crate::running::Running;
 use crate::store::Store;
 
+/// Characters of what a caller wrote that get into the audit log: no name is as long.
+const SHOWN_MAX: usize = 128;
+
 /// The operator's place.
 pub enum Desk<S: Store> {
     /// At the running server.
@@ -63,13 +66,34 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    /// A line of the audit log: who asked for what, and how it ended.
-    pub(super) fn audit(&self, caller: &Caller, method: &str, about: &str, refused: Option<&Refusal>) {
-        let audit = match self {
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        match self {
             Desk::Open(running) => &running.gateway.audit,
             Desk::Closed(closed) => &closed.audit,
-        };
-        let outcome = refused.map_or("done", |refusal| refusal.code.name());
-        audit.operator(caller, format_args!("{} {outcome}", display::line(method)), about);
+        }
     }
+
+    /// A line of the audit log: who asked for what, and how it ended. A caller that asks the same again and again, to follow it
+    /// or page by page, is written down once; `before` is what he asked last.
+    pub(super) fn note(
+        &self,
+        caller: &Caller,
+        before: &mut String,
+        method: &str,
+        about: &str,
+        refused: Option<&Refusal>,
+    ) {
+        let colon = if about.is_empty() { "" } else { ": " };
+        let outcome = refused.map_or("done", |refusal| refusal.code.name());
+        let said = format!("{} {outcome}{colon}{}", shown(method), shown(about));
+        if *before != said {
+            self.audit().operator(caller, format_args!("{said}"));
+        }
+        *before = said;
+    }
+}
+
+fn shown(text: &str) -> String {
+    display::line(&text.chars().take(SHOWN_MAX).collect::<String>()).into_owned()
 }

@@ -34,8 +34,8 @@ impl Call for InviteCreate {
     const METHOD: &'static str = "invite_create";
     type Reply = Made;
 
-    fn about(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
+    fn about(&self) -> String {
+        self.name.clone().unwrap_or_default()
     }
 
     async fn answer<S: Store>(self, desk: &Desk<S>) -> Result<Made, Refusal> {
@@ -103,8 +103,8 @@ impl Call for InviteRevoke {
     const METHOD: &'static str = "invite_revoke";
     type Reply = ();
 
-    fn about(&self) -> &str {
-        &self.id
+    fn about(&self) -> String {
+        self.id.clone()
     }
 
     async fn answer<S: Store>(self, desk: &Desk<S>) -> Result<(), Refusal> {

@@ -4,16 +4,18 @@
 //! store itself under its lock. Both end in the same [`Call::answer`], on a [`Desk`].
 
 mod ask;
+pub mod audit;
 mod call;
 mod caller;
 mod desk;
 pub mod init;
 pub mod invite;
+pub mod session;
 pub mod socket;
 pub mod user;
 pub mod words;
 
-pub use ask::{AskError, Line, ask};
+pub use ask::{AskError, Line, Talk, ask};
 pub use call::{Call, METHODS, Refusal, Secret};
 pub use caller::Caller;
 pub use desk::{Closed, Desk};

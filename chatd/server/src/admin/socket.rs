@@ -78,12 +78,7 @@ async fn converse<S: Store>(stream: UnixStream, desk: &Desk<S>) -> io::Result<()
             return Ok(());
         }
         let answered = call::dispatch(desk, &line).await;
-        // A caller that asks the same again and again, to follow it, is written down once.
-        let asked = format!("{} {}", answered.method, answered.about);
-        if asked != before || answered.refused.is_some() {
-            desk.audit(&caller, &answered.method, &answered.about, answered.refused.as_ref());
-        }
-        before = asked;
+        desk.note(&caller, &mut before, &answered.method, &answered.about, answered.refused.as_ref());
         timeout(CONTROL_STALL, stream.get_mut().write_all(&answered.line)).await??;
     }
 }

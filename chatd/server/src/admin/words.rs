@@ -4,31 +4,35 @@
 use chat_process::exit;
 use chat_proto::display;
 use chat_proto::fault::Code;
+use chat_proto::limits::TEXT_MAX;
 
-use super::{AskError, Refusal};
+use super::session::{Announce, SessionKick};
+use super::{AskError, Call as _, Refusal};
 
 /// The error in words.
 pub fn text(error: &AskError) -> String {
     match error {
-        AskError::Refused(refusal) => refused(refusal),
+        AskError::Refused { method, refusal } => refused(method, refusal),
         other => other.to_string(),
     }
 }
 
-fn refused(refusal: &Refusal) -> String {
+fn refused(method: &str, refusal: &Refusal) -> String {
     let subject = refusal.subject.as_deref().map(|subject| display::name(subject).into_owned()).unwrap_or_default();
-    let said = match refusal.code {
-        Code::UNKNOWN_USER => format!("there is no account \"{subject}\""),
-        Code::NAME_TAKEN => format!("the name \"{subject}\" is taken, or an invitation is open for it"),
-        Code::BAD_NAME => format!("\"{subject}\" is not a name that can be used"),
-        Code::UNKNOWN_INVITE => format!("there is no invitation {subject}"),
-        Code::LIMIT => "there are as many open invitations as there may be".into(),
-        Code::INTERNAL => "the server failed; its log says why".into(),
-        Code::STORAGE | Code::SHUTTING_DOWN => {
-            "the server is stopping, or its disk takes no more; nothing was changed".into()
-        }
-        Code::BAD_PARAMS | Code::PROTOCOL => "the server does not understand this chat-server".into(),
-        code => code.name().replace('_', " "),
+    let said = match (refusal.code, method) {
+        (Code::UNKNOWN_ID, SessionKick::METHOD) => format!("there is no session {subject}, and {subject} has none"),
+        (Code::CONFLICT, SessionKick::METHOD) => format!("{subject} is the number of a session and the name of a user"),
+        (Code::BAD_PARAMS, Announce::METHOD) => "there is no text to announce".into(),
+        (Code::TOO_LARGE, Announce::METHOD) => format!("the text has more than {TEXT_MAX} bytes"),
+        (Code::UNKNOWN_INVITE, _) => format!("there is no invitation {subject}"),
+        (Code::NAME_TAKEN, _) => format!("the name \"{subject}\" is taken, or an invitation is open for it"),
+        (Code::BAD_NAME, _) => format!("\"{subject}\" is not a name that can be used"),
+        (Code::LIMIT, _) => "there are as many open invitations as there may be".into(),
+        (Code::UNKNOWN_USER, _) => format!("there is no account \"{subject}\""),
+        (Code::INTERNAL, _) => "the server failed; its log says why".into(),
+        (Code::STORAGE, _) => "the server's disk is full, or the server is stopping; nothing was changed".into(),
+        (Code::BAD_PARAMS | Code::PROTOCOL, _) => "the server does not understand this chat-server".into(),
+        (code, _) => code.name().replace('_', " "),
     };
     match &refusal.detail {
         Some(detail) => format!("{said}: {}", display::line(detail)),
@@ -55,12 +59,21 @@ pub fn next(error: &AskError, program: &str, typed: &str) -> Option<String> {
             Some("systemctl restart chat-server".into())
         }
         AskError::Older | AskError::Broken { .. } | AskError::Silent => None,
-        AskError::Refused(refusal) => match refusal.code {
-            Code::UNKNOWN_INVITE | Code::LIMIT => Some(format!("{program} invite list")),
-            Code::UNKNOWN_USER | Code::NAME_TAKEN => Some(format!("{program} user list")),
-            _ => None,
-        },
+        AskError::Refused { method, refusal } => step(method, refusal).map(|verb| format!("{program} {verb}")),
         AskError::Start(_) => None,
+    }
+}
+
+/// The verb that helps after a refusal.
+fn step(method: &str, refusal: &Refusal) -> Option<String> {
+    match (refusal.code, method) {
+        (Code::UNKNOWN_ID, SessionKick::METHOD) => Some("sessions list".into()),
+        (Code::CONFLICT, SessionKick::METHOD) => {
+            Some(format!("sessions kick --user {}", quoted(refusal.subject.as_deref()?)))
+        }
+        (Code::UNKNOWN_INVITE | Code::LIMIT, _) => Some("invite list".into()),
+        (Code::UNKNOWN_USER | Code::NAME_TAKEN, _) => Some("user list".into()),
+        _ => None,
     }
 }
 
@@ -71,7 +84,7 @@ pub fn code(error: &AskError) -> u8 {
         AskError::Denied { .. } => exit::PERMISSION,
         AskError::Older => 10,
         AskError::Silent => 9,
-        AskError::Refused(refusal) => of(refusal.code),
+        AskError::Refused { refusal, .. } => of(refusal.code),
         AskError::Start(error) => error.exit(),
     }
 }
@@ -99,7 +112,7 @@ pub fn name(error: &AskError) -> &'static str {
         AskError::Denied { .. } => Code::FORBIDDEN.name(),
         AskError::Older => Code::UNSUPPORTED.name(),
         AskError::Silent => Code::TIMED_OUT.name(),
-        AskError::Refused(refusal) => refusal.code.name(),
+        AskError::Refused { refusal, .. } => refusal.code.name(),
         AskError::Start(_) => "cannot_start",
     }
 }

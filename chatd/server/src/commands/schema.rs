@@ -13,8 +13,30 @@ const USER: &[Member] = &[
     member("last_seen", Maybe(&Time), "end of its last session; null: online, or never had one"),
 ];
 
+const SESSION: &[Member] = &[
+    member("id", Text, "its number, for sessions kick"),
+    member("user", Text, "whose"),
+    member("address", Text, "the client's address and port"),
+    member("since", Time, "when it was opened"),
+    member("idle_ms", Count, "milliseconds since its user did something"),
+];
+
 /// All of them, in the order of names.
 pub const OBJECTS: &[Object] = &[
+    Object {
+        name: "announcement",
+        about: "answer of announce",
+        members: &[member("sent", Count, "how many users were online and get it")],
+    },
+    Object {
+        name: "audit",
+        about: "a line of export audit",
+        members: &[
+            member("at", Time, "when"),
+            member("from", Text, "a client's address and port, or the user of this host who asked"),
+            member("text", Text, "what happened"),
+        ],
+    },
     Object {
         name: "certificate",
         about: "answer of cert self-signed",
@@ -44,6 +66,17 @@ pub const OBJECTS: &[Object] = &[
             member("fingerprint", Text, "sha256: and 64 hex digits over the server's long-term key"),
         ],
     },
+    Object {
+        name: "kicked",
+        about: "answer of sessions kick: the sessions that were ended",
+        members: &[member("items", List(&Members(SESSION)), "oldest first")],
+    },
+    Object {
+        name: "sessions",
+        about: "answer of sessions list",
+        members: &[member("items", List(&Members(SESSION)), "oldest first")],
+    },
+    Object { name: "user", about: "a line of export users", members: USER },
     Object {
         name: "users",
         about: "answer of user list",

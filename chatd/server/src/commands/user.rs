@@ -8,7 +8,7 @@ use chat_server::admin::user::{Row, UserList};
 use chat_server::config::Config;
 use serde::Serialize;
 
-use super::{ask, local, rfc3339, say};
+use super::{List, ask, local, rfc3339, say};
 use crate::args::{Args, UserVerb};
 
 /// Does one of them.
@@ -38,20 +38,12 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn json(rows: &[Row]) -> serde_json::Result<String> {
-    serde_json::to_string(&Users { v: 1, r#type: "users", items: rows.iter().map(Item::from).collect() })
+    serde_json::to_string(&List::of("users", rows.iter().map(Item::from)))
 }
 
-/// The list as it is printed, in this order.
+/// An account as it is printed, in this order.
 #[derive(Serialize)]
-struct Users<'a> {
-    v: u32,
-    r#type: &'static str,
-    items: Vec<Item<'a>>,
-}
-
-/// An account as it is printed.
-#[derive(Serialize)]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     name: &'a str,
     since: String,
     devices: u32,

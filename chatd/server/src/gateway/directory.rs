@@ -108,6 +108,15 @@ impl Directory {
         read(&self.sessions).all.values().cloned().collect()
     }
 
+    /// All sessions with their numbers, oldest first; for what is rare.
+    pub fn sessions(&self) -> Vec<(SessionNo, Arc<Mailbox>)> {
+        let sessions = read(&self.sessions);
+        let mut all: Vec<_> = sessions.all.iter().map(|(number, mailbox)| (*number, Arc::clone(mailbox))).collect();
+        drop(sessions);
+        all.sort_by_key(|(number, _)| *number);
+        all
+    }
+
     /// Ends every session.
     pub fn end_all(&self, code: Code, may_reconnect: bool) {
         for mailbox in self.all() {

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::probe::Probe;
 use super::session::Session;
 use super::strangers::Place;
-use super::{Gateway, Mailbox, tls};
+use super::{Gateway, Mailbox, Origin, tls};
 use crate::account::Told;
 use crate::rate::Bucket;
 use crate::source::Source;
@@ -368,7 +368,8 @@ impl<S: Store> Stranger<S> {
             return Err(Fault::retry(Code::BUSY, FULL_FOR).into());
         }
         let session = gateway.number();
-        let mailbox = Arc::new(Mailbox::new(known.login.clone(), self.active_ms(&known)));
+        let origin = Origin { peer: self.peer, since_ms: gateway.clock.wall_ms() };
+        let mailbox = Arc::new(Mailbox::new(known.login.clone(), origin, self.active_ms(&known)));
         let entered = Entered { gateway, session, stays: false };
         let sending =
             gateway.directory.add(session, &mailbox, gateway.live.get().sessions.sending, gateway.clock.mono_ms());

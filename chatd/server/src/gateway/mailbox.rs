@@ -4,6 +4,7 @@
 //! reads them there (contract P9).
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,9 +17,19 @@ use tokio::sync::{Notify, mpsc};
 use crate::store::{Entry, Login, Verdict};
 use crate::sync::lock;
 
+/// Where a session comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Since when, wall clock.
+    pub since_ms: i64,
+}
+
 /// One session's mailbox.
 pub struct Mailbox {
     login: Login,
+    origin: Origin,
     /// Rung when something was put in.
     bell: Notify,
     /// When its user was last active: monotonic milliseconds, for others to read.
@@ -71,9 +82,10 @@ pub struct Taken {
 
 impl Mailbox {
     /// An empty one, whose first entries are in the store.
-    pub fn new(login: Login, active_ms: u64) -> Mailbox {
+    pub fn new(login: Login, origin: Origin, active_ms: u64) -> Mailbox {
         Mailbox {
             login,
+            origin,
             bell: Notify::new(),
             active_ms: AtomicU64::new(active_ms),
             follows: AtomicBool::new(false),
@@ -84,6 +96,11 @@ impl Mailbox {
     /// Whose it is.
     pub fn login(&self) -> &Login {
         &self.login
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Waits until something is there. Only the session's task waits.
@@ -257,7 +274,8 @@ mod tests {
 
     fn mailbox() -> Mailbox {
         let name = "a".to_owned().try_into().unwrap();
-        Mailbox::new(Login { acct: AcctId(1), name, dev: DevId(1) }, 0)
+        let origin = Origin { peer: ([127, 0, 0, 1], 1).into(), since_ms: 0 };
+        Mailbox::new(Login { acct: AcctId(1), name, dev: DevId(1) }, origin, 0)
     }
 
     fn entry(n: u64, size: usize) -> Arc<Entry> {

@@ -20,7 +20,7 @@ use chat_proto::bus::Hint;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use directory::Directory;
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Origin};
 pub use strangers::Strangers;
 
 use crate::account::Accounts;

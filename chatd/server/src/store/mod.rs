@@ -375,6 +375,15 @@ pub enum Op {
         /// Answered when durable.
         answer: Answer<bool>,
     },
+    /// A word of the operator, from the server itself, to everybody who is announced online. STORAGE when the disk is full.
+    Announce {
+        /// What he says.
+        text: String,
+        /// Wall clock.
+        now_ms: i64,
+        /// How many accounts it goes to; answered when durable.
+        answer: Answer<u32>,
+    },
     /// Keep a failure counter, or forget it (`count` 0).
     Failure(Failure),
     /// From now on these settings; what was decided by the old ones stands.

@@ -17,6 +17,7 @@ use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits;
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::inbox::Feed;
+use chat_proto::machine::presence::Reason;
 use chat_proto::{status, wire};
 use tokio::sync::mpsc;
 
@@ -77,8 +78,10 @@ pub(super) enum End {
 /// What the store is told of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HowEnded {
-    /// On purpose.
+    /// By the server, after a time without activity.
     Idle,
+    /// By an operator.
+    Kicked,
     /// The link was lost, or is as good as lost.
     Lost,
 }
@@ -227,7 +230,8 @@ impl<S: Store> Session<S> {
 
     async fn close(&self, how: HowEnded) {
         let how = match how {
-            HowEnded::Idle => Ending::Left(chat_proto::machine::presence::Reason::Idle),
+            HowEnded::Idle => Ending::Left(Reason::Idle),
+            HowEnded::Kicked => Ending::Left(Reason::Kicked),
             HowEnded::Lost => Ending::Lost {
                 grace_until: self.gateway.clock.mono_ms().saturating_add(self.gateway.live.get().sessions.grace_ms),
             },

@@ -29,7 +29,11 @@ impl<S: Store> Session<S> {
             if let Some((code, may_reconnect)) = ended {
                 // A shutdown leaves the session open in the store: whoever comes back in time was never away. Otherwise a late
                 // word about a session that the store ended itself changes nothing there.
-                let how = (code != Code::SHUTTING_DOWN).then_some(HowEnded::Lost);
+                let how = match code {
+                    Code::SHUTTING_DOWN => None,
+                    Code::KICKED => Some(HowEnded::Kicked),
+                    _ => Some(HowEnded::Lost),
+                };
                 return Err(End::Over { code, may_reconnect, how });
             }
             self.give_new(entries);

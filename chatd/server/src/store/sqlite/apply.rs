@@ -242,31 +242,41 @@ impl Writer {
         body: Vec<u8>,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        let deliver =
+            wire::Deliver { kind, at_ms: now_ms, body: body.into(), to: self.name(acct)?, ..wire::Deliver::default() };
+        self.own_entry(Some(acct), vec![acct], except, deliver)
+    }
+
+    /// Writes an entry of the server's own: for one account, or for an audience.
+    pub fn own_entry(
+        &mut self,
+        acct: Option<AcctId>,
+        parties: Vec<AcctId>,
+        except: DevId,
+        deliver: wire::Deliver,
+    ) -> Result<(), StoreError> {
         let n = self.begun.next;
         let position = self.begun.epochs.position(n);
-        let tail = Bytes::from(
-            wire::Deliver {
-                position: Some(position.into()),
-                kind,
-                device: vec![0; 16],
-                incarnation: position.nonce,
-                cseq: n,
-                at_ms: now_ms,
-                body: body.into(),
-                to: self.name(acct)?,
-                ..wire::Deliver::default()
-            }
-            .encode_to_vec(),
-        );
+        let (incarnation, device) = (position.nonce, vec![0; 16]);
+        let deliver = wire::Deliver { position: Some(position.into()), device, incarnation, cseq: n, ..deliver };
+        let tail = Bytes::from(deliver.encode_to_vec());
+        let audience = acct.is_none().then(|| start::encode_audience(&parties));
         self.write()?;
         self.begun.next += 1;
         self.begun
             .conn
             .prepare_cached(
-                "INSERT INTO log(g, code, acct, dev, inc, cseq, h8, hour, tail) VALUES(?, 0, ?, ?, 0, 0, 0, ?, ?)",
+                "INSERT INTO log(g, code, acct, dev, inc, cseq, h8, hour, audience, tail) VALUES(?, 0, ?, ?, 0, 0, 0, ?, ?, ?)",
             )?
-            .execute(params![n as i64, acct.0, except.0, self.begun.hour as i64, tail.as_ref()])?;
-        self.deliver(vec![acct], None, Entry { n, device: except, tail });
+            .execute(params![
+                n as i64,
+                acct.map(|a| a.0),
+                except.0,
+                self.begun.hour as i64,
+                audience,
+                tail.as_ref()
+            ])?;
+        self.deliver(parties, None, Entry { n, device: except, tail });
         Ok(())
     }
 

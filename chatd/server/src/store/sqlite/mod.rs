@@ -8,6 +8,7 @@
 mod account;
 mod apply;
 mod fold;
+mod operator;
 mod people;
 mod reader;
 mod schema;

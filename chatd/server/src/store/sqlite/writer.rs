@@ -210,6 +210,10 @@ impl Writer {
                 let done = self.block(fence, &who, on)?;
                 self.answer(answer, done)
             }
+            Op::Announce { text, now_ms, answer } => {
+                let done = self.announcement(text, now_ms)?;
+                self.answer(answer, done)
+            }
             Op::Failure(failure) => self.failure(failure),
             Op::Configure(settings) => {
                 self.configure(*settings);

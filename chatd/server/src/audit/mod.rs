@@ -1,13 +1,16 @@
 //! The audit log: who did what from where, one line each, the address first and nothing of a client's before it (S25).
 //!
-//! Lines that strangers cause are at most one a second for each source (S1). Message text never gets here.
+//! Each line goes to the log and to files of its own ([`file`]), which `export audit` reads. Lines that strangers cause are at
+//! most one a second for each source (S1). Message text never gets here.
+
+pub mod file;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use chat_proto::display;
 use chat_proto::limits::SOURCES_MAX;
 
 use crate::admin::Caller;
@@ -16,36 +19,49 @@ use crate::config::Addresses;
 use crate::settings::Live;
 use crate::source::Source;
 use crate::sync::lock;
+use file::{AuditFile, Entry};
 
 /// The writer of audit lines.
 pub struct Audit {
     clock: Clock,
     live: Arc<Live>,
+    file: AuditFile,
     /// When a stranger's line was last written, in seconds.
     written: Mutex<HashMap<Source, u64>>,
 }
 
 impl Audit {
     /// Nothing was written yet.
-    pub fn new(clock: Clock, live: Arc<Live>) -> Audit {
-        Audit { clock, live, written: Mutex::default() }
+    pub fn new(clock: Clock, live: Arc<Live>, file: AuditFile) -> Audit {
+        Audit { clock, live, file, written: Mutex::default() }
     }
 
     /// A line about somebody who is, or was, logged in.
     pub fn line(&self, peer: SocketAddr, what: fmt::Arguments<'_>) {
         match self.live.get().addresses {
-            Addresses::Full => tracing::info!("{} {what}", Shown(peer)),
-            Addresses::None => tracing::info!("- {what}"),
+            Addresses::Full => self.write(Shown(peer).to_string(), what),
+            Addresses::None => self.write("-".into(), what),
         }
     }
 
     /// A line about the operator: who he is on this host stands where an address stands otherwise.
-    pub fn operator(&self, caller: &Caller, what: fmt::Arguments<'_>, about: &str) {
-        if about.is_empty() {
-            tracing::info!("{caller} {what}");
-        } else {
-            tracing::info!("{caller} {what}: {}", display::line(about));
-        }
+    pub fn operator(&self, caller: &Caller, what: fmt::Arguments<'_>) {
+        self.write(caller.to_string(), what);
+    }
+
+    fn write(&self, from: String, what: fmt::Arguments<'_>) {
+        tracing::info!("{from} {what}");
+        self.file.line(Entry { at_ms: self.clock.wall_ms(), from, text: what.to_string() });
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        self.file.directory()
+    }
+
+    /// Waits until the lines so far are in their file.
+    pub async fn flushed(&self) {
+        self.file.flushed().await;
     }
 
     /// A line about a stranger, unless he had one this second.
