@@ -95,6 +95,7 @@ impl Actor<'_> {
             no_queue: false,
             reply: None,
             urgent: false,
+            run: None,
         };
         match self.send(ctx, &request, &key).await? {
             Ok(sent) => self.settled(ctx, &key, &sent, words::sent(&sent, ctx.out.verbose)),
