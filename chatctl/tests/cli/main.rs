@@ -8,4 +8,5 @@ mod fake;
 mod message;
 mod people;
 mod read;
+mod refusals;
 mod terminal;
