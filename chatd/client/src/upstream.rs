@@ -166,7 +166,8 @@ fn judge(attempt: &Attempt, shown: Shown<'_>) -> Result<(), Box<ErrorData>> {
 
 /// Names the account; the classic profile answers what it knows, and keeps the case of names.
 async fn name(talk: &mut Talk, typed: &str) -> Result<(String, bool), Box<ErrorData>> {
-    let state: wire::NameState = talk.ask(method::NAME, &wire::Name { account: typed.to_owned(), ..wire::Name::default() }).await?;
+    let state: wire::NameState =
+        talk.ask(method::NAME, &wire::Name { account: typed.to_owned(), ..wire::Name::default() }).await?;
     let classic = state.state != 0;
     Ok((fold(typed, classic), classic))
 }

@@ -56,7 +56,7 @@ fn init_prints_the_fingerprint_and_overwrites_nothing() {
 }
 
 #[test]
-fn a_bad_configuration_ends_with_78_line_and_key() {
+fn s50_a_bad_configuration_ends_with_78_line_and_key() {
     let dir = initialised();
     fs::create_dir(dir.path().join("chat-server.d")).unwrap();
     fs::write(dir.path().join("chat-server.d/x.toml"), "[sessions]\nidle_after = \"30 min\"\n").unwrap();
@@ -71,7 +71,7 @@ fn a_bad_configuration_ends_with_78_line_and_key() {
 }
 
 #[test]
-fn what_others_may_read_or_write_is_refused() {
+fn s49_what_others_may_read_or_write_is_refused() {
     let dir = initialised();
     for (file, bad, good, code) in [
         ("data/identity.key", 0o644, 0o600, 77),
@@ -110,6 +110,29 @@ fn it_says_where_it_listens_and_ends_on_sigterm() {
     assert_eq!(done(dir.path(), &["user", "list"]).0, 0, "from the stopped server's store");
 }
 
+/// Killed again and again while it starts: the database is whole, and the next start serves.
+#[test]
+fn s52_a_crash_loop_corrupts_nothing() {
+    let dir = initialised();
+    for round in 0..30_u64 {
+        let mut child = program(dir.path(), &["run", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 5));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let db = rusqlite::Connection::open(dir.path().join("data/chat-server.db")).unwrap();
+    let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    drop(db);
+    let (mut child, _) = running(dir.path());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_killed_server_starts_again() {
     let dir = initialised();
@@ -122,7 +145,16 @@ fn a_killed_server_starts_again() {
 }
 
 #[test]
-fn a_newer_or_damaged_database_is_refused() {
+fn s51_a_newer_or_damaged_database_is_refused() {
+    let dir = initialised();
+    assert_eq!(done(dir.path(), &["user", "list"]).0, 0);
+    let newer = dir.path().join("data/chat-server.db");
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 1_000_000).unwrap();
+    let before = fs::read(&newer).unwrap();
+    let (code, out, err) = done(dir.path(), &["run", "--listen", "127.0.0.1:0"]);
+    assert_eq!((code, out.as_str()), (74, ""), "{err}");
+    assert!(err.contains("use the newer chat-server"), "{err}");
+    assert_eq!(fs::read(&newer).unwrap(), before, "not a byte is written");
     let dir = initialised();
     let db = dir.path().join("data/chat-server.db");
     fs::write(&db, b"this is no database, and long enough not to be taken for an empty one").unwrap();

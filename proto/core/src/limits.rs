@@ -107,6 +107,9 @@ pub const SLOW_READER: Duration = Duration::from_secs(30);
 /// TRYLATER asks for at most this wait.
 pub const TRY_LATER_MAX: Duration = Duration::from_secs(60);
 
+/// A client that sends on though it was told to try later, so often in a row, is ended (S20).
+pub const FLOODS_IN_A_ROW: u32 = 3;
+
 /// A link that is closed gets this long to take the last words and hang up (S1).
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 

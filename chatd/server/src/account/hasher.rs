@@ -1,8 +1,7 @@
 //! Password hashing: Argon2id with a pepper that is not in the database (S45), off the async threads, two at once, a
-//! bounded queue before them (S11). Owned by [`super::Accounts`].
+//! bounded queue before them in which sources take turns (S11). Owned by [`super::Accounts`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -10,8 +9,10 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use chat_proto::fault::{Code, Fault};
 use chat_proto::limits::{HASH_QUEUE, HASHES_AT_ONCE};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
+
+use super::turns::{Full, Turns};
+use crate::source::Source;
 
 /// What a client is asked to wait when the queue is full: about the time that a full queue takes.
 const BUSY_FOR: Duration = Duration::from_secs(2);
@@ -32,9 +33,7 @@ pub struct Checked {
 pub struct Hasher {
     pepper: Arc<Pepper>,
     params: Params,
-    permits: Arc<Semaphore>,
-    /// Logins that hash or wait for it.
-    waiting: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
     /// A hash that no password has, of today's cost: what is checked when a name does not exist (S9).
     nobody: Arc<str>,
 }
@@ -56,18 +55,26 @@ impl Hasher {
         Hasher::with(pepper, Params::new(8, 1, 1, None).map_err(|error| HashError(error.to_string()))?)
     }
 
-    fn with(pepper: Pepper, params: Params) -> Result<Hasher, HashError> {
+    /// This one, with a leak: unknown names cost a hash of other parameters, or none.
+    #[cfg(test)]
+    pub fn leaking(mut self, dummy: Option<Params>) -> Hasher {
+        let phc = dummy.and_then(|params| hash(&self.pepper, &params, b"nobody's").ok());
+        self.nobody = phc.unwrap_or_else(|| "none".to_owned()).into();
+        self
+    }
+
+    /// Of this cost.
+    pub(super) fn with(pepper: Pepper, params: Params) -> Result<Hasher, HashError> {
         let mut unknown = Zeroizing::new([0; 32]);
         getrandom::fill(unknown.as_mut()).map_err(|error| HashError(error.to_string()))?;
         let nobody = hash(&pepper, &params, unknown.as_ref())?.into();
-        let permits = Arc::new(Semaphore::new(HASHES_AT_ONCE));
-        Ok(Hasher { pepper: Arc::new(pepper), params, permits, waiting: Arc::default(), nobody })
+        Ok(Hasher { pepper: Arc::new(pepper), params, turns: Turns::new(HASHES_AT_ONCE, HASH_QUEUE), nobody })
     }
 
     /// Hashes a new password; the result is in PHC form.
-    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, Fault> {
+    pub async fn hash(&self, source: Source, password: Zeroizing<String>) -> Result<String, Fault> {
         let (pepper, params) = (Arc::clone(&self.pepper), self.params.clone());
-        let made = self.run(move || hash(&pepper, &params, password.as_bytes())).await?;
+        let made = self.run(source, move || hash(&pepper, &params, password.as_bytes())).await?;
         made.map_err(|error| {
             tracing::error!(%error, "no password can be hashed");
             Fault::from(Code::INTERNAL)
@@ -75,42 +82,31 @@ impl Hasher {
     }
 
     /// Checks a password against a stored hash, or against one that never fits, at the same cost.
-    pub async fn check(&self, password: Zeroizing<String>, phc: Option<String>) -> Result<Checked, Fault> {
+    pub async fn check(
+        &self,
+        source: Source,
+        password: Zeroizing<String>,
+        phc: Option<String>,
+    ) -> Result<Checked, Fault> {
         let (pepper, params) = (Arc::clone(&self.pepper), self.params.clone());
         let known = phc.is_some();
         let phc = phc.map_or_else(|| Arc::clone(&self.nobody), Arc::from);
-        let checked = self.run(move || check(&pepper, &params, password.as_bytes(), &phc)).await?;
+        let checked = self.run(source, move || check(&pepper, &params, password.as_bytes(), &phc)).await?;
         Ok(Checked { right: checked.right && known, ..checked })
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
-        let place = Place::take(&self.waiting)?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Fault::from(Code::INTERNAL))?;
-        // The permit goes along: a hash whose client has left still takes its memory until it is done.
+    async fn run<T: Send + 'static>(
+        &self,
+        source: Source,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let turn = self.turns.turn(source).await.map_err(|Full| Fault::retry(Code::BUSY, BUSY_FOR))?;
+        // The turn goes along: a hash whose client has left still takes its memory until it is done.
         let done = tokio::task::spawn_blocking(move || {
-            let _held: (Place, OwnedSemaphorePermit) = (place, permit);
+            let _held = turn;
             work()
         });
         done.await.map_err(|_| Code::INTERNAL.into())
-    }
-}
-
-/// A place in the queue, given back when dropped.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(waiting: &Arc<AtomicUsize>) -> Result<Place, Fault> {
-        let place = Place(Arc::clone(waiting));
-        if waiting.fetch_add(1, Ordering::Relaxed) >= HASH_QUEUE + HASHES_AT_ONCE {
-            return Err(Fault::retry(Code::BUSY, BUSY_FOR));
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -146,17 +142,21 @@ mod tests {
         Zeroizing::new(text.to_owned())
     }
 
+    fn source(n: u32) -> Source {
+        Source::of(std::net::Ipv4Addr::from(n).into())
+    }
+
     #[tokio::test]
     async fn right_wrong_unknown_and_stale() {
         let hasher = Hasher::new(Zeroizing::new([7; 32])).unwrap();
-        let phc = hasher.hash(secret("wise@!man yes")).await.unwrap();
+        let phc = hasher.hash(source(1), secret("wise@!man yes")).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
-        let right = hasher.check(secret("wise@!man yes"), Some(phc.clone())).await.unwrap();
+        let right = hasher.check(source(1), secret("wise@!man yes"), Some(phc.clone())).await.unwrap();
         assert_eq!(right, Checked { right: true, stale: false });
-        assert!(!hasher.check(secret("wise"), Some(phc.clone())).await.unwrap().right);
-        assert!(!hasher.check(secret("wise@!man yes"), None).await.unwrap().right);
+        assert!(!hasher.check(source(1), secret("wise"), Some(phc.clone())).await.unwrap().right);
+        assert!(!hasher.check(source(1), secret("wise@!man yes"), None).await.unwrap().right);
         let other = Hasher::new(Zeroizing::new([8; 32])).unwrap();
-        assert!(!other.check(secret("wise@!man yes"), Some(phc)).await.unwrap().right, "another pepper");
+        assert!(!other.check(source(1), secret("wise@!man yes"), Some(phc)).await.unwrap().right, "another pepper");
         let weak = Argon2::new_with_secret(
             &[7; 32],
             Algorithm::Argon2id,
@@ -164,18 +164,36 @@ mod tests {
             Params::new(8192, 1, 1, None).unwrap(),
         );
         let weak: PasswordHash = weak.unwrap().hash_password(b"x").unwrap();
-        let checked = hasher.check(secret("x"), Some(weak.to_string())).await.unwrap();
+        let checked = hasher.check(source(1), secret("x"), Some(weak.to_string())).await.unwrap();
         assert_eq!(checked, Checked { right: true, stale: true });
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_busy() {
-        let hasher = Hasher::new(Zeroizing::new([7; 32])).unwrap();
-        let places: Vec<_> = (0..HASH_QUEUE + HASHES_AT_ONCE).map(|_| Place::take(&hasher.waiting).unwrap()).collect();
-        let refused = hasher.hash(secret("x")).await.unwrap_err();
-        assert_eq!(refused.code, Code::BUSY);
-        assert!(refused.retry_after_ms.is_some());
-        drop(places);
-        assert!(hasher.hash(secret("x")).await.is_ok());
+    async fn s11_a_login_flood_is_busy_and_a_quiet_source_is_not() {
+        let hasher = Arc::new(Hasher::cheap(Zeroizing::new([7; 32])).unwrap());
+        let held = (hasher.turns.turn(source(9)).await.unwrap(), hasher.turns.turn(source(9)).await.unwrap());
+        let mut flood = tokio::task::JoinSet::new();
+        for _ in 0..HASH_QUEUE + 10 {
+            let hasher = Arc::clone(&hasher);
+            flood.spawn(async move { hasher.check(source(1), secret("x"), None).await });
+        }
+        tokio::task::yield_now().await;
+        let quiet = tokio::spawn({
+            let hasher = Arc::clone(&hasher);
+            async move { hasher.hash(source(2), secret("x")).await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert!(quiet.await.unwrap().is_ok(), "it has a place though the queue was full");
+        let mut busy = 0;
+        while let Some(done) = flood.join_next().await {
+            if let Err(fault) = done.unwrap() {
+                assert_eq!(fault.code, Code::BUSY);
+                assert!(fault.retry_after_ms.is_some());
+                busy += 1;
+            }
+        }
+        assert_eq!(busy, 11, "those beyond the queue, and the one that gave way");
+        assert!(HASHES_AT_ONCE as u32 * Params::DEFAULT_M_COST <= 40 * 1024, "KiB for hashing at most");
     }
 }

@@ -7,8 +7,12 @@ mod hasher;
 pub mod invite;
 mod lockout;
 mod operator;
+#[cfg(test)]
+mod probing;
+mod turns;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -195,7 +199,7 @@ impl<S: Store> Accounts<S> {
     }
 
     async fn add(&self, name: AccountName, password: Zeroizing<String>) -> Result<(), Fault> {
-        let phc = self.hasher.hash(password).await?;
+        let phc = self.hasher.hash(Source::of(Ipv4Addr::LOCALHOST.into()), password).await?;
         self.ask(|answer| Op::AddAccount { name, phc, answer }).await.map(|_| ())
     }
 
@@ -227,7 +231,7 @@ impl<S: Store> Accounts<S> {
         if self.credentials(name.clone()).await?.is_some() {
             return Err(Code::NAME_TAKEN.into());
         }
-        let phc = self.hasher.hash(password.clone()).await?;
+        let phc = self.hasher.hash(source, password.clone()).await?;
         let new = NewAccount { name, phc, device, invite };
         match &self.listed {
             None => self.create(new).await,
@@ -335,7 +339,7 @@ impl<S: Store> Accounts<S> {
             None => None,
         };
         let phc = known.as_ref().map(|(_, phc)| phc.clone());
-        let checked = self.as_listed(name, &password, self.hasher.check(password.clone(), phc).await?);
+        let checked = self.as_listed(name, &password, self.hasher.check(source, password.clone(), phc).await?);
         // A lock that came meanwhile holds for this try too: guesses made at once are no more than guesses in a row.
         self.refuse_locked(&key)?;
         let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
@@ -343,7 +347,7 @@ impl<S: Store> Accounts<S> {
         let old = checked.stale.then(|| phc.clone());
         let login = self.ask(|answer| Op::Enrol { acct, phc, device, answer }).await?;
         if let Some(old) = old {
-            self.rehash(acct, old, password).await;
+            self.rehash(source, acct, old, password).await;
         }
         Ok(login)
     }
@@ -364,12 +368,12 @@ impl<S: Store> Accounts<S> {
         let key = self.key(source, name.as_str());
         self.refuse_locked(&key)?;
         let known = self.credentials(name.clone()).await?;
-        let checked = self.hasher.check(old, known.as_ref().map(|(_, phc)| phc.clone())).await?;
+        let checked = self.hasher.check(source, old, known.as_ref().map(|(_, phc)| phc.clone())).await?;
         self.refuse_locked(&key)?;
         let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
         self.right(&key).await;
         let asker = Some(Asker { fence, old: phc });
-        let phc = self.hasher.hash(new).await?;
+        let phc = self.hasher.hash(source, new).await?;
         self.ask(|answer| Op::SetPassword { acct, phc, revoke, asker, answer }).await
     }
 
@@ -483,8 +487,8 @@ impl<S: Store> Accounts<S> {
     }
 
     /// A login that succeeded is not undone because today's stronger hash could not be made.
-    async fn rehash(&self, acct: AcctId, old: String, password: Zeroizing<String>) {
-        if let Ok(phc) = self.hasher.hash(password).await {
+    async fn rehash(&self, source: Source, acct: AcctId, old: String, password: Zeroizing<String>) {
+        if let Ok(phc) = self.hasher.hash(source, password).await {
             self.store.submit(Op::Rehash { acct, old, phc }).await;
         }
     }

@@ -188,7 +188,10 @@ impl<S: Store> Stranger<S> {
     async fn answer(&mut self, frame: &Frame) -> Result<Bytes, Refusal> {
         let body = &frame.body;
         match frame.name {
-            method::PING => Ok(Bytes::new()),
+            method::PING => {
+                decode::<wire::Empty>(body)?;
+                Ok(Bytes::new())
+            }
             method::IDENTIFY if self.versions.is_none() => self.identify(&decode(body)?),
             method::NAME if self.versions.is_some() => self.name(decode(body)?).await,
             method::REGISTER | method::LOGIN if self.is_expected() => {

@@ -34,8 +34,9 @@ use crate::source::Source;
 use crate::store::{Policy, SessionNo, Store};
 use crate::sync::read;
 
-/// Waits between two tries to accept when the system has no descriptors or memory (S7).
-const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// Waits between two tries to accept when the system has no descriptors or memory; the longest is short enough that everything
+/// goes on within a second of there being some again (S7).
+const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
 
 /// How sessions behave, from the configuration.
 #[derive(Clone, Debug)]

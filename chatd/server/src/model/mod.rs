@@ -75,29 +75,45 @@ enum Step {
     },
 }
 
+/// Mostly the first two: what happens between few happens often.
+fn few(all: usize) -> impl Strategy<Value = usize> {
+    prop_oneof![2 => 0..2_usize, 1 => 0..all]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let dev = || (0..PEOPLE, prop_oneof![3 => Just(0), 1 => 1..DEVICES]);
-    let anybody = || (0..NAMES.len(), 0..DEVICES);
-    let waits =
-        prop_oneof![Just(0), Just(1), 1_000..9_000_u64, Just(9_999), Just(10_000), 10_001..70_000_u64, Just(120_000)];
+    let device = || prop_oneof![3 => Just(0), 1 => 1..DEVICES];
+    let dev = || (few(PEOPLE), device());
+    let anybody = || (few(NAMES.len()), device());
+    let whom = || few(NAMES.len());
+    let again = || (dev(), 0..64_usize, prop::bool::weighted(0.8));
+    let waits = prop_oneof![
+        Just(0),
+        Just(1),
+        1_000..9_000_u64,
+        Just(9_999),
+        Just(10_000),
+        10_001..20_000_u64,
+        20_000..70_000_u64,
+        Just(120_000)
+    ];
     prop_oneof![
         6 => dev().prop_map(Step::Register),
         8 => (anybody(), any::<bool>(), 0..2_usize).prop_map(|(dev, right, source)| Step::Login { dev, right, source }),
-        3 => (anybody(), 0..2_usize, 2..5_usize).prop_map(|(dev, source, times)| Step::Guess { dev, source, times }),
+        5 => (anybody(), 0..2_usize, 2..5_usize).prop_map(|(dev, source, times)| Step::Guess { dev, source, times }),
         8 => anybody().prop_map(Step::Key),
-        4 => (dev(), prop::bool::weighted(0.3)).prop_map(|(dev, everywhere)| Step::Logout { dev, everywhere }),
+        5 => (dev(), prop::bool::weighted(0.3)).prop_map(|(dev, everywhere)| Step::Logout { dev, everywhere }),
         4 => dev().prop_map(Step::LinkLost),
-        22 => (dev(), 0..NAMES.len()).prop_map(|(dev, to)| Step::Message { dev, to }),
+        22 => (dev(), whom()).prop_map(|(dev, to)| Step::Message { dev, to }),
         6 => dev().prop_map(Step::Broadcast),
-        5 => (dev(), 0..64_usize, prop::bool::weighted(0.8)).prop_map(|(dev, place, same)| Step::Again { dev, place, same }),
+        5 => again().prop_map(|(dev, place, same)| Step::Again { dev, place, same }),
         1 => dev().prop_map(Step::Early),
         2 => dev().prop_map(Step::GiveUp),
         12 => (dev(), 0..6_usize).prop_map(|(dev, acks)| Step::Read { dev, acks }),
-        6 => (dev(), 0..NAMES.len(), prop::bool::weighted(0.6)).prop_map(|(dev, whom, on)| Step::Block { dev, whom, on }),
+        7 => (dev(), whom(), prop::bool::weighted(0.7)).prop_map(|(dev, whom, on)| Step::Block { dev, whom, on }),
         4 => dev().prop_map(Step::Whoelse),
         4 => (dev(), 0..200_u64).prop_map(|(dev, seconds)| Step::Whoelsesince { dev, seconds }),
         1 => dev().prop_map(Step::Blocked),
-        8 => waits.prop_map(|ms| Step::Pass { ms }),
+        9 => waits.prop_map(|ms| Step::Pass { ms }),
         2 => any::<bool>().prop_map(|orderly| Step::Restart { orderly }),
     ]
 }
@@ -106,7 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn rules() -> impl Strategy<Value = Rules> {
     let default = Rules {
         lock_by_name: false,
-        lock: (3, 60_000),
+        lock: (3, 10_000),
         policy: Policy::Many,
         tell_missed: false,
         quota: 10_000,
@@ -117,7 +133,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         policy: Policy::Refuse,
         tell_missed: true,
         grace_ms: 0,
-        lock: (3, 30_000),
+        lock: (2, 5_000),
         ..default
     };
     prop_oneof![

@@ -20,7 +20,8 @@ const RESTART_GRACE_MS: u64 = 60_000;
 /// What the operator decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// A lock holds for the name, from everywhere (classic), not for a name and a source.
+    /// A lock holds for the name, from everywhere and for its devices' keys, and is always as long as the first (classic); not for
+    /// a name and a source.
     pub lock_by_name: bool,
     /// Wrong passwords in a row before a lock, and the first lock in milliseconds.
     pub lock: (u32, u64),
@@ -143,7 +144,8 @@ impl Reference {
         guesses.kept_ms = 0;
         let locks = guesses.count >= self.rules.lock.0;
         if locks {
-            guesses.kept_ms = (self.rules.lock.1 << guesses.locks).min(15 * 60_000);
+            let doubled = if self.rules.lock_by_name { 0 } else { guesses.locks };
+            guesses.kept_ms = (self.rules.lock.1 << doubled).min(15 * 60_000);
             guesses.until = Some(now + guesses.kept_ms);
             guesses.locks += 1;
         }
@@ -151,8 +153,13 @@ impl Reference {
         Err(if locks { Code::LOCKED_OUT } else { Code::WRONG_CREDENTIALS })
     }
 
-    /// A device that was enrolled may come in by its key, lock or no lock.
+    /// A device that was enrolled may come in by its key; a lock of its own name may hold for it too.
     pub fn key(&self, (who, dev): Dev) -> Result<(), Code> {
+        let locked =
+            self.guesses.get(&(who, 0)).and_then(|guesses| guesses.until).is_some_and(|until| until > self.now);
+        if self.rules.lock_by_name && locked {
+            return Err(Code::LOCKED_OUT);
+        }
         if self.device((who, dev)).is_some() { Ok(()) } else { Err(Code::WRONG_CREDENTIALS) }
     }
 

@@ -268,6 +268,14 @@ impl Client {
         }
     }
 
+    /// Takes the bodies of the pushes of a kind that came so far.
+    pub fn take_seen(&mut self, method: Tag4) -> Vec<bytes::Bytes> {
+        let (taken, rest) = std::mem::take(&mut self.pushes).into_iter().partition(|frame| frame.name == method);
+        self.pushes = rest;
+        let taken: VecDeque<Frame> = taken;
+        taken.into_iter().map(|frame| frame.body).collect()
+    }
+
     /// Pushes of a kind that came so far.
     pub fn seen(&self, method: Tag4) -> usize {
         self.pushes.iter().filter(|frame| frame.name == method).count()

@@ -1,6 +1,7 @@
 //! A server in a fresh directory.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use chat_process::notify::Supervisor;
 use chat_process::shutdown::Shutdown;
@@ -20,7 +21,7 @@ pub struct World {
     pub address: SocketAddr,
     config: Config,
     layout: Layout,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl World {
@@ -40,6 +41,17 @@ impl World {
     }
 
     async fn make(profile: &str, settings: &str) -> World {
+        let (mut world, _) = World::prepared(profile, settings).await;
+        world.restart().await;
+        world
+    }
+
+    /// What [`World::with`] would start, not started, and its directory: for the program.
+    pub async fn stopped(settings: &str) -> (World, PathBuf) {
+        World::prepared("", settings).await
+    }
+
+    async fn prepared(profile: &str, settings: &str) -> (World, PathBuf) {
         chat_link::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(Some(dir.path()), None);
@@ -47,9 +59,20 @@ impl World {
         init::init(&wanted).await.unwrap();
         let config = configure(&layout, profile, settings);
         let id = keys::load(&config.data).unwrap().identity.id();
-        let server = start(&config, &layout).await;
-        let address = server.addresses()[0];
-        World { server: Some(server), id, address, config, layout, _dir: dir }
+        let (path, address) = (dir.path().to_owned(), ([127, 0, 0, 1], 0).into());
+        (World { server: None, id, address, config, layout, _dir: Some(dir) }, path)
+    }
+
+    /// The same server, reached at another address.
+    pub fn at(&self, address: SocketAddr) -> World {
+        World {
+            server: None,
+            id: self.id,
+            address,
+            config: self.config.clone(),
+            layout: self.layout.clone(),
+            _dir: None,
+        }
     }
 
     /// What the operator's verbs read.

@@ -1,5 +1,7 @@
 //! What a session is told by its client: sends are gathered and handed to the store together, questions are answered.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
@@ -12,10 +14,14 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::{End, Session};
+use super::{End, HowEnded, Session};
 use crate::source::Source;
 use crate::store::{Ending, Enrolled, Op, Query, Revoke, Store};
 use crate::sync::lock;
+
+/// Sends that a client may have had on the way when it was told to try later: a window of the stream that it is in, and of the
+/// next.
+const ON_THE_WAY: u64 = 2 * limits::SEND_WINDOW;
 
 /// What a turn's frames come to.
 #[derive(Default)]
@@ -55,7 +61,7 @@ impl<S: Store> Session<S> {
         let mut next = Some(first);
         while let Some(frame) = next {
             self.handle(frame, &mut gathered).await?;
-            if self.link.queued() > limits::OUTPUT_MAX {
+            if self.link.queued() > limits::OUTPUT_MAX || self.pause().is_some() {
                 break;
             }
             next = self.link.try_recv()?;
@@ -83,10 +89,11 @@ impl<S: Store> Session<S> {
             method::SEND => self.send(&frame, gathered),
             method::ACK => self.ack(&frame, gathered),
             method::PING => {
+                decode::<wire::Empty>(&frame.body)?;
                 self.link.queue(&Frame::new(method::PONG, frame.tag, &wire::Empty {}));
                 Ok(())
             }
-            method::PONG => Ok(()),
+            method::PONG => decode::<wire::Empty>(&frame.body).map(|_| ()),
             method::FETCH => self.fetch(&frame),
             method::VOID => {
                 self.pass_on(gathered).await;
@@ -103,26 +110,40 @@ impl<S: Store> Session<S> {
     fn send(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
         let item: wire::Send = decode(&frame.body)?;
         self.mailbox.active(self.gateway.clock.mono_ms());
-        if self.may_send() {
+        if self.may_send()? {
             gathered.sends.push(item);
         }
         Ok(())
     }
 
     /// Whether the account's rate lets another place through; one that it does not is dropped, and the client told to try later.
-    fn may_send(&mut self) -> bool {
+    /// One that sends on and on as if it had not been told is ended (S20).
+    fn may_send(&mut self) -> Result<bool, End> {
         let now = self.gateway.clock.mono_ms();
         if now < self.quiet_until {
-            return false;
+            self.ignored += 1;
+            return Ok(false);
+        }
+        if self.quiet_until > 0 {
+            self.floods = if self.ignored > ON_THE_WAY { self.floods + 1 } else { 0 };
+            (self.quiet_until, self.ignored) = (0, 0);
+            if self.floods >= limits::FLOODS_IN_A_ROW {
+                return Err(End::Over { code: Code::SLOW_DOWN, may_reconnect: true, how: Some(HowEnded::Lost) });
+            }
         }
         let rate = self.gateway.live.get().sessions.sending;
         let taken = lock(&self.sending).take(rate, now).is_ok();
         if !taken {
-            let wait = pause_ms(rate.burst, rate.per_second);
-            self.quiet_until = now + wait;
-            self.tell_later(Code::SLOW_DOWN, wait);
+            self.tell_later(Code::SLOW_DOWN, pause_ms(rate.burst, rate.per_second));
         }
-        taken
+        Ok(taken)
+    }
+
+    /// How long nothing is read from a client that sends on though it was told to try later: until it may send again. What it
+    /// says meanwhile fills its own buffers.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let left = self.quiet_until.saturating_sub(self.gateway.clock.mono_ms());
+        (self.ignored > ON_THE_WAY && left > 0).then(|| Duration::from_millis(left))
     }
 
     fn ack(&mut self, frame: &Frame, gathered: &mut Gathered) -> Result<(), End> {
@@ -179,11 +200,20 @@ impl<S: Store> Session<S> {
             method::WHOELSESINCE => self.whoelsesince(decode(body)?).await,
             method::BLOCK => self.block(decode(body)?, true).await,
             method::UNBLOCK => self.block(decode(body)?, false).await,
-            method::BLOCKED => self.blocked().await,
+            method::BLOCKED => {
+                decode::<wire::Empty>(body)?;
+                self.blocked().await
+            }
             method::PASSWORD => self.change_password(decode(body)?).await,
-            method::DEVICES => self.devices().await,
+            method::DEVICES => {
+                decode::<wire::Empty>(body)?;
+                self.devices().await
+            }
             method::REVOKE => self.revoke(&decode(body)?).await,
-            method::ACTIVE => Ok(Bytes::new()),
+            method::ACTIVE => {
+                decode::<wire::Empty>(body)?;
+                Ok(Bytes::new())
+            }
             method::LOGOUT => self.logout(frame.tag, decode(body)?).await,
             name if is_server_only(name) => {
                 // A forged copy, receipt or notice (S14).
@@ -198,7 +228,7 @@ impl<S: Store> Session<S> {
     /// Answered by verdicts, as sends are.
     async fn void(&mut self, frame: &Frame) -> Result<(), End> {
         let item: wire::Void = decode(&frame.body)?;
-        if self.may_send() {
+        if self.may_send()? {
             self.gateway.store.submit(Op::Void { fence: self.fence, item }).await;
         }
         Ok(())

@@ -52,6 +52,10 @@ pub(super) struct Session<S: Store> {
     undecided: usize,
     /// Sends are dropped until then: the client was told to try later.
     quiet_until: u64,
+    /// How many were, since it was told.
+    ignored: u64,
+    /// How often in a row it sent on as if it had not been told.
+    floods: u32,
     /// The account's bucket of sends.
     sending: Arc<Mutex<Bucket>>,
     /// Who wants to know when the client is heard.
@@ -140,6 +144,8 @@ impl<S: Store> Session<S> {
             gaps: Vec::new(),
             undecided: 0,
             quiet_until: 0,
+            ignored: 0,
+            floods: 0,
             sending,
             probes: Vec::new(),
         }
@@ -190,6 +196,15 @@ impl<S: Store> Session<S> {
             return tokio::select! {
                 biased;
                 flushed = self.link.flush() => Ok(flushed.map(|()| Woken::Bell)?),
+                () = self.timing.due() => Ok(Woken::Time),
+                () = self.mailbox.rung() => Ok(Woken::Bell),
+            };
+        }
+        if let Some(pause) = self.pause() {
+            return tokio::select! {
+                biased;
+                flushed = self.link.flush(), if self.link.queued() > 0 => Ok(flushed.map(|()| Woken::Bell)?),
+                () = tokio::time::sleep(pause) => Ok(Woken::Time),
                 () = self.timing.due() => Ok(Woken::Time),
                 () = self.mailbox.rung() => Ok(Woken::Bell),
             };

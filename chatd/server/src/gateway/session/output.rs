@@ -193,6 +193,9 @@ impl<S: Store> Session<S> {
     pub(super) fn tell_later(&mut self, code: Code, after_ms: u64) {
         self.undecided = 0;
         self.gaps.clear();
+        if code == Code::SLOW_DOWN {
+            self.quiet_until = self.gateway.clock.mono_ms().saturating_add(after_ms);
+        }
         self.link.queue(&Frame::new(method::TRY_LATER, 0, &wire::TryLater { after_ms, code: code.0 }));
     }
 }

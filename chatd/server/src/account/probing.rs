@@ -1,0 +1,189 @@
+//! What a stranger learns by trying, and how fast he may: S9 by statistics, S12.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use argon2::Params;
+use chat_proto::fault::Code;
+use chat_proto::id::{AccountName, DeviceId, NameRule};
+use chat_proto::limits;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+use super::hasher::Hasher;
+use super::{Accounts, Rules, Settings};
+use crate::clock::Clock;
+use crate::config::{Addresses, Idle, LockoutBy, Registration};
+use crate::gateway;
+use crate::rate::Rate;
+use crate::settings::{self, Live};
+use crate::source::Source;
+use crate::store::contract::Recorder;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{self, NewDevice, Op, Policy, Store as _};
+
+/// Samples of each kind; `CHAT_SAMPLES` says another number.
+const SAMPLES: usize = 1000;
+/// Welch's t beyond which two times are not taken for equal: one in 100,000 equal ones would be.
+const DIFFERENT: f64 = 4.5;
+
+struct House {
+    accounts: Accounts<SqliteStore>,
+    store: Arc<SqliteStore>,
+    _dir: TempDir,
+}
+
+impl House {
+    async fn new(hasher: Hasher, lockout: Rules) -> House {
+        let dir = TempDir::new().unwrap();
+        let settings = store::Settings { reserve: 0, ..store::Settings::default() };
+        let store = Arc::new(SqliteStore::open(dir.path(), Arc::new(Recorder::default()), settings, 0, 0).unwrap());
+        let accounts = Settings {
+            registration: Registration::Open,
+            sign_up_at_login: false,
+            names: NameRule::Standard,
+            tell_names: false,
+            forget_device: false,
+            lock_devices: false,
+            tries: Rate::per(limits::HASHES_PER_NAME_AND_MINUTE, 60),
+            lockout_by: LockoutBy::Source,
+            lockout,
+            logins: Rate::per(0, 60),
+            newcomers: Rate::per(0, 60),
+        };
+        let sessions = gateway::Settings {
+            name: String::new(),
+            policy: Policy::Many,
+            idle: Idle::Away,
+            idle_after: Duration::from_secs(60),
+            grace_ms: 0,
+            sending: Rate::per(0, 1),
+            connections: 1,
+            seen_since_start: false,
+        };
+        let live = Live::new(settings::Settings { sessions, accounts, announce: true, addresses: Addresses::Full });
+        let accounts = Accounts::open(Arc::clone(&store), Clock::start(), live, hasher, Zeroizing::new([9; 32])).await;
+        House { accounts, store, _dir: dir }
+    }
+
+    /// Accounts with one password, without hashing it for each.
+    async fn people(&self, names: impl IntoIterator<Item = String>, phc: &str) {
+        for (number, name) in names.into_iter().enumerate() {
+            let name = AccountName::try_from(name).unwrap();
+            let (answer, done) = oneshot::channel();
+            let device = device(number as u32);
+            self.store.submit(Op::CreateAccount { name, phc: phc.to_owned(), device, invite: None, answer }).await;
+            done.await.unwrap().unwrap();
+        }
+    }
+
+    /// How long a wrong guess takes, in microseconds, and what it is told.
+    async fn guess(&self, name: &str) -> (f64, Code) {
+        let began = std::time::Instant::now();
+        let refused = self.accounts.login(source(1), name, secret("wrong"), device(u32::MAX)).await;
+        (began.elapsed().as_secs_f64() * 1e6, refused.unwrap_err().code)
+    }
+}
+
+fn secret(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
+}
+
+fn source(n: u32) -> Source {
+    Source::of(Ipv4Addr::from(n).into())
+}
+
+fn device(n: u32) -> NewDevice {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    NewDevice { id: DeviceId(id), key: [1; 32], name: String::new() }
+}
+
+/// Welch's t of two samples, each without its slowest tenth: those were disturbed by others of the machine.
+fn welch(known: &mut [f64], unknown: &mut [f64]) -> f64 {
+    let calm = |all: &mut [f64]| {
+        all.sort_by(f64::total_cmp);
+        let calm = &all[..all.len() * 9 / 10];
+        let mean = calm.iter().sum::<f64>() / calm.len() as f64;
+        let variance = calm.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (calm.len() - 1) as f64;
+        (mean, variance / calm.len() as f64)
+    };
+    let ((a, va), (b, vb)) = (calm(known), calm(unknown));
+    (a - b) / (va + vb).sqrt()
+}
+
+/// The t of the two states: a wrong guess (which locks), and a guess during the lock. Known and unknown names take turns, in
+/// random order, so that whatever else the machine does falls on both alike.
+async fn probe(hasher: Hasher, samples: usize) -> [f64; 2] {
+    let phc = hasher.hash(source(1), secret("right")).await.unwrap();
+    let house = House::new(hasher, Rules { after: 1, duration_ms: 3_600_000, doubles: true }).await;
+    house.people((0..samples).map(|n| format!("known-{n}")), &phc).await;
+    // Caches and threads are warm before anything counts.
+    for n in 0..20 {
+        house.guess(&format!("neither-{n}")).await;
+    }
+    let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+    for n in 0..samples {
+        let first = usize::from(getrandom::u32().unwrap() % 2 == 0);
+        for kind in [first, 1 - first] {
+            let name = format!("{}-{n}", ["known", "other"][kind]);
+            for state in &mut times {
+                let (took, code) = house.guess(&name).await;
+                assert_eq!(code, Code::LOCKED_OUT, "the same answer");
+                state[kind].push(took);
+            }
+        }
+    }
+    times.map(|[mut known, mut unknown]| welch(&mut known, &mut unknown))
+}
+
+/// A tenth of the real memory and the same passes: whatever else differs weighs ten times as much.
+fn params() -> Params {
+    Params::new(1900, 2, 1, None).unwrap()
+}
+
+fn samples() -> usize {
+    std::env::var("CHAT_SAMPLES").ok().and_then(|text| text.parse().ok()).unwrap_or(SAMPLES)
+}
+
+#[tokio::test]
+async fn s09_a_login_does_not_tell_by_its_time_whether_a_name_exists() {
+    let [wrong, locked] = probe(Hasher::with(Zeroizing::new([7; 32]), params()).unwrap(), samples()).await;
+    assert!(wrong.abs() < DIFFERENT, "a wrong password: t = {wrong:.2}");
+    assert!(locked.abs() < DIFFERENT, "during a lock: t = {locked:.2}");
+}
+
+/// The same measurement finds leaks: no hash at all for unknown names, and one of half the cost.
+#[tokio::test]
+async fn s09_a_planted_leak_is_found() {
+    for passes in [None, Some(1)] {
+        let dummy = passes.map(|passes| Params::new(1900, passes, 1, None).unwrap());
+        let hasher = Hasher::with(Zeroizing::new([7; 32]), params()).unwrap().leaking(dummy);
+        let [wrong, _] = probe(hasher, 100).await;
+        assert!(wrong.abs() > DIFFERENT, "{passes:?} passes: t = {wrong:.2}");
+    }
+}
+
+/// From a hundred sources: twenty a minute reach the hash, the rest waits and is not refused; a key of the same account is
+/// not touched at all.
+#[tokio::test(start_paused = true)]
+async fn s12_guesses_at_one_name_from_everywhere_wait_for_each_other() {
+    let hasher = Hasher::cheap(Zeroizing::new([7; 32])).unwrap();
+    let phc = hasher.hash(source(1), secret("right")).await.unwrap();
+    let house = House::new(hasher, Rules { after: 3, duration_ms: 60_000, doubles: true }).await;
+    house.people(["victim".to_owned()], &phc).await;
+    let began = Instant::now();
+    for n in 0..100 {
+        let refused = house.accounts.login(source(n), "victim", secret("wrong"), device(7)).await.unwrap_err();
+        assert_eq!(refused.code, Code::WRONG_CREDENTIALS, "no source guessed three times");
+        let due = Duration::from_secs(3 * u64::from(n.saturating_sub(19)));
+        assert!(began.elapsed() + Duration::from_millis(50) >= due, "guess {n} after {:?}", began.elapsed());
+        assert!(began.elapsed() <= due + Duration::from_secs(1), "guess {n} after {:?}", began.elapsed());
+    }
+    let before = Instant::now();
+    house.accounts.device(source(1), "victim", device(0).id, |key| *key == [1; 32]).await.unwrap();
+    assert_eq!(before.elapsed(), Duration::ZERO, "a device with its key does not wait");
+    house.accounts.login(source(500), "VICTIM", secret("right"), device(0)).await.unwrap();
+}
