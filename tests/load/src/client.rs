@@ -46,6 +46,8 @@ pub struct Site {
 pub struct Session {
     /// The connection.
     pub link: Link,
+    /// Where its inbox goes on.
+    start: Option<wire::Position>,
     incarnation: u64,
     /// The last place used.
     sent: u64,
@@ -112,6 +114,7 @@ impl Site {
         let last = welcome.streams.first().map_or(0, |stream| stream.last);
         Ok(Session {
             link,
+            start: welcome.cursor,
             incarnation,
             sent: last,
             settled: last,
@@ -158,6 +161,11 @@ impl Session {
             body,
         };
         self.link.queue(&Frame::new(method::SEND, 0, &message));
+    }
+
+    /// Where its inbox went on when it was opened.
+    pub fn start(&self) -> Option<wire::Position> {
+        self.start
     }
 
     /// Messages without a verdict.

@@ -90,6 +90,8 @@ pub enum Row {
     Login,
     /// Row 13: one `chatctl message` process
     Ctl,
+    /// What honest users feel while others attack
+    Attack,
     /// The storage shape alone: keyed rows beside the log and its folder, without a server
     Shape,
 }

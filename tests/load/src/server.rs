@@ -48,6 +48,15 @@ impl Server {
         Ok(server)
     }
 
+    /// Settings of one row besides the usual ones, or no more; they count from the next start.
+    pub fn set(&self, file: &str, settings: Option<&str>) -> Result<()> {
+        let path = self.dir.join("chat-server.d").join(file);
+        match settings {
+            Some(settings) => Ok(fs::write(path, settings)?),
+            None => Ok(fs::remove_file(path)?),
+        }
+    }
+
     /// Runs a verb to its end; what it printed.
     pub fn run(&self, verb: &[&str]) -> Result<String> {
         let done = Command::new(&self.bin).arg("--dir").arg(&self.dir).args(verb).output();

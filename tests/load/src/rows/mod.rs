@@ -1,5 +1,6 @@
 //! One file for each kind of row. A row prepares its people, lets them work, and adds its figures to the report.
 
+mod attack;
 mod ctl;
 mod fanout;
 mod idle;
@@ -32,6 +33,7 @@ pub async fn run(row: Row, args: &Args, world: &mut World, report: &mut Report) 
         Row::Idle => idle::run(args, world, report).await,
         Row::Login => login::run(args, world, report).await,
         Row::Ctl => ctl::run(args, world, report).await,
+        Row::Attack => attack::run(args, world, report).await,
         Row::Shape => shape::run(args, world, report),
     }
 }

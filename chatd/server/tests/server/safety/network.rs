@@ -189,12 +189,15 @@ async fn s05_a_flood_of_connections_leaves_sessions_alone() {
 /// What a stranger may make the server hold: less than 64 KiB, whatever he claims, sends, or does not read.
 #[tokio::test]
 async fn s06_strangers_take_little_memory() {
+    const FIRST: usize = 4;
     let program = Program::start("").await;
-    let warm = Client::connect(&program.world).await;
-    drop(warm);
-    let before = program.resident();
     let mut strangers = Vec::new();
-    for _ in 0..limits::STRANGERS_PER_SOURCE {
+    let mut before = 0;
+    for n in 0..limits::STRANGERS_PER_SOURCE {
+        if n == FIRST {
+            // The first ones bring threads and tables along.
+            before = program.resident();
+        }
         let mut stranger = Client::connect(&program.world).await;
         // Questions without end, whose answers nobody reads, then half a frame of the largest size.
         for _ in 0..20_000 {
@@ -205,7 +208,7 @@ async fn s06_strangers_take_little_memory() {
         let _ = tokio::time::timeout(Duration::from_millis(200), stranger.link.flush()).await;
         strangers.push(stranger);
     }
-    let grown = program.resident().saturating_sub(before) / strangers.len() as u64;
+    let grown = program.resident().saturating_sub(before) / (strangers.len() - FIRST) as u64;
     assert!(grown <= 64 * 1024, "{grown} bytes each");
 }
 
