@@ -183,7 +183,6 @@ pub(crate) fn store(config: &Config) -> store::Settings {
         tell_missed: keys.messages.tell_missed,
         broadcasts: Rate::per(keys.limits.broadcasts_per_minute, 60),
         unknown_recipients: Rate::per(keys.limits.unknown_recipients_per_hour, 3600),
-        ..store::Settings::default()
     }
 }
 
