@@ -1,7 +1,7 @@
 //! The stateful model test: random sequences of everything that people and machines do, run against the real accounts and the
 //! real store, and against a [`reference`] that says what must come of it. Every answer, notice and inbox is compared.
 //!
-//! `CHAT_MODEL` says how many sequences (10,000), `CHAT_MODEL_SEED` with which seed they begin (1); `tests/model` runs more.
+//! `CHAT_MODEL` says how many sequences (10,000), `CHAT_MODEL_SEED` with which seed they begin (1); `tests/safety/run` runs more.
 
 mod driver;
 mod reference;

@@ -76,9 +76,10 @@ pub async fn run(args: &Args, world: &mut World, report: &mut Report) -> Result<
     world.server.set("row.toml", Some(LIMITS))?;
     let who = world.fresh(2 * PAIRS + ATTACKERS)?;
     let (middle, bad) = (who.start + PAIRS, who.start + 2 * PAIRS..who.end);
+    // Before its sender is an honest user with a session of his own.
+    fill(world, who.start, bad.clone()).await?;
     let senders = world.sessions(who.start..middle).await?;
     let receivers = world.sessions(middle..bad.start).await?;
-    fill(world, who.start, bad.clone()).await?;
     let first = world.flush_us()?;
     let honest = Rc::new(Honest::default());
     let mut pairs = JoinSet::new();
