@@ -61,22 +61,46 @@ pub fn load_layers<T: DeserializeOwned>(files: &[PathBuf]) -> Result<T, ConfigEr
 
 /// As [`load_layers`], under texts of the program's own, which win over the files; each with a name for its errors.
 pub fn load_layers_under<T: DeserializeOwned>(files: &[PathBuf], own: &[(&str, &str)]) -> Result<T, ConfigError> {
+    let layers = files.iter().map(|file| Ok((file.clone(), read(file)?)));
+    let own = own.iter().map(|(name, text)| Ok((PathBuf::from(name), (*text).to_owned())));
+    parse_layers(&layers.chain(own).collect::<Result<Vec<_>, ConfigError>>()?)
+}
+
+/// As [`load_layers`], of texts that were read already.
+pub fn parse_layers<T: DeserializeOwned>(layers: &[(PathBuf, String)]) -> Result<T, ConfigError> {
     let mut merged = toml::Table::new();
-    let mut lay = |text: &str, file: &Path| {
+    for (file, text) in layers {
         parse::<T>(text, file)?;
         merge(&mut merged, parse(text, file)?);
-        Ok(())
-    };
-    for file in files {
-        lay(&read(file)?, file)?;
-    }
-    for (name, text) in own {
-        lay(text, Path::new(name))?;
     }
     merged.try_into().map_err(|error: toml::de::Error| {
-        let file = files.last().cloned().unwrap_or_default();
+        let file = layers.last().map(|(file, _)| file.clone()).unwrap_or_default();
         ConfigError { file, place: None, key: None, problem: error.message().to_owned(), suggestion: None }
     })
+}
+
+/// Where a key such as `limits.connections` stands, line and column from 1: in the last of the files that names it.
+pub fn find(files: &[PathBuf], key: &str) -> Option<(PathBuf, (usize, usize))> {
+    files.iter().rev().find_map(|file| {
+        let text = read(file).ok()?;
+        let offset = offset(&text, key)?;
+        Some((file.clone(), place(&text, offset)))
+    })
+}
+
+fn offset(text: &str, key: &str) -> Option<usize> {
+    let root = toml::de::DeTable::parse(text).ok()?;
+    let mut table = root.get_ref();
+    let mut at = None;
+    for part in key.split('.') {
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref() == part)?;
+        at = Some(name.span().start);
+        match value.get_ref() {
+            toml::de::DeValue::Table(below) => table = below,
+            _ => break,
+        }
+    }
+    at
 }
 
 /// Reads a text; `file` is only for the error.
@@ -247,8 +271,10 @@ mod tests {
         std::fs::write(&second, "limits = { connections = 9 }").unwrap();
         let config: Config = load_layers(&[first.clone(), second.clone()]).unwrap();
         std::fs::write(&second, "limits = { konnections = 9 }").unwrap();
-        let error = load_layers::<Config>(&[first, second.clone()]).unwrap_err();
+        let error = load_layers::<Config>(&[first.clone(), second.clone()]).unwrap_err();
         assert_eq!((error.file, error.suggestion), (second.clone(), Some("connections".into())));
+        let place = |key| find(std::slice::from_ref(&first), key).map(|(_, place)| place);
+        assert_eq!((place("name"), place("limits.message_burst"), place("listen")), (Some((1, 1)), Some((4, 1)), None));
         check_modes(&second);
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(

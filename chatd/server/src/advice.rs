@@ -10,9 +10,13 @@ use serde::Serialize;
 
 use crate::StartError;
 use crate::admin::{AskError, words};
+use crate::backup::BackupError;
 use crate::files::FileError;
 use crate::keys::KeysError;
 use crate::store::StoreError;
+
+/// Exit code of a verb whose files are no good, as chatctl's.
+const BAD_STATE: u8 = 14;
 
 /// What the caller typed.
 pub struct Asked<'a> {
@@ -44,10 +48,30 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
     {
         return Some(format!("{program} run --listen 127.0.0.1:0"));
     }
+    if let Some(StartError::HalfRestored(backup)) = start_error(error) {
+        return Some(format!("{program} restore {}", words::quoted(&backup.to_string_lossy())));
+    }
+    if let Some(StartError::Store(StoreError::Newer { .. })) = start_error(error) {
+        return Some(format!("{program} backup list"));
+    }
+    if let Some(error) = error.downcast_ref::<BackupError>() {
+        return backup(error, program);
+    }
     if let Some(StartError::Certificate { .. }) = error.downcast_ref() {
         return Some(format!("{program} cert self-signed"));
     }
     file(file_error(error)?, program)
+}
+
+fn backup(error: &BackupError, program: &str) -> Option<String> {
+    match error {
+        BackupError::None(_) => Some(format!("{program} backup create")),
+        BackupError::InUse(_) => Some(format!("{program} stop")),
+        BackupError::Broken { .. } | BackupError::Config(_) => Some(format!("{program} backup list")),
+        BackupError::Io { .. } | BackupError::Store(_) => Some(format!("{program} check storage")),
+        BackupError::File(error) | BackupError::Keys(KeysError::File(error)) => file(error, program),
+        BackupError::Keys(_) => None,
+    }
 }
 
 fn file(error: &FileError, program: &str) -> Option<String> {
@@ -92,6 +116,13 @@ pub fn code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<ConfigError>().is_some() {
         return exit::CONFIG;
     }
+    if let Some(error) = error.downcast_ref::<BackupError>() {
+        return match error {
+            BackupError::None(_) => 6,
+            BackupError::InUse(_) => 7,
+            _ => BAD_STATE,
+        };
+    }
     if let Some(file) = file_error(error) {
         return StartError::exit_of_file(file);
     }
@@ -127,6 +158,7 @@ pub fn json(error: &anyhow::Error, text: &str, next: Option<&str>) -> String {
         Some(AskError::Refused { refusal, .. }) => (refusal.code.name(), refusal.retry_after_ms),
         Some(error) => (words::name(error), None),
         None if error.downcast_ref::<ConfigError>().is_some() => (Code::BAD_CONFIG.name(), None),
+        None if error.downcast_ref::<BackupError>().is_some() => ("bad_backup", None),
         None => ("failed", None),
     };
     let failure =

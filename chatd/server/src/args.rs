@@ -7,7 +7,8 @@ use std::time::Duration;
 use chat_manual::shells::Shell;
 use chat_server::config::Classic;
 use chat_server::config::values::Wait;
-use clap::{Parser, Subcommand};
+use clap::builder::TypedValueParser as _;
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// The chat server: accounts, inboxes, relaying.
 #[derive(Debug, Parser)]
@@ -37,9 +38,11 @@ pub enum Verb {
     /// Certificates and the server's key
     #[command(subcommand)]
     Cert(CertVerb),
-    /// Look for mistakes: exit 0 clean, 14 errors
+    /// Look for what is wrong, or will be: exit 0 clean, 1 warnings, 14 errors
+    Check(Check),
+    /// The configuration
     #[command(subcommand)]
-    Check(CheckVerb),
+    Config(ConfigVerb),
     /// Accounts
     #[command(subcommand)]
     User(UserVerb),
@@ -53,6 +56,14 @@ pub enum Verb {
     /// Write out what the server keeps, one JSON object a line
     #[command(subcommand)]
     Export(ExportVerb),
+    /// Backups: one file with configuration, keys and database
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// Put back what a backup holds; the server must be stopped, and what was there is moved aside
+    Restore(Restore),
+    /// The database
+    #[command(subcommand)]
+    Db(DbVerb),
     /// Print a page of the manual
     Man(Man),
     /// Print the JSON Schema of what --json prints
@@ -152,13 +163,106 @@ pub enum CertVerb {
     Fingerprint,
     /// Make a certificate where the configuration wants one; clients trust the server by its fingerprint
     SelfSigned,
+    /// Print what the certificate says: names, times, chain
+    Show,
+    /// Print a request for a certificate authority, signed by the key that is there, or by a new one
+    Csr {
+        /// Names and addresses to be in it; the server's name where absent
+        name: Vec<String>,
+    },
+    /// Look at the files as the running server will when they change: a pair, valid, for this name, chain whole
+    WatchTest,
 }
 
 /// `check`
-#[derive(Debug, Subcommand)]
-pub enum CheckVerb {
-    /// Check the configuration
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// What to look at; everything where absent
+    #[arg(value_enum)]
+    pub what: Option<What>,
+    /// One line with numbers for monitoring; exit 0 ok, 1 warning, 2 critical, 3 unknown
+    #[arg(long)]
+    pub nagios: bool,
+}
+
+/// What `check` looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The configuration
     Config,
+    /// Certificate and key
+    Tls,
+    /// Addresses and open files
+    Net,
+    /// Database, room on the disk, backups
+    Storage,
+    /// The clock
+    Time,
+    /// Everything
+    All,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print a configuration with every key, its default and what it means
+    Default,
+    /// Print what is written
+    Show {
+        /// Every key with the value that counts
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Print the keys whose value is not the default
+    Diff,
+}
+
+/// `backup`
+#[derive(Debug, Subcommand)]
+pub enum BackupVerb {
+    /// Make a backup, of a running server too
+    Create {
+        /// Put it here instead of where the configuration says
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Remove older ones there, and leave N in all
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..).map(|n| n as usize))]
+        keep: Option<usize>,
+    },
+    /// Read a whole backup and check its database
+    Verify {
+        /// The file, or "latest"
+        file: PathBuf,
+    },
+    /// List backups, newest first
+    List {
+        /// Look here instead of where the configuration says
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// `restore`
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The file, or "latest"
+    pub file: PathBuf,
+    /// Put everything below this directory instead, for `chat-server --dir DIR`
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
+
+/// `db`
+#[derive(Debug, Subcommand)]
+pub enum DbVerb {
+    /// What it holds
+    Info,
+    /// Read all of it and say what is wrong: exit 0 sound, 14 damaged
+    Check,
+    /// Bring the database of a stopped server up to date, after a backup
+    Upgrade,
+    /// Rewrite the database of a stopped server without the room that deleted messages left
+    Vacuum,
 }
 
 /// `user`

@@ -31,7 +31,7 @@ pub enum FileError {
 }
 
 /// The system's refusal in words; the number of it helps nobody.
-fn said(error: &io::Error) -> String {
+pub(crate) fn said(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "is not there".into(),
         io::ErrorKind::PermissionDenied => "may not be read or written by this user".into(),

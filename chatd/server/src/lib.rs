@@ -6,9 +6,13 @@ pub mod account;
 pub mod admin;
 pub mod advice;
 pub mod audit;
+pub mod backup;
 pub mod bus;
+pub mod certificate;
+pub mod check;
 pub mod clock;
 pub mod config;
+pub mod database;
 pub mod files;
 pub mod gateway;
 pub mod keys;
@@ -190,6 +194,7 @@ fn until_shutdown(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + '
 }
 
 fn open_store(config: &Config, outlet: Arc<dyn store::Outlet>, clock: Clock) -> Result<Arc<SqliteStore>, StartError> {
+    start::refuse_half_restored(config)?;
     let settings = start::store(config);
     Ok(Arc::new(SqliteStore::open(&config.data, outlet, settings, clock.mono_ms(), clock.wall_ms())?))
 }
@@ -243,7 +248,7 @@ pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
     let live = Live::new(start::settings(config));
     let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
     let audit = Audit::new(clock, live, AuditFile::open(&config.data)?);
-    Ok(Desk::Closed(Box::new(Closed { store, accounts, audit })))
+    Ok(Desk::Closed(Box::new(Closed { config: Arc::new(config.clone()), store, accounts, audit })))
 }
 
 /// The store, as soon as a server that has just ended lets go of it.

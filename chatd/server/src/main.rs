@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use chat_process::config::ConfigError;
+use chat_process::harden;
 use chat_process::logging::{self, LevelHandle, Log, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
-use chat_process::{exit, harden};
 use chat_server::admin::{init, words};
 use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
@@ -19,7 +19,7 @@ use chat_server::running::Reread;
 use chat_server::{Outside, Server, StartError, keys};
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Args, CertVerb, CheckVerb, Init, Run, Verb};
+use args::{Args, ConfigVerb, Init, Run, Verb};
 use commands::say;
 
 fn main() -> ExitCode {
@@ -63,13 +63,21 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Init(wanted) => make(args, layout, wanted),
         Verb::Run(wanted) => run(args, layout, wanted),
-        Verb::Cert(CertVerb::Fingerprint) => fingerprint(args, &load(layout)?),
-        Verb::Cert(CertVerb::SelfSigned) => self_signed(args, &load(layout)?),
-        Verb::Check(CheckVerb::Config) => Ok(check(layout)),
+        Verb::Cert(verb) => commands::cert::act(args, layout, &load(layout)?, verb, &host_name(), &program(args)),
+        Verb::Check(wanted) => commands::check::act(args, layout, wanted, &host_name(), &program(args)),
+        Verb::Config(ConfigVerb::Default) => commands::config::default(args, layout),
+        Verb::Config(ConfigVerb::Show { effective }) => commands::config::show(args, &load(layout)?, *effective),
+        Verb::Config(ConfigVerb::Diff) => commands::config::diff(args, &load(layout)?),
         Verb::Man(wanted) => commands::manual::man(wanted),
         Verb::Schema(wanted) => commands::manual::schema(wanted),
         Verb::Completions(wanted) => commands::manual::completions(wanted),
         Verb::Invite(verb) => commands::invite::act(args, &load(layout)?, verb),
+        Verb::Backup(verb) => commands::backup::act(args, &load(layout)?, verb),
+        Verb::Restore(wanted) => {
+            let config = load(layout).ok();
+            commands::backup::put_back(args, layout, config.as_ref(), wanted, &host_name(), &program(args))
+        }
+        Verb::Db(verb) => commands::db::act(args, &load(layout)?, verb, &program(args)),
         Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
         Verb::Sessions(sessions) => commands::session::act(args, &load(layout)?, sessions.verb.as_ref()),
         Verb::Announce(announce) => commands::session::announce(args, &load(layout)?, &announce.text),
@@ -106,34 +114,6 @@ fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode>
         )
     };
     say(&format!("config {file}, server key {print}\n{next}"))
-}
-
-fn self_signed(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
-    init::certificate(&config.name, &config.cert, &config.key)?;
-    let file = config.cert.display();
-    if args.json {
-        return say(&format!(r#"{{"v":1,"type":"certificate","file":{}}}"#, serde_json::to_string(&file.to_string())?));
-    }
-    say(&format!("certificate {file}; clients trust the server by its key: {} cert fingerprint", program(args)))
-}
-
-fn fingerprint(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
-    let print = keys::load(&config.data)?.identity.id().fingerprint();
-    if args.json {
-        return say(&format!(r#"{{"v":1,"type":"fingerprint","fingerprint":"{print}"}}"#));
-    }
-    say(&print.to_string())
-}
-
-/// Findings are the result, so they go to stdout; 14 says that there are errors.
-fn check(layout: &Layout) -> ExitCode {
-    const ERRORS: u8 = 14;
-    let (line, code) = match load(layout) {
-        Ok(_) => ("ok config".to_owned(), exit::OK),
-        Err(error) => (format!("ERROR config: {error}"), ERRORS),
-    };
-    let said = say(&line);
-    if said.is_ok() { ExitCode::from(code) } else { ExitCode::from(exit::IO) }
 }
 
 fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {

@@ -25,6 +25,8 @@ pub struct Running<S: Store> {
     config: Mutex<Arc<Config>>,
     reread: Reread,
     level: Option<LevelHandle>,
+    /// One backup at a time.
+    pub backing_up: tokio::sync::Mutex<()>,
     /// One reload at a time: two that interleave could leave half of each.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -58,7 +60,15 @@ impl<S: Store> Running<S> {
         level: Option<LevelHandle>,
     ) -> Arc<Running<S>> {
         let current = Mutex::new(Arc::new(config.clone()));
-        Arc::new(Running { gateway, started: config, config: current, reread, level, reloading: Default::default() })
+        Arc::new(Running {
+            gateway,
+            started: config,
+            config: current,
+            reread,
+            level,
+            backing_up: Default::default(),
+            reloading: Default::default(),
+        })
     }
 
     /// The configuration that counts now, save keys that need a restart.

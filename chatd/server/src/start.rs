@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
 use crate::account::{self, CredentialsError, HashError, Rules};
+use crate::backup::restore;
 use crate::config::{Config, Devices, Level, Names};
 use crate::files::{self, FileError};
 use crate::gateway;
@@ -54,6 +55,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// A restore was cut short.
+    #[error("a restore of {} was cut short; it must be done again", .0.display())]
+    HalfRestored(PathBuf),
     /// Password hashing.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -67,6 +71,8 @@ impl StartError {
     pub fn exit(&self) -> u8 {
         match self {
             StartError::Store(StoreError::Locked(_)) => exit::UNAVAILABLE,
+            // No restart will help.
+            StartError::Store(StoreError::Newer { .. }) | StartError::HalfRestored(_) => exit::CONFIG,
             StartError::Store(_) => exit::IO,
             StartError::File(error) | StartError::Keys(KeysError::File(error)) => Self::exit_of_file(error),
             StartError::Keys(_) | StartError::Certificate { .. } => exit::CONFIG,
@@ -89,6 +95,14 @@ impl StartError {
                 _ => exit::CANNOT_CREATE,
             },
         }
+    }
+}
+
+/// What a restore left half done is not served: the database may be that of another time than its log.
+pub(crate) fn refuse_half_restored(config: &Config) -> Result<(), StartError> {
+    match fs::read(config.data.join(restore::MARKER)) {
+        Ok(backup) => Err(StartError::HalfRestored(PathBuf::from(String::from_utf8_lossy(&backup).into_owned()))),
+        Err(_) => Ok(()),
     }
 }
 

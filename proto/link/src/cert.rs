@@ -58,6 +58,25 @@ pub fn self_signed(names: &[String], now: SystemTime) -> Result<SelfSigned, Cert
     Ok(SelfSigned { cert_pem: cert.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
 }
 
+/// A new private key in PEM.
+pub fn new_key() -> Result<Zeroizing<String>, CertError> {
+    let key = rcgen::KeyPair::generate().map_err(|error| CertError::Key(error.to_string()))?;
+    Ok(Zeroizing::new(key.serialize_pem()))
+}
+
+/// A request for a certificate for `names`, in PEM, that a certificate authority takes; proves that its sender holds the key.
+pub fn request(names: &[String], key_pem: &[u8]) -> Result<String, CertError> {
+    let unusable = |error: rcgen::Error| CertError::Names(error.to_string());
+    let text = std::str::from_utf8(key_pem).map_err(|error| CertError::Key(error.to_string()))?;
+    let key = rcgen::KeyPair::from_pem(text).map_err(|error| CertError::Key(error.to_string()))?;
+    let mut params = rcgen::CertificateParams::new(names.to_vec()).map_err(unusable)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    if let Some(name) = names.first() {
+        params.distinguished_name.push(rcgen::DnType::CommonName, name.as_str());
+    }
+    params.serialize_request(&key).and_then(|request| request.pem()).map_err(unusable)
+}
+
 /// What a server serves: the certificate chain (its own first), TLS 1.3, our protocol alone.
 ///
 /// No early data (S3), no tickets and no resumption: a device key logs in as quickly and keeps nothing per client.

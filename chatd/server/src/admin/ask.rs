@@ -3,9 +3,9 @@
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chat_proto::fault::Code;
-use chat_proto::limits::ADMIN_WITHIN;
 use nix::unistd::{Gid, Group, Uid, User};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -44,8 +44,8 @@ pub enum AskError {
         refusal: Refusal,
     },
     /// It did not answer in time.
-    #[error("the server did not answer within {} s", ADMIN_WITHIN.as_secs())]
-    Silent,
+    #[error("the server did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
     /// It went away, or what listens there is no chat-server.
     #[error("the server at {} broke off: {error}", path.display())]
     Broken {
@@ -174,7 +174,7 @@ impl Line {
 
     /// Asks and waits for the answer.
     pub async fn ask<C: Call>(&mut self, call: &C) -> Result<C::Reply, AskError> {
-        let answered = timeout(ADMIN_WITHIN, self.exchange(call)).await.map_err(|_| AskError::Silent)?;
+        let answered = timeout(C::WITHIN, self.exchange(call)).await.map_err(|_| AskError::Silent(C::WITHIN))?;
         match answered.map_err(|error| self.broken(error))? {
             Reply::Result(reply) => Ok(reply),
             Reply::Error(refusal) if refusal.code == Code::UNSUPPORTED => Err(AskError::Older),

@@ -4,12 +4,15 @@
 //! Both ends are this program, of versions that may differ: fields are only added, and an older server refuses a method that it
 //! does not know as `unsupported`. The socket ([`super::socket`]) reads requests, [`super::ask`] writes them.
 
+use std::time::Duration;
+
 use chat_proto::fault::{Code, Fault};
+use chat_proto::limits::ADMIN_WITHIN;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Desk, audit, invite, session, user};
+use super::{Desk, audit, backup, db, invite, session, user};
 use crate::store::Store;
 
 /// A verb of the operator.
@@ -18,6 +21,8 @@ pub trait Call: Serialize + DeserializeOwned + Send + 'static {
     const METHOD: &'static str;
     /// Whether it is about what runs now, so that there is nobody to ask when no server does.
     const LIVE: bool = false;
+    /// How long the caller waits for the answer.
+    const WITHIN: Duration = ADMIN_WITHIN;
     /// What a success answers.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 
@@ -52,6 +57,9 @@ macro_rules! calls {
 }
 
 calls! {
+    backup::BackupCreate;
+    db::DbInfo;
+    db::DbCheck;
     user::UserList;
     invite::InviteCreate;
     invite::InviteList;

@@ -8,6 +8,7 @@ use chat_proto::fault::Code;
 use super::{Caller, Refusal};
 use crate::account::Accounts;
 use crate::audit::Audit;
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::running::Running;
 use crate::store::Store;
@@ -25,6 +26,8 @@ pub enum Desk<S: Store> {
 
 /// What there is while no server runs.
 pub struct Closed<S: Store> {
+    /// The configuration.
+    pub config: Arc<Config>,
     /// The store.
     pub store: Arc<S>,
     /// The rules about accounts.
@@ -35,10 +38,18 @@ pub struct Closed<S: Store> {
 
 impl<S: Store> Desk<S> {
     /// The store.
-    pub fn store(&self) -> &S {
+    pub fn store(&self) -> &Arc<S> {
         match self {
             Desk::Open(running) => &running.gateway.store,
             Desk::Closed(closed) => &closed.store,
+        }
+    }
+
+    /// The configuration that counts.
+    pub fn config(&self) -> Arc<Config> {
+        match self {
+            Desk::Open(running) => running.config(),
+            Desk::Closed(closed) => Arc::clone(&closed.config),
         }
     }
 

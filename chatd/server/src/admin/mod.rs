@@ -5,8 +5,10 @@
 
 mod ask;
 pub mod audit;
+pub mod backup;
 mod call;
 mod caller;
+pub mod db;
 mod desk;
 pub mod init;
 pub mod invite;

@@ -31,6 +31,7 @@ fn refused(method: &str, refusal: &Refusal) -> String {
         (Code::UNKNOWN_USER, _) => format!("there is no account \"{subject}\""),
         (Code::INTERNAL, _) => "the server failed; its log says why".into(),
         (Code::STORAGE, _) => "the server's disk is full, or the server is stopping; nothing was changed".into(),
+        (Code::DISK_FULL, _) => "the file cannot be written".into(),
         (Code::BAD_PARAMS | Code::PROTOCOL, _) => "the server does not understand this chat-server".into(),
         (code, _) => code.name().replace('_', " "),
     };
@@ -55,10 +56,10 @@ pub fn next(error: &AskError, program: &str, typed: &str) -> Option<String> {
         AskError::NotRunning(_) if program == "chat-server" => Some("systemctl start chat-server".into()),
         AskError::NotRunning(_) => Some(format!("{program} run")),
         AskError::Denied { allowed, .. } => allowed.as_ref().map(|allowed| format!("{} {typed}", allowed.sudo())),
-        AskError::Older | AskError::Broken { .. } | AskError::Silent if program == "chat-server" => {
+        AskError::Older | AskError::Broken { .. } | AskError::Silent(_) if program == "chat-server" => {
             Some("systemctl restart chat-server".into())
         }
-        AskError::Older | AskError::Broken { .. } | AskError::Silent => None,
+        AskError::Older | AskError::Broken { .. } | AskError::Silent(_) => None,
         AskError::Refused { method, refusal } => step(method, refusal).map(|verb| format!("{program} {verb}")),
         AskError::Start(_) => None,
     }
@@ -73,6 +74,8 @@ fn step(method: &str, refusal: &Refusal) -> Option<String> {
         }
         (Code::UNKNOWN_INVITE | Code::LIMIT, _) => Some("invite list".into()),
         (Code::UNKNOWN_USER | Code::NAME_TAKEN, _) => Some("user list".into()),
+        (Code::DISK_FULL, _) => Some("check storage".into()),
+        (Code::INTERNAL, _) => Some("check all".into()),
         _ => None,
     }
 }
@@ -83,7 +86,7 @@ pub fn code(error: &AskError) -> u8 {
         AskError::NotRunning(_) | AskError::Broken { .. } => 3,
         AskError::Denied { .. } => exit::PERMISSION,
         AskError::Older => 10,
-        AskError::Silent => 9,
+        AskError::Silent(_) => 9,
         AskError::Refused { refusal, .. } => of(refusal.code),
         AskError::Start(error) => error.exit(),
     }
@@ -98,7 +101,7 @@ fn of(code: Code) -> u8 {
         Code::TIMED_OUT => 9,
         Code::UNSUPPORTED | Code::PROTOCOL => 10,
         Code::BUSY | Code::SLOW_DOWN | Code::LIMIT => 13,
-        Code::BAD_CONFIG => 14,
+        Code::BAD_CONFIG | Code::DISK_FULL => 14,
         Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE => 15,
         Code::INTERNAL => exit::SOFTWARE,
         _ => 7,
@@ -111,7 +114,7 @@ pub fn name(error: &AskError) -> &'static str {
         AskError::NotRunning(_) | AskError::Broken { .. } => Code::SERVER_UNREACHABLE.name(),
         AskError::Denied { .. } => Code::FORBIDDEN.name(),
         AskError::Older => Code::UNSUPPORTED.name(),
-        AskError::Silent => Code::TIMED_OUT.name(),
+        AskError::Silent(_) => Code::TIMED_OUT.name(),
         AskError::Refused { refusal, .. } => refusal.code.name(),
         AskError::Start(_) => "cannot_start",
     }

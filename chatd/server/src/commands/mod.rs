@@ -1,6 +1,11 @@
 //! The operator's verbs as they are typed: from arguments to calls, from replies to what is printed. One file a noun. Called by
 //! `main`.
 
+pub mod backup;
+pub mod cert;
+pub mod check;
+pub mod config;
+pub mod db;
 pub mod export;
 pub mod invite;
 pub mod manual;
@@ -57,6 +62,45 @@ impl<T> List<T> {
     }
 }
 
+/// An object for scripts.
+pub fn json<T: Serialize>(kind: &'static str, rest: &T) -> serde_json::Result<String> {
+    serde_json::to_string(&Object { v: 1, r#type: kind, rest })
+}
+
+/// Every object begins so.
+#[derive(Serialize)]
+struct Object<'a, T> {
+    v: u32,
+    r#type: &'static str,
+    #[serde(flatten)]
+    rest: &'a T,
+}
+
+/// A number in groups of three digits.
+pub fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number of bytes in the unit that fits.
+pub fn size(bytes: u64) -> String {
+    let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let value = bytes as f64 / unit as f64;
+            if value < 10.0 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
 /// A time that no clock shows becomes the first one.
 fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -81,4 +125,15 @@ pub fn span(ms: u64) -> String {
 /// A time for people, on this host's clock.
 pub fn local(ms: i64) -> String {
     time(ms).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 999, 1204, 1_234_567].map(number), ["0", "999", "1 204", "1 234 567"]);
+        assert_eq!([17, 8_600_000, 44 << 30].map(size), ["17 B", "8.2 MiB", "44 GiB"]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Every object of format 1 that chat-server prints, described: `schema`, the manual page chat-server-json(7) and the tests read
 //! this; the tests hold each real object against its description here.
 
-use chat_manual::format::Shape::{Count, Flag, List, Maybe, Members, Text, Time};
+use chat_manual::format::Shape::{Count, Flag, List, Maybe, Members, Text, Time, Whole, Word};
 use chat_manual::format::{Member, Object, member};
 
 const USER: &[Member] = &[
@@ -21,6 +21,19 @@ const SESSION: &[Member] = &[
     member("idle_ms", Count, "milliseconds since its user did something"),
 ];
 
+const LEVELS: &[&str] = &["ok", "warn", "error"];
+
+const BACKUP: &[Member] = &[
+    member("file", Text, "its path"),
+    member("bytes", Count, "its size"),
+    member("created", Time, "when it was made"),
+    member("version", Text, "the chat-server that made it"),
+    member("fingerprint", Text, "of the server's long-term key"),
+    member("schema", Count, "of its database"),
+    member("users", Count, "accounts in it"),
+    member("queued", Count, "messages that wait in it"),
+];
+
 /// All of them, in the order of names.
 pub const OBJECTS: &[Object] = &[
     Object {
@@ -38,9 +51,131 @@ pub const OBJECTS: &[Object] = &[
         ],
     },
     Object {
+        name: "backup",
+        about: "answer of backup create and backup verify",
+        members: &[
+            member("file", Text, "its path"),
+            member("bytes", Count, "its size"),
+            member("created", Time, "when it was made"),
+            member("version", Text, "the chat-server that made it"),
+            member("fingerprint", Text, "of the server's long-term key"),
+            member("schema", Count, "of its database"),
+            member("users", Count, "accounts in it"),
+            member("queued", Count, "messages that wait in it"),
+            member("db", Maybe(&Text), "backup verify: ok; else null"),
+            member("removed", Maybe(&Count), "backup create: older backups that --keep removed; else null"),
+        ],
+    },
+    Object {
+        name: "backups",
+        about: "answer of backup list",
+        members: &[member(
+            "items",
+            List(&Members(&[
+                member("file", Text, "its path"),
+                member("backup", Maybe(&Members(BACKUP)), "what is in it; null: it cannot be read"),
+                member("problem", Maybe(&Text), "why it cannot be read; else null"),
+            ])),
+            "newest first",
+        )],
+    },
+    Object {
         name: "certificate",
         about: "answer of cert self-signed",
         members: &[member("file", Text, "path of the certificate")],
+    },
+    Object {
+        name: "certificates",
+        about: "answer of cert show",
+        members: &[
+            member("file", Text, "path of the chain"),
+            member(
+                "items",
+                List(&Members(&[
+                    member("subject", Text, "whose it is"),
+                    member("issuer", Text, "who made it"),
+                    member("names", List(&Text), "names and addresses that it is for"),
+                    member("not_before", Time, "it begins"),
+                    member("not_after", Time, "it ends"),
+                    member("days_left", Whole, "days until then"),
+                    member("self_signed", Flag, "it vouches for itself"),
+                    member("sha256", Text, "of all of it, hexadecimal"),
+                ])),
+                "the server's own first",
+            ),
+        ],
+    },
+    Object {
+        name: "check",
+        about: "answer of check and cert watch-test",
+        members: &[
+            member("level", Word(LEVELS), "the worst of all"),
+            member(
+                "items",
+                List(&Members(&[
+                    member("level", Word(LEVELS), "how bad it is"),
+                    member("section", Word(&["config", "tls", "net", "storage", "time"]), "what was looked at"),
+                    member("key", Maybe(&Text), "the key of the configuration that it is about"),
+                    member("file", Maybe(&Text), "where that key is written"),
+                    member("line", Maybe(&Count), "the line there"),
+                    member("text", Text, "what there is to say; empty: nothing"),
+                    member("next", Maybe(&Text), "what to type"),
+                ])),
+                "in the order in which it was looked at",
+            ),
+        ],
+    },
+    Object {
+        name: "config",
+        about: "answer of config default, config show and config diff",
+        members: &[member(
+            "items",
+            List(&Members(&[
+                member("key", Text, "with its tables, as in limits.connections"),
+                member("value", Text, "as TOML"),
+                member("default", Maybe(&Text), "as TOML; null: depends on the host"),
+                member("file", Maybe(&Text), "where it is written; null: nowhere"),
+                member("line", Maybe(&Count), "the line there"),
+                member("needs_restart", Flag, "a running server keeps the value that it started with"),
+            ])),
+            "in the order of keys",
+        )],
+    },
+    Object {
+        name: "database",
+        about: "answer of db info",
+        members: &[
+            member("schema", Count, "the version of its form"),
+            member("current", Flag, "that is the newest one that this chat-server knows"),
+            member("bytes", Count, "its size on the disk"),
+            member("accounts", Count, "accounts"),
+            member("devices", Count, "devices of them"),
+            member("queued", Count, "messages that wait for accounts"),
+            member("log", Count, "rows of the log: kept messages and verdicts"),
+            member("starts", Count, "starts of the server so far"),
+        ],
+    },
+    Object {
+        name: "database_check",
+        about: "answer of db check",
+        members: &[
+            member("ok", Flag, "nothing is wrong with it"),
+            member("faults", List(&Text), "what is wrong, as SQLite says it"),
+        ],
+    },
+    Object {
+        name: "database_upgrade",
+        about: "answer of db upgrade",
+        members: &[
+            member("from", Count, "the schema before"),
+            member("to", Count, "the schema now"),
+            member("backup", Maybe(&Text), "where the database as it was is; null: there was nothing to do"),
+        ],
+    },
+    Object {
+        name: "database_vacuum",
+        about: "answer of db vacuum",
+        members: &[member("before", Count, "bytes before"), member("after", Count, "bytes now")],
     },
     Object {
         name: "error",
@@ -70,6 +205,26 @@ pub const OBJECTS: &[Object] = &[
         name: "kicked",
         about: "answer of sessions kick: the sessions that were ended",
         members: &[member("items", List(&Members(SESSION)), "oldest first")],
+    },
+    Object {
+        name: "request",
+        about: "answer of cert csr",
+        members: &[
+            member("names", List(&Text), "names and addresses that it asks for"),
+            member("pem", Text, "the request in PEM"),
+        ],
+    },
+    Object {
+        name: "restored",
+        about: "answer of restore",
+        members: &[
+            member("file", Text, "the backup"),
+            member("config", Text, "path of the configuration that counts now"),
+            member("data", Text, "where the data is"),
+            member("before", Maybe(&Text), "where what was there before is; null: nothing was"),
+            member("users", Count, "accounts in it"),
+            member("queued", Count, "messages that wait in it"),
+        ],
     },
     Object {
         name: "sessions",

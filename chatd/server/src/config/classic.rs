@@ -48,9 +48,10 @@ impl Classic {
 
 /// Loads the configuration with the classic profile over it.
 pub fn load(layout: &Layout, host_name: &str, flags: &Classic) -> Result<Config, ConfigError> {
-    let mut keys: Written = load_layers_under(&files(&layout.config)?, &[("classic.toml", PROFILE)])?;
+    let files = files(&layout.config)?;
+    let mut keys: Written = load_layers_under(&files, &[("classic.toml", PROFILE)])?;
     flags.lay_over(&mut keys);
-    mean(keys, layout, host_name)
+    mean(keys, files, layout, host_name)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub mod written;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use chat_process::config::{ConfigError, load_layers};
+use chat_process::config::{ConfigError, find, load_layers};
 use chat_proto::limits;
 
 pub use classic::Classic;
@@ -92,14 +92,19 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Sockets and what changes with every start.
     pub run: PathBuf,
+    /// Where backups go.
+    pub backups: PathBuf,
+    /// The files that this was read from: the main one first, then its drop-ins.
+    pub files: Vec<PathBuf>,
     /// Everything that needs no other form than the written one.
     pub keys: Written,
 }
 
 /// Loads the file and its drop-ins (`chat-server.d/*.toml` beside it, in the order of their names, later ones win).
 pub fn load(layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
-    let keys: Written = load_layers(&files(&layout.config)?)?;
-    mean(keys, layout, host_name)
+    let files = files(&layout.config)?;
+    let keys: Written = load_layers(&files)?;
+    mean(keys, files, layout, host_name)
 }
 
 fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
@@ -122,9 +127,18 @@ fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-/// From words to meaning.
-fn mean(keys: Written, layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
-    check(&keys).map_err(|(key, problem)| wrong(&layout.config, Some(key), problem))?;
+/// From words to meaning; `files` are where the words stand.
+pub(crate) fn mean(
+    keys: Written,
+    files: Vec<PathBuf>,
+    layout: &Layout,
+    host_name: &str,
+) -> Result<Config, ConfigError> {
+    check(&keys).map_err(|(key, problem)| {
+        let (file, place) =
+            find(&files, key).map_or((layout.config.clone(), None), |(file, place)| (file, Some(place)));
+        ConfigError { place, ..wrong(&file, Some(key), problem) }
+    })?;
     let place =
         |written: &Option<PathBuf>, usual: PathBuf| written.as_ref().map_or(usual, |path| layout.base.join(path));
     let name = if keys.name.is_empty() { host_name.to_owned() } else { keys.name.clone() };
@@ -139,6 +153,8 @@ fn mean(keys: Written, layout: &Layout, host_name: &str) -> Result<Config, Confi
             .map(|path| layout.base.join(path)),
         admin_socket: place(&keys.admin.socket, layout.run.join("admin.sock")),
         run: layout.run.clone(),
+        backups: place(&keys.backup.dir, layout.backup.clone()),
+        files,
         keys,
     })
 }
@@ -168,6 +184,18 @@ fn check(keys: &Written) -> Result<(), (&'static str, String)> {
     within("limits.connections", keys.limits.connections.into(), 0, 1_000_000)?;
     within("sessions.idle_after", keys.sessions.idle_after.0.as_secs(), 1, 365 * 86_400)?;
     within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;
+    if !keys.admin.http.is_empty() {
+        let address: SocketAddr = keys.admin.http.parse().map_err(|_| {
+            ("admin.http", format!("\"{}\" is not an address with a port such as \"127.0.0.1:7480\"", keys.admin.http))
+        })?;
+        if !address.ip().is_loopback() {
+            let problem = format!(
+                "{address} can be reached by others, and nobody is asked who he is there: write 127.0.0.1:{}",
+                address.port()
+            );
+            return Err(("admin.http", problem));
+        }
+    }
     Ok(())
 }
 
@@ -184,7 +212,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Config, ConfigError> {
-        mean(chat_process::config::parse(text, Path::new("c.toml"))?, &layout(), "host")
+        mean(chat_process::config::parse(text, Path::new("c.toml"))?, vec![], &layout(), "host")
     }
 
     #[test]
@@ -205,8 +233,10 @@ mod tests {
             let (comments, rest): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
             let keys_written = rest.iter().filter(|line| line.contains(" = ")).count();
             assert_eq!(comments.len(), keys_written + 2, "a head of two lines, and one for each key");
-            let (meant, usual) =
-                (mean(keys, &layout, "host").unwrap(), mean(Written::default(), &layout, "host").unwrap());
+            let (meant, usual) = (
+                mean(keys, vec![], &layout, "host").unwrap(),
+                mean(Written::default(), vec![], &layout, "host").unwrap(),
+            );
             assert_eq!(meant.name, "chat.example.org");
             let alike = |config: Config| {
                 let mut keys = config.keys;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat_proto::fault::{Code, Fault};
@@ -24,7 +24,9 @@ use crate::settings::{self as live, Live};
 use crate::source::Source;
 use crate::store::contract::{self, Device, Place, Told, Town, message, name, text};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Ending, Login, NewDevice, Op, Outlet, Query, Settings, Store, StoreError, Verdict};
+use crate::store::{
+    Contents, Ending, Gauges, Login, NewDevice, Op, Outlet, Query, Settings, Store, StoreError, Verdict,
+};
 
 /// A store in a directory of its own, in memory where that can be had.
 struct Shelf(TempDir);
@@ -53,6 +55,18 @@ impl Store for Shared {
     }
     fn progress(&self) -> u64 {
         self.0.progress()
+    }
+    fn gauges(&self) -> Gauges {
+        self.0.gauges()
+    }
+    fn copy(&self, to: &Path) -> Result<(), StoreError> {
+        self.0.copy(to)
+    }
+    fn contents(&self) -> Result<Contents, StoreError> {
+        self.0.contents()
+    }
+    fn faults(&self) -> Result<Vec<String>, StoreError> {
+        self.0.faults()
     }
 }
 

@@ -11,6 +11,7 @@ pub mod sqlite;
 mod waiting;
 mod world;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use chat_proto::id::{AccountName, DeviceId, Incarnation, NameRule, Position};
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::presence::{Change, Reason};
 use chat_proto::wire;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::rate::Rate;
@@ -455,6 +457,42 @@ pub enum Query {
     Failures(oneshot::Sender<Vec<Failure>>),
 }
 
+/// How a store goes just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Operations that wait for the writer.
+    pub waiting: u64,
+    /// Log rows that wait for the folder.
+    pub unfolded: u64,
+    /// Bytes that are free on its disk.
+    pub free: u64,
+    /// Bytes below which no message is accepted; 0: none.
+    pub floor: u64,
+    /// Messages are refused for want of room.
+    pub full: bool,
+}
+
+/// What a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The version of its form.
+    pub schema: i64,
+    /// That is the newest one that this build knows.
+    pub current: bool,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Devices of them.
+    pub devices: u64,
+    /// Messages that wait for accounts.
+    pub queued: u64,
+    /// Rows of the log, kept messages and verdicts.
+    pub log: u64,
+    /// Starts so far.
+    pub starts: u64,
+}
+
 /// A page of an inbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inboxed {
@@ -639,4 +677,12 @@ pub trait Store: Send + Sync + 'static {
     fn epochs(&self) -> Arc<Epochs>;
     /// Rises with every round of the writer; a watchdog reads it.
     fn progress(&self) -> u64;
+    /// How it goes just now.
+    fn gauges(&self) -> Gauges;
+    /// Copies everything that is kept, as it is at one moment, into a new file. Blocks.
+    fn copy(&self, to: &Path) -> Result<(), StoreError>;
+    /// What is kept. Blocks.
+    fn contents(&self) -> Result<Contents, StoreError>;
+    /// What is wrong with what is kept; nothing when it is sound. Reads all of it, and blocks.
+    fn faults(&self) -> Result<Vec<String>, StoreError>;
 }

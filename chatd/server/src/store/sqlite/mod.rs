@@ -15,11 +15,12 @@ mod schema;
 mod space;
 mod start;
 mod waiting;
+pub(crate) mod whole;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -28,7 +29,12 @@ use chat_proto::limits::WRITER_QUEUE;
 use chat_proto::machine::hello::Epochs;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AcctId, Op, Outlet, Query, Settings, Store, StoreError};
+use super::{AcctId, Contents, Gauges, Op, Outlet, Query, Settings, Store, StoreError};
+
+use space::Room;
+
+pub(crate) use schema::file;
+pub(crate) use start::lock;
 
 /// Reader threads: one long catch-up must not hold up a login.
 const READERS: usize = 2;
@@ -45,12 +51,17 @@ struct Shared {
     online: RwLock<Online>,
     /// Rises with every round of the writer.
     progress: AtomicU64,
+    /// Log rows that wait for the folder, after the last round.
+    behind: AtomicU64,
+    /// The disk's room at the last round. Written by the writer, read by whoever looks.
+    space: Mutex<Room>,
     /// Held until the last thread is gone: nobody else may open the database before.
     _lock: Option<File>,
 }
 
 /// The store on SQLite.
 pub struct SqliteStore {
+    dir: PathBuf,
     ops: mpsc::Sender<Op>,
     queries: std::sync::mpsc::Sender<Query>,
     shared: Arc<Shared>,
@@ -80,7 +91,7 @@ impl SqliteStore {
         reader::spawn(dir, READERS, queries_in, Arc::clone(&shared))?;
         writer::spawn(begun, settings, outlet, Arc::clone(&shared), ops_in, failing, (mono_ms, now_ms))
             .map_err(|error| StoreError::File { path: dir.to_owned(), error })?;
-        Ok(SqliteStore { ops, queries, shared, epochs, failed: Mutex::new(Some(failed)) })
+        Ok(SqliteStore { dir: dir.to_owned(), ops, queries, shared, epochs, failed: Mutex::new(Some(failed)) })
     }
 
     /// Resolves when the store cannot go on: the process must end with the code of a storage error. For one caller.
@@ -113,6 +124,29 @@ impl Store for SqliteStore {
 
     fn progress(&self) -> u64 {
         self.shared.progress.load(Ordering::Relaxed)
+    }
+
+    fn gauges(&self) -> Gauges {
+        let space = *self.shared.space.lock().unwrap_or_else(PoisonError::into_inner);
+        Gauges {
+            waiting: (WRITER_QUEUE - self.ops.capacity()) as u64,
+            unfolded: self.shared.behind.load(Ordering::Relaxed),
+            free: space.free,
+            floor: space.floor,
+            full: space.full,
+        }
+    }
+
+    fn copy(&self, to: &Path) -> Result<(), StoreError> {
+        whole::copy(&self.dir, to)
+    }
+
+    fn contents(&self) -> Result<Contents, StoreError> {
+        whole::contents(&schema::file(&self.dir))
+    }
+
+    fn faults(&self) -> Result<Vec<String>, StoreError> {
+        whole::faults(&schema::file(&self.dir))
     }
 }
 

@@ -70,6 +70,7 @@ pub fn file(dir: &Path) -> PathBuf {
 ///
 /// `check` runs SQLite's quick check first, after a start that followed a storage error.
 pub fn open_writer(dir: &Path, check: bool) -> Result<Connection, StoreError> {
+    refuse_newer(dir)?;
     let mut conn = Connection::open(file(dir))?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
@@ -89,6 +90,15 @@ pub fn open_writer(dir: &Path, check: bool) -> Result<Connection, StoreError> {
     }
     migrate(&mut conn)?;
     Ok(conn)
+}
+
+/// A database of a newer chat-server is not touched: opening it for writing alone would move its log into it (S51).
+fn refuse_newer(dir: &Path) -> Result<(), StoreError> {
+    if !file(dir).exists() {
+        return Ok(());
+    }
+    let found: i64 = open_reader(dir)?.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > VERSION { Err(StoreError::Newer { found, known: VERSION }) } else { Ok(()) }
 }
 
 /// Opens the database for looking things up.

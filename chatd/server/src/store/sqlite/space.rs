@@ -4,12 +4,25 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+/// The disk's room when it was last looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes below which nothing is admitted.
+    pub floor: u64,
+    /// Nothing is admitted.
+    pub full: bool,
+}
+
 /// The disk's room as the writer sees it.
 #[derive(Debug)]
 pub struct Space {
     dir: PathBuf,
     reserve: u64,
     open: bool,
+    /// Free bytes, and the floor, at the last look.
+    seen: (u64, u64),
     /// Laid, or tried in vain.
     ballast: bool,
 }
@@ -17,7 +30,8 @@ pub struct Space {
 impl Space {
     /// `reserve` in bytes; 0 switches admission and ballast off.
     pub fn new(dir: &Path, reserve: u64) -> Space {
-        let mut space = Space { dir: dir.to_owned(), reserve, open: true, ballast: dir.join("ballast").exists() };
+        let mut space =
+            Space { dir: dir.to_owned(), reserve, open: true, seen: (0, 0), ballast: dir.join("ballast").exists() };
         // one of another size was laid for another reserve
         if fs::metadata(dir.join("ballast")).is_ok_and(|file| file.len() != reserve / 4) {
             space.drop_ballast();
@@ -37,14 +51,22 @@ impl Space {
         self.open
     }
 
+    /// What the last look saw.
+    pub fn room(&self) -> Room {
+        let (free, floor) = self.seen;
+        Room { free, floor, full: !self.open }
+    }
+
     /// Looks how much room there is. Called before every round, which it costs a microsecond: a disk that somebody else fills at
     /// once must be seen, and the ballast given back, before a commit meets it.
     pub fn look(&mut self) {
+        let Some((free, total)) = self.free() else { return };
         if self.reserve == 0 {
+            self.seen = (free, 0);
             return;
         }
-        let Some((free, total)) = self.free() else { return };
         let floor = self.reserve.max(total / 20);
+        self.seen = (free, floor);
         let was = self.open;
         self.open = free >= floor;
         match (was, self.open) {

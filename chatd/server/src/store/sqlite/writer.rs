@@ -131,6 +131,8 @@ impl Writer {
         }
         self.commit()?;
         self.tell();
+        self.shared.behind.store(self.unfolded(), Ordering::Relaxed);
+        *self.shared.space.lock().unwrap_or_else(PoisonError::into_inner) = self.begun.space.room();
         self.shared.progress.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
