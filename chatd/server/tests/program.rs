@@ -126,7 +126,7 @@ fn s51_a_newer_or_damaged_database_is_refused() {
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 1_000_000).unwrap();
     let before = fs::read(&newer).unwrap();
     let (code, out, err) = done(dir.path(), &["run", "--listen", "127.0.0.1:0"]);
-    assert_eq!((code, out.as_str()), (74, ""), "{err}");
+    assert_eq!((code, out.as_str()), (78, ""), "{err}");
     assert!(err.contains("use the newer chat-server"), "{err}");
     assert_eq!(fs::read(&newer).unwrap(), before, "not a byte is written");
     let dir = initialised();
