@@ -232,7 +232,7 @@ fn a9_a_broadcast_reaches_those_online() {
     vader.shows("leia logged out");
     assert_eq!(vader.answers("broadcast I am  your ruler"), Vec::<String>::new());
     for shell in &mut shells {
-        shell.shows("vader: I am  your ruler");
+        shell.shows("vader to all: I am  your ruler");
     }
     // never kept for those who are offline
     homes[3].run(&["login"]).ok();
@@ -252,7 +252,7 @@ fn a10_all_effects_of_a_block_and_their_end() {
     assert_eq!(hanss.answers("whoelse"), ["luke"]);
     assert_eq!(hanss.answers("whoelsesince 1000"), ["luke"]);
     assert_eq!(hanss.answers("broadcast hello"), Vec::<String>::new());
-    lukes.shows("hans: hello");
+    lukes.shows("hans to all: hello");
     yodas.types("logout");
     assert!(!yodas.ended().0.iter().any(|line| line.contains("hello")));
     lukes.shows("yoda logged out");

@@ -196,6 +196,7 @@ fn nobody(profile: String) -> control::StatusReply {
         requests: 0,
         server_version: None,
         problems: Vec::new(),
+        classic: false,
     }
 }
 

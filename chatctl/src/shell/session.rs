@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Entered;
 use super::act::{Actor, Flow};
-use super::line;
+use super::line::{self, Command};
 use super::login::Entry;
 use super::names::Names;
 use super::question::Questions;
@@ -54,8 +54,12 @@ struct Session {
     answered: Vec<String>,
     /// Messages that were shown and are not marked as read yet: place in the history, and when.
     shown: Vec<(u64, Instant)>,
-    /// The server is reachable, as far as was said.
-    linked: bool,
+    /// The server keeps the exercise's rules.
+    classic: bool,
+    /// The link to the server, as far as is known.
+    link: LinkState,
+    /// The server is not reachable, and that was said.
+    unlinked: bool,
     /// chatd is not there, and that was said.
     gone: bool,
     signals: Signals,
@@ -91,7 +95,9 @@ pub async fn run(ctx: &mut Context, entry: Entry) -> Result<(), End> {
         questions: Questions::default(),
         answered: Vec::new(),
         shown: Vec::new(),
-        linked: true,
+        classic: entry.status.classic,
+        link: entry.status.link,
+        unlinked: entry.status.link == LinkState::Waiting,
         gone: false,
         signals: Signals::listen(),
     };
@@ -101,7 +107,8 @@ pub async fn run(ctx: &mut Context, entry: Entry) -> Result<(), End> {
     match ended {
         // The dialogue is on stdout, and so is its end.
         Err(End::Said(trouble)) => {
-            ctx.out.line(&words::refused(&trouble, None))?;
+            let next = trouble.next.as_ref().map(|next| format!("{} {next}", ctx.out.chatctl));
+            ctx.out.line(&words::refused(&trouble, next.as_deref()))?;
             Err(End::Quiet(trouble.exit))
         }
         ended => ended,
@@ -113,7 +120,6 @@ impl Session {
         if self.screen.is_terminal() {
             ctx.out.note(&words::greeting(status));
         }
-        self.linked = status.link == LinkState::Online;
         self.learn_names(ctx).await?;
         self.show_waiting(ctx, status).await?;
         loop {
@@ -171,7 +177,7 @@ impl Session {
             ctx.out.line(&words::waiting(messages.len(), oldest.at_ms, &ctx.out.clock))?;
         }
         for message in &messages {
-            ctx.out.line(&words::message(message))?;
+            ctx.out.line(&words::message(message, self.classic))?;
         }
         self.mark(ctx, messages.iter().map(|message| message.index).collect()).await
     }
@@ -257,21 +263,27 @@ impl Session {
     /// Something happened meanwhile.
     async fn step(&mut self, ctx: &mut Context, event: Option<Event>) -> Outcome {
         ctx.out.clock.now = jiff::Timestamp::now();
-        match event {
-            Some(event) => self.event(ctx, event).await,
-            None => self.daemon(self.follow.is_connected()),
+        match (event, self.follow.is_connected()) {
+            (Some(event), _) => self.event(ctx, event).await,
+            (None, false) if !self.gone => {
+                self.gone = true;
+                self.notice(words::DAEMON_GONE.to_owned())
+            }
+            (None, true) if self.gone => {
+                self.gone = false;
+                self.notice(words::DAEMON_BACK.to_owned())?;
+                self.look(ctx).await
+            }
+            (None, _) => Ok(Flow::Go),
         }
     }
 
-    /// chatd went, could not be reached again at once, or came back.
-    fn daemon(&mut self, here: bool) -> Outcome {
-        match (here, self.gone) {
-            (false, false) => self.notice(words::DAEMON_GONE.to_owned())?,
-            (true, true) => self.notice(words::DAEMON_BACK.to_owned())?,
-            _ => return Ok(Flow::Go),
-        };
-        self.gone = !here;
-        Ok(Flow::Go)
+    /// How the link is now: its changes were not seen while chatd was away.
+    async fn look(&mut self, ctx: &mut Context) -> Outcome {
+        let status = self.status(ctx).await?;
+        // Not known to have been there before.
+        self.link = LinkState::Connecting;
+        self.link(ctx, status.link, status.cause.as_ref()).await
     }
 
     async fn event(&mut self, ctx: &mut Context, event: Event) -> Outcome {
@@ -298,12 +310,12 @@ impl Session {
     async fn message(&mut self, ctx: &mut Context, message: &Message) -> Outcome {
         if message.own {
             if !self.is_answered(&message.key) {
-                self.notice(words::message(message))?;
+                self.notice(words::message(message, self.classic))?;
             }
             return Ok(Flow::Go);
         }
         self.names.add(&message.from);
-        self.notice(words::message(message))?;
+        self.notice(words::message(message, self.classic))?;
         if self.screen.prints_at_once() {
             self.mark(ctx, vec![message.index]).await?;
         } else {
@@ -312,19 +324,24 @@ impl Session {
         Ok(Flow::Go)
     }
 
+    /// The link changed. One that was never there is lost only when chatd waits before it tries again.
     async fn link(&mut self, ctx: &mut Context, state: LinkState, cause: Option<&Problem>) -> Outcome {
-        match (state, self.linked) {
+        let was = std::mem::replace(&mut self.link, state);
+        match (state, self.unlinked) {
             (LinkState::LoggedOut, _) => Err(self.over(ctx).await?),
-            (LinkState::Online, false) => {
-                self.linked = true;
+            (LinkState::Online, true) => {
+                self.unlinked = false;
                 self.notice(words::LINK_BACK.to_owned())
             }
-            (LinkState::Connecting | LinkState::Waiting, true) => {
-                self.linked = false;
-                self.notice(words::link_lost(cause))
-            }
+            (LinkState::Waiting, false) => self.link_lost(cause),
+            (LinkState::Connecting, false) if was == LinkState::Online => self.link_lost(cause),
             _ => Ok(Flow::Go),
         }
+    }
+
+    fn link_lost(&mut self, cause: Option<&Problem>) -> Outcome {
+        self.unlinked = true;
+        self.notice(words::link_lost(cause))
     }
 
     fn notice(&self, text: String) -> Outcome {
@@ -374,7 +391,7 @@ impl Session {
             };
             self.step(ctx, step).await?;
         }
-        if self.linked {
+        if self.link == LinkState::Online {
             return Ok(());
         }
         let status = self.status(ctx).await?;
@@ -406,11 +423,10 @@ async fn interrupt(terminal: bool) {
     }
 }
 
-/// A command that is to be run next, as it is typed here; what the shell has no word for is run beside it.
+/// A command that is to be run next, as it is typed here; what the shell takes otherwise, or not at all, is run beside it.
 fn spelled(ctx: &Context, next: &str) -> String {
-    let name = next.split(' ').next().unwrap_or_default();
-    match line::known(name) {
-        Some(_) => next.to_owned(),
-        None => format!("{} {next}", ctx.out.chatctl),
+    match line::parse(next) {
+        Some(Ok(Command::Whoelse | Command::Help(_) | Command::Chatctl(_))) => next.to_owned(),
+        _ => format!("{} {next}", ctx.out.chatctl),
     }
 }

@@ -142,15 +142,15 @@ pub fn broadcast(sent: &Sent, verbose: bool) -> Option<String> {
     (sent.state >= State::Accepted && sent.audience == 0).then(|| NOBODY_ONLINE.to_owned())
 }
 
-/// A message as it comes.
-pub fn message(message: &Message) -> String {
+/// A message as it comes. The exercise has one form for all; otherwise one to all says so.
+pub fn message(message: &Message, classic: bool) -> String {
     let text = Shown::message(&message.text);
     let from = Shown::name(&message.from);
     match (message.kind, &message.to) {
         (Kind::System, _) => format!("* {text}"),
         (Kind::Private, _) => format!("{from}(private): {text}"),
         (_, Some(to)) if message.own => format!("{from} to {}: {text}", Shown::name(to)),
-        _ if message.own => format!("{from} to all: {text}"),
+        (Kind::Broadcast, _) if message.own || !classic => format!("{from} to all: {text}"),
         _ => format!("{from}: {text}"),
     }
 }

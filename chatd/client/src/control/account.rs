@@ -174,6 +174,7 @@ pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
         requests: 0,
         server_version: view.server_version,
         problems: view.problems,
+        classic: view.classic,
     })
 }
 
@@ -196,5 +197,6 @@ fn nothing(profile: String, since_ms: i64) -> StatusReply {
         requests: 0,
         server_version: None,
         problems: Vec::new(),
+        classic: false,
     }
 }

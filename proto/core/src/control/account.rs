@@ -200,4 +200,7 @@ pub struct StatusReply {
     pub server_version: Option<String>,
     /// What needs the user.
     pub problems: Vec<Problem>,
+    /// The server keeps the classic rules, as far as is known.
+    #[serde(default)]
+    pub classic: bool,
 }
