@@ -81,6 +81,11 @@ fn command_in(text: &str) -> String {
             words.push("ID");
             break;
         }
+        // quoted as a whole
+        if let Some(inner) = ['\'', '"'].iter().find_map(|q| word.strip_prefix(*q)?.strip_suffix(*q)) {
+            words.push(inner);
+            continue;
+        }
         let end = word.find(ENDS).unwrap_or(word.len());
         let (kept, ended) = (word[..end].trim_end_matches(['.', ':']), end < word.len() || word.ends_with(['.', ':']));
         words.extend(Some(kept).filter(|word| !word.is_empty()));
@@ -103,10 +108,6 @@ fn commands_of(program: &str) -> Vec<String> {
 fn hints() -> BTreeMap<Hint, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf();
     let (ctl, server) = (commands_of("chatctl"), commands_of("chat-server"));
-    let known = |verbs: &[String], words: &str| {
-        let first = words.split_whitespace().next().unwrap_or_default();
-        verbs.iter().any(|verb| verb == first) || LATER.contains(&first)
-    };
     let mut found = BTreeMap::new();
     let mut files = Vec::new();
     for folder in ["chatctl/src", "chatd/client/src", "chatd/server/src", "chatd/process/src", "proto/local/src"] {
@@ -119,27 +120,43 @@ fn hints() -> BTreeMap<Hint, String> {
             let mut add = |program, words: String| {
                 found.entry(Hint { program, words }).or_insert_with(|| place.clone());
             };
-            // in the middle of a sentence, and behind {program}
-            for (marker, program, verbs) in [
-                ("chatctl ", "chatctl", &ctl),
-                ("chat-server ", "chat-server", &server),
-                ("{program} ", "chat-server", &server),
-            ] {
-                for (at, _) in text.match_indices(marker) {
-                    let words = command_in(&text[at + marker.len()..]);
-                    if known(verbs, &words) && !text[..at].ends_with("than ") {
-                        add(program, words);
-                    }
-                }
-            }
+            said_in(&text, &ctl, &server).into_iter().for_each(|(program, words)| add(program, words));
             // what stands behind the program's name in `next`, and in the table of refusals
             let in_chatctl = place.starts_with("chatctl/");
             let before = before.trim_end();
             let is_next = [".next(", ".next(format!("].iter().any(|call| before.ends_with(call))
                 || (place.ends_with("words/refusals.rs") && before.ends_with(','));
             if in_chatctl && is_next && !text.is_empty() && !text.contains('.') {
-                assert!(known(&ctl, &text), "{place}: the hint {text:?} begins with no command");
+                assert!(is_command(&ctl, &text), "{place}: the hint {text:?} begins with no command");
                 add("chatctl", text);
+            }
+        }
+    }
+    let readme = fs::read_to_string(root.join("README.md")).expect("a README");
+    for (program, words) in readme.lines().flat_map(|line| said_in(line, &ctl, &server)) {
+        found.entry(Hint { program, words }).or_insert_with(|| "README.md".to_owned());
+    }
+    found
+}
+
+fn is_command(verbs: &[String], words: &str) -> bool {
+    let first = words.split_whitespace().next().unwrap_or_default();
+    verbs.iter().any(|verb| verb == first) || LATER.contains(&first)
+}
+
+/// The commands of both programs in the middle of a text; `{program}` stands for chat-server.
+fn said_in(text: &str, ctl: &[String], server: &[String]) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let programs =
+        [("chatctl ", "chatctl", ctl), ("chat-server ", "chat-server", server), ("{program} ", "chat-server", server)];
+    for (marker, program, verbs) in programs {
+        for (at, _) in text.match_indices(marker) {
+            let words = command_in(&text[at + marker.len()..]);
+            // where it is, the test says itself
+            let words =
+                words.strip_prefix("--dir ").and_then(|rest| rest.split_once(' ')).map_or(&*words, |(_, words)| words);
+            if is_command(verbs, words) && !text[..at].ends_with("than ") {
+                found.push((program, words.to_owned()));
             }
         }
     }

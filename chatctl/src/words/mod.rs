@@ -185,6 +185,7 @@ pub fn speaker(message: &Message) -> String {
     use chat_proto::control::message::Kind;
     let from = Shown::name(&message.from);
     match (&message.to, message.kind) {
+        (_, Kind::System) if message.from.is_empty() => "the server".to_owned(),
         (_, Kind::Private) => format!("{from}(private)"),
         (_, Kind::Broadcast) | (None, _) => format!("{from} to all"),
         (Some(to), _) if message.own => format!("{from} to {}", Shown::name(to)),
