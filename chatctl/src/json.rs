@@ -5,9 +5,10 @@
 
 pub use chat_local::json::{Json, ToJson, kind, link, message};
 pub(crate) use chat_local::members;
-use chat_proto::control::account::{Account, LoggedOut, Problem, StatusReply};
+use chat_proto::control::account::{Account, LoggedOut, PasswordChanged, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::{DaemonInfo, HelloReply};
+use chat_proto::control::device::Device;
 use chat_proto::control::events::{Cursor, Event};
 use chat_proto::control::hooks::{Hook, Letter, Outcome, Ran};
 use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
@@ -208,6 +209,23 @@ pub fn block(reply: &BlockReply) -> Json {
         "blocked": reply.blocked,
         "changed": reply.changed,
         "private_session": reply.private_session,
+    })
+}
+
+/// `passwd`.
+pub fn password_changed(changed: &PasswordChanged) -> Json {
+    members!({"user": changed.user, "revoked": changed.revoked})
+}
+
+/// One device of `devices`.
+pub fn device(device: &Device) -> Json {
+    members!({
+        "id": device.id,
+        "name": device.name,
+        "since": device.since_ms.map(iso),
+        "last_seen": device.seen_ms.map(iso),
+        "online": device.online,
+        "own": device.own,
     })
 }
 

@@ -36,6 +36,15 @@ impl Prompt {
         secret(ask::PASSWORD).await
     }
 
+    /// The password as it is, without echo.
+    pub async fn old_password(self) -> Result<Secret, End> {
+        self.require(
+            "the old password with the new one",
+            "--old-password-file F --new-password-file F or --password-stdin",
+        )?;
+        secret(ask::OLD_PASSWORD).await
+    }
+
     /// A new password, twice.
     pub async fn new_password(self) -> Result<Secret, End> {
         let first = self.password().await?;
@@ -140,14 +149,35 @@ pub fn secret_stdin() -> Result<Secret, Trouble> {
     secret_from(io::stdin().lock(), "stdin")
 }
 
+/// The old and the new password from stdin, a line each.
+pub fn two_secrets_stdin() -> Result<(Secret, Secret), Trouble> {
+    two_secrets(io::stdin().lock())
+}
+
+fn two_secrets(from: impl Read) -> Result<(Secret, Secret), Trouble> {
+    let both = secret_bytes(from, "stdin", 2 * (PASSWORD_MAX + 2) + 1)?;
+    let (old, new) = both.split_once('\n').ok_or_else(troubles::one_password)?;
+    Ok((line(old), line(new)))
+}
+
 fn secret_from(from: impl Read, name: &str) -> Result<Secret, Trouble> {
+    Ok(line(&secret_bytes(from, name, PASSWORD_MAX + 3)?))
+}
+
+/// At most so many bytes of text.
+fn secret_bytes(from: impl Read, name: &str, at_most: usize) -> Result<Secret, Trouble> {
     // Room for all of it at once: a vector that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSWORD_MAX + 3));
-    from.take(PASSWORD_MAX as u64 + 3).read_to_end(&mut bytes).map_err(|error| troubles::unreadable(name, &error))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(at_most));
+    from.take(at_most as u64).read_to_end(&mut bytes).map_err(|error| troubles::unreadable(name, &error))?;
     seal();
     let text = std::str::from_utf8(&bytes).map_err(|error| troubles::not_utf8("secret", error.valid_up_to()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Without the one newline at its end.
+fn line(text: &str) -> Secret {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    Ok(Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+    Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 #[cfg(test)]
@@ -161,6 +191,16 @@ mod tests {
         assert_eq!(secret(b" two words \r\n").as_deref(), Ok(" two words "));
         assert_eq!(secret(b"a\n\n").as_deref(), Ok("a\n"));
         assert!(secret(b"\xff").is_err());
+    }
+
+    #[test]
+    fn two_secrets_are_a_line_each() {
+        let both = |bytes: &'static [u8]| {
+            two_secrets(bytes).map(|(old, new)| (old.to_string(), new.to_string())).map_err(|trouble| trouble.exit)
+        };
+        assert_eq!(both(b"old one\r\n new \r\n"), Ok(("old one".into(), " new ".into())));
+        assert_eq!(both(b"old\nnew"), Ok(("old".into(), "new".into())));
+        assert!(both(b"only one").is_err());
     }
 
     #[test]

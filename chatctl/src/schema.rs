@@ -119,6 +119,16 @@ const RAN: &[Member] = &[
     member("cut", Flag, "it printed more"),
 ];
 
+const DEVICE: &[Member] = &[
+    member("id", Text, "32 hex digits"),
+    member("name", Text, "its name; may be empty"),
+    member("since", Maybe(&Time), "when it was enrolled; null: not known"),
+    member("last_seen", Maybe(&Time), "when its last session opened or ended; null: it never had one"),
+    member("online", Flag, "it has a session now"),
+    member("own", Flag, "it is this one"),
+    sometimes("revoked", Flag, "its key is gone"),
+];
+
 const ITEMS: &str = "the items";
 
 /// All of them, in the order of names.
@@ -217,6 +227,12 @@ pub const OBJECTS: &[Object] = &[
             sometimes("connections", Count, "open control connections"),
         ],
     },
+    Object { name: "device", about: "answer of device revoke", members: DEVICE },
+    Object {
+        name: "devices",
+        about: "answer of device list",
+        members: &[member("items", List(&Members(DEVICE)), "oldest first")],
+    },
     Object {
         name: "error",
         about: "why a command failed; on stderr",
@@ -282,6 +298,14 @@ pub const OBJECTS: &[Object] = &[
         members: &[
             member("items", List(&Members(MESSAGE)), "oldest first"),
             member("next", Maybe(&Id), "null: that was all"),
+        ],
+    },
+    Object {
+        name: "passwd",
+        about: "answer of passwd",
+        members: &[
+            member("user", Text, "account"),
+            member("revoked", Count, "other devices that were logged out and need the new password"),
         ],
     },
     Object {

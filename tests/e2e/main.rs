@@ -3,6 +3,7 @@
 mod account;
 mod config;
 mod daemon;
+mod devices;
 mod events;
 mod exit_codes;
 mod help;

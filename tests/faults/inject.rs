@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use chat_tests::process::until;
+
 use crate::number;
 use crate::stage::{Stage, Victim};
 
@@ -37,6 +39,33 @@ fn killed_at_every_call() {
 #[ignore = "long: tests/faults/run errors"]
 fn an_error_at_every_call() {
     errors(number(1));
+}
+
+/// A chatd that finds at its start that the disk of a history cannot be read or flushed ends as one that finds it later.
+#[test]
+fn an_error_at_the_opening_of_a_history() {
+    if !traceable() {
+        return;
+    }
+    for call in ["pread64", "fdatasync"] {
+        let mut stage = Stage::new(&[]);
+        stage.talk(1, |_| {});
+        stage.kill(Victim::Chatd);
+        let files = ["chat.db", "chat.db-wal"].map(|name| stage.alice.dir().join("data/default").join(name));
+        assert!(files[0].is_file(), "{}", files[0].display());
+        let mut wrap = strace(call, "error=EIO");
+        for file in files {
+            wrap.extend(["-P".to_owned(), file.display().to_string()]);
+        }
+        let ended = match stage.alice.launch(&wrap) {
+            Err(status) => status,
+            Ok(()) => until("chatd ends", || stage.alice.ended()),
+        };
+        assert_eq!(ended.code(), Some(IO[0]), "EIO from {call}: {ended}");
+        stage.up(Victim::Chatd);
+        stage.check(&format!("EIO from {call} at the start"));
+        stage.no_panic();
+    }
 }
 
 fn kills(step: u64) {

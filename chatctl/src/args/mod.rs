@@ -138,6 +138,15 @@ pub enum Verb {
     Logout(Logout),
     /// Say how the account is; local, no network
     Status(Status),
+    /// Change the account's password
+    #[command(before_help = "Examples:
+  chatctl passwd
+  chatctl passwd --keep-others --old-password-file old.txt --new-password-file new.txt
+")]
+    Passwd(Passwd),
+    /// List and revoke the account's devices
+    #[command(subcommand, arg_required_else_help = true)]
+    Device(Device),
     /// List and change profiles: accounts, each with its own history and outbox
     #[command(subcommand, arg_required_else_help = true)]
     Profile(Profile),

@@ -100,6 +100,39 @@ pub struct Status {
     pub wait: Option<String>,
 }
 
+/// `passwd`
+#[derive(Debug, Args)]
+pub struct Passwd {
+    /// Read the old and the new password from stdin, a line each
+    #[arg(long, conflicts_with_all = ["old_password_file", "new_password_file"])]
+    pub password_stdin: bool,
+    /// Read the old password from F
+    #[arg(long, value_name = "F", requires = "new_password_file")]
+    pub old_password_file: Option<PathBuf>,
+    /// Read the new password from F
+    #[arg(long, value_name = "F", requires = "old_password_file")]
+    pub new_password_file: Option<PathBuf>,
+    /// Log the other devices out: they need the new password
+    #[arg(long, conflicts_with = "keep_others")]
+    pub revoke_others: bool,
+    /// Leave the other devices logged in
+    #[arg(long)]
+    pub keep_others: bool,
+}
+
+/// `device`
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// List the account's devices
+    List,
+    /// Log a device out and forget its key: it needs the password to come back
+    Revoke {
+        /// The start of its id, or its name
+        #[arg(value_name = "ID")]
+        device: String,
+    },
+}
+
 /// `profile`
 #[derive(Debug, Subcommand)]
 pub enum Profile {

@@ -1,4 +1,4 @@
-//! register, login, logout, status.
+//! register, login, logout, status, passwd.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
 use crate::output::{End, Form, Trouble, quoted};
-use crate::prompt::{Secret, checked, secret_file, secret_stdin};
+use crate::prompt::{Secret, checked, secret_file, secret_stdin, two_secrets_stdin};
 use crate::words::{self, ask, troubles};
 use crate::{json, text};
 
@@ -122,6 +122,58 @@ pub async fn logout(ctx: &mut Context, args: args::Logout) -> Result<(), End> {
         Form::Plain => ctx.out.row(&[&reply.user, &reply.state, &reply.unsent.to_string()]),
         Form::Human => ctx.out.success(&words::logged_out(&reply)),
     }
+}
+
+/// `passwd`: the old password proves who asks, the new one is typed twice.
+pub async fn passwd(ctx: &mut Context, args: args::Passwd) -> Result<(), End> {
+    // Asked first: it needs a login, and says whether there is anything to ask about.
+    let others = super::device::devices(ctx).await?.iter().filter(|device| !device.own).count();
+    let (old, new) = match given_passwords(&args)? {
+        Some(given) => given,
+        None => (checked(ctx.prompt.old_password().await?)?, checked(ctx.prompt.new_password().await?)?),
+    };
+    let revoke_others = match (args.revoke_others, args.keep_others) {
+        (false, false) if others > 0 => {
+            ctx.prompt.confirm(&ask::revoke_others(others), "--revoke-others or --keep-others").await?
+        }
+        (revoke, _) => revoke,
+    };
+    let profile = ctx.profile().await?;
+    ctx.restart_clock();
+    let mut request = control::Passwd {
+        profile,
+        old: old.to_string(),
+        new: new.to_string(),
+        revoke_others,
+        timeout_ms: ctx.timeout_ms(),
+    };
+    let outcome = ctx.try_call(&request).await;
+    request.old.zeroize();
+    request.new.zeroize();
+    let changed = outcome?.map_err(|error| passwd_refused(ctx, error))?;
+    let kept = if revoke_others { 0 } else { others };
+    match ctx.out.form {
+        Form::Json => ctx.out.object("passwd", json::password_changed(&changed)),
+        Form::Plain => ctx.out.row(&[&changed.user, &changed.revoked.to_string()]),
+        Form::Human => ctx.out.success(&words::password_changed(&changed, kept, &ctx.out.chatctl)),
+    }
+}
+
+/// It was the old password that is wrong: the name is not in question.
+fn passwd_refused(ctx: &Context, error: CallError) -> End {
+    match &error {
+        CallError::Refused(data) if data.code == Code::WRONG_CREDENTIALS => troubles::wrong_old_password().into(),
+        _ => ctx.refused(error),
+    }
+}
+
+fn given_passwords(args: &args::Passwd) -> Result<Option<(Secret, Secret)>, Trouble> {
+    let given = match (&args.old_password_file, &args.new_password_file) {
+        (Some(old), Some(new)) => Some((secret_file(old)?, secret_file(new)?)),
+        _ if args.password_stdin => Some(two_secrets_stdin()?),
+        _ => None,
+    };
+    given.map(|(old, new)| Ok((checked(old)?, checked(new)?))).transpose()
 }
 
 /// `status`: chatd's local answer.

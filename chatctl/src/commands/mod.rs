@@ -3,6 +3,7 @@
 pub mod account;
 pub mod config;
 pub mod daemon;
+pub mod device;
 pub mod events;
 pub mod help;
 pub mod hooks;
@@ -70,6 +71,8 @@ pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> 
         Some(Verb::Login(args)) => account::login(ctx, args).await,
         Some(Verb::Logout(args)) => account::logout(ctx, args).await,
         Some(Verb::Status(args)) => account::status(ctx, args).await,
+        Some(Verb::Passwd(args)) => account::passwd(ctx, args).await,
+        Some(Verb::Device(args)) => device::device(ctx, args).await,
         Some(Verb::Profile(args)) => config::profile(ctx, args).await,
         Some(Verb::Trust(args)) => config::trust(ctx, args).await,
         Some(Verb::Message(args)) => message::message(ctx, args).await,

@@ -12,9 +12,10 @@ pub mod troubles;
 
 use std::path::Path;
 
-use chat_proto::control::account::{Account, LinkState, LoggedOut, Problem, StatusReply};
+use chat_proto::control::account::{Account, LinkState, LoggedOut, PasswordChanged, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
 use chat_proto::control::daemon::DaemonInfo;
+use chat_proto::control::device::Device;
 use chat_proto::control::events::Cursor;
 use chat_proto::control::message::{Message, Sent, State};
 use chat_proto::control::people::Person;
@@ -264,6 +265,57 @@ pub fn handler_failed(name: &str, how: &str) -> String {
     format!("chatctl: {} failed ({}); going on", Shown::line(name), Shown::line(how))
 }
 
+/// After `passwd`; `kept` other devices stay, `chatctl` is how to call it.
+pub fn password_changed(changed: &PasswordChanged, kept: usize, chatctl: &str) -> String {
+    let devices =
+        |count: usize| if count == 1 { "1 other device".to_owned() } else { format!("{count} other devices") };
+    let mut text = format!("Password of {} changed.", Shown::name(&changed.user));
+    if changed.revoked > 0 {
+        text += &format!(" {} logged out.", devices(changed.revoked as usize));
+    } else if kept > 0 {
+        let stay = if kept == 1 { "stays" } else { "stay" };
+        text += &format!(" {} {stay} logged in: {chatctl} device list", devices(kept));
+    }
+    text
+}
+
+/// The start of a device's id, long enough among eight.
+fn device_id(device: &Device) -> String {
+    Shown::line(device.id.get(..8).unwrap_or(&device.id)).to_string()
+}
+
+fn device_name(device: &Device) -> Shown {
+    if device.name.is_empty() { Shown::line("(no name)") } else { Shown::line(&device.name) }
+}
+
+/// Columns of a device's name.
+pub fn device_width(device: &Device) -> usize {
+    device_name(device).width()
+}
+
+/// A line of `device list`, names in a column of `widest`.
+pub fn device(device: &Device, widest: usize, clock: &Clock) -> String {
+    let name = device_name(device);
+    let room = " ".repeat(widest.saturating_sub(name.width()));
+    let seen = match (device.online, device.seen_ms) {
+        (true, _) => "online".to_owned(),
+        (false, Some(at)) => format!("last seen {}", clock.show(at)),
+        (false, None) => "never seen".to_owned(),
+    };
+    let since = device.since_ms.map_or_else(String::new, |at| format!("  since {}", clock.show(at)));
+    let own = if device.own { "  (this device)" } else { "" };
+    format!("{}  {name}{room}{since}  {seen}{own}", device_id(device))
+}
+
+/// After `device revoke`.
+pub fn device_revoked(device: &Device, chatctl: &str) -> String {
+    let (id, name) = (device_id(device), device_name(device));
+    if device.own {
+        return format!("Device {name} ({id}) is revoked. It is this one, so you are logged out: {chatctl} login");
+    }
+    format!("Device {name} ({id}) is revoked; it needs the password to come back.")
+}
+
 /// After `block` and `unblock`.
 pub fn blocked(user: &str, blocked: bool, changed: bool, session: bool) -> String {
     let user = Shown::name(user);
@@ -426,6 +478,8 @@ pub mod ask {
     pub const NAME: &str = "Name: ";
     /// For a password.
     pub const PASSWORD: &str = "Password: ";
+    /// For the password as it is.
+    pub const OLD_PASSWORD: &str = "Old password: ";
     /// For a new password once more.
     pub const AGAIN: &str = "Again: ";
 
@@ -435,6 +489,12 @@ pub mod ask {
     /// For a text.
     pub fn text(to: &str) -> String {
         format!("Message to {}: ", Shown::name(to))
+    }
+
+    /// Before a new password is sent, where there are other devices.
+    pub fn revoke_others(count: usize) -> String {
+        let devices = if count == 1 { "the other device".to_owned() } else { format!("the {count} other devices") };
+        format!("Log out {devices} too? They log in by key, without the password. [y/N] ")
     }
 
     /// Before everything of a profile is erased.

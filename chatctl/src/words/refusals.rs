@@ -154,7 +154,9 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::STORAGE => ("the server has no disk space for this now.".into(), "status"),
         Code::FORBIDDEN => ("this is not yours to do.".into(), ""),
         Code::DUPLICATE_DEVICE => ("two copies of this device are alive; this one was logged out.".into(), "login"),
-        Code::TOO_MANY_DEVICES => ("the account has as many devices as it may; revoke one first.".into(), "status"),
+        Code::TOO_MANY_DEVICES => {
+            ("the account has as many devices as it may; on one of them, revoke one.".into(), "help device")
+        }
         Code::TOO_MANY_BLOCKS => ("you block as many people as you may.".into(), "blocked"),
         Code::SHUTTING_DOWN => ("the server is going down and comes back.".into(), "status --wait online"),
         Code::SLOW_READER => ("the connection was too slow and resumes.".into(), "status --wait online"),
@@ -181,7 +183,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::PROFILE_EXISTS => (format!("the profile {} is in use.", what("of that name")), "profile list"),
         Code::REVOKED => ("this device was revoked; it can come back by password, as a new device.".into(), "login"),
         Code::UNKNOWN_DEVICE => {
-            (format!("no device has the id {}, or several begin with it.", what("given")), "status")
+            (format!("no device has the id or name {}, or several do.", what("given")), "device list")
         }
         Code::UNKNOWN_INVITE => (format!("there is no invitation {}.", what("of that number")), "help register"),
         Code::UNKNOWN_CURSOR => {

@@ -123,6 +123,16 @@ pub fn passwords_differ() -> Trouble {
     Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("help register")
 }
 
+/// `passwd` with a wrong old password.
+pub fn wrong_old_password() -> Trouble {
+    Trouble::new("wrong_credentials", Exit::Refused, "the old password is wrong; nothing was changed.").next("passwd")
+}
+
+/// One line where two passwords are wanted.
+pub fn one_password() -> Trouble {
+    usage("stdin must hold two lines: the old password and the new one.", "help passwd")
+}
+
 /// Neither a command nor a topic.
 pub fn no_help(what: &str) -> Trouble {
     let what = format!("there is no command and no topic {}.", Shown::line(what));

@@ -3,6 +3,7 @@
 
 mod account;
 mod daemon;
+mod device;
 mod events;
 mod fake;
 mod message;

@@ -81,6 +81,17 @@ pub enum OpenProfileError {
     Thread(#[from] std::io::Error),
 }
 
+impl OpenProfileError {
+    /// The disk is not to be believed: the process must end, its next start looks at what is there (contract E2).
+    pub fn is_storage(&self) -> bool {
+        match self {
+            OpenProfileError::History(error) => error.is_storage(),
+            OpenProfileError::Content(trouble) => matches!(trouble, Trouble::Broken(_)),
+            OpenProfileError::Key(_) | OpenProfileError::Thread(_) => false,
+        }
+    }
+}
+
 /// What `status` shows, kept up to date by the owner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -255,9 +266,18 @@ impl Profile {
         surroundings: Surroundings,
         connect: bool,
     ) -> Result<(Profile, JoinHandle<()>), OpenProfileError> {
-        let mut history = Sqlite::open(file)?;
-        let restored = history.restore()?;
-        let begun = hooks::begin(&surroundings.hooks, name, &mut history, surroundings.world)?;
+        let opened = Sqlite::open(file).map_err(OpenProfileError::from);
+        let restored = opened.and_then(|mut history| {
+            let restored = history.restore()?;
+            let begun = hooks::begin(&surroundings.hooks, name, &mut history, surroundings.world)?;
+            Ok((restored, begun, history))
+        });
+        let (restored, begun, history) = restored.inspect_err(|error| {
+            if error.is_storage() {
+                Sqlite::mark_suspect(file);
+                (surroundings.broken)(error.to_string());
+            }
+        })?;
         let suspect = file.to_owned();
         let broken = Arc::clone(&surroundings.broken);
         let on_broken: OnBroken = Arc::new(move |text| {

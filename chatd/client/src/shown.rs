@@ -85,9 +85,11 @@ fn text(row: &Row) -> String {
 fn device(row: &Row) -> String {
     let notice = DeviceNotice::decode(row.body.clone()).unwrap_or_default();
     match notice.what {
-        1 => format!("device {} was enrolled", notice.name),
-        2 => format!("device {} was revoked", notice.name),
-        3 => format!("an old copy of device {} is running", notice.name),
+        DeviceNotice::ENROLLED => format!("device {} was enrolled", notice.name),
+        DeviceNotice::REVOKED => format!("device {} was revoked", notice.name),
+        DeviceNotice::COPY => format!("an old copy of device {} is running", notice.name),
+        DeviceNotice::PASSWORD_CHANGED => "the password was changed".to_owned(),
+        DeviceNotice::PASSWORD_RESET => "the password was changed by the server's operator".to_owned(),
         _ => format!("something happened to device {}", notice.name),
     }
 }

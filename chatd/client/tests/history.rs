@@ -107,6 +107,7 @@ fn from_bob(n: u64, cseq: u64, text: &str) -> Incoming {
         at_ms: 6,
         content_type: TEXT_PLAIN.into(),
         body: text.as_bytes().to_vec().into(),
+        read: false,
     }
 }
 

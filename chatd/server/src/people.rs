@@ -46,6 +46,17 @@ impl People {
         self.bell.notify_one();
     }
 
+    /// An account blocks another, or does no more: what waits for the tick heeds what holds when it goes out (contract rule 10).
+    pub fn blocked(&self, by: AcctId, who: AcctId, on: bool) {
+        let mut pending = lock(&self.pending);
+        for change in pending.changes.iter_mut().filter(|change| change.change.account == by) {
+            change.hidden_from.retain(|hidden| *hidden != who);
+            if on {
+                change.hidden_from.push(who);
+            }
+        }
+    }
+
     /// Sends out what came, a tick after the first change. Runs until dropped.
     pub async fn run(&self, directory: &Directory, live: &Live) {
         loop {
@@ -155,6 +166,20 @@ mod tests {
         assert_eq!(own(4), None);
         let alone = Notice::of(&Pending { changes: vec![came(1, &[])], more: 0 }).unwrap();
         assert_eq!(alone.own.get(&AcctId(1)), Some(&None));
+    }
+
+    #[test]
+    fn a_block_within_the_tick_counts() {
+        let people = People::default();
+        people.changed(vec![came(1, &[1, 3]), came(2, &[2])]);
+        people.blocked(AcctId(1), AcctId(2), true);
+        people.blocked(AcctId(1), AcctId(3), false);
+        people.blocked(AcctId(4), AcctId(2), true);
+        let pending = std::mem::take(&mut *lock(&people.pending));
+        let notice = Notice::of(&pending).unwrap();
+        assert_eq!(notice.own.get(&AcctId(2)), Some(&None), "neither himself nor his blocker");
+        assert_eq!(notice.own.get(&AcctId(3)), None, "unblocked: all of it");
+        assert_eq!(names(&notice.all).1, 2);
     }
 
     #[test]

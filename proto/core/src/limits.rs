@@ -85,10 +85,15 @@ pub const STRANGERS_SHARE_PERCENT: u32 = 50;
 pub const SENDER_SHARE_MIN: u32 = SEND_WINDOW as u32;
 /// Accounts of which an account is remembered in memory to have written to them: half a MiB for one who writes to everybody.
 pub const CONTACTS_REMEMBERED: usize = 65_536;
+/// Streams that a HELLO names as known, so that a server which was set back by as many starts takes no device for an old copy: 1 KiB
+/// of a stranger's frame.
+pub const KNOWN_STREAMS: usize = 128;
 /// Messages waiting in one outbox: days of an offline script (each is a row on disk and 64 bytes of memory).
 pub const OUTBOX_MAX: usize = 10_000;
 /// Names of people seen lately that one profile remembers for completion: a page of whoelse and some more, 100 KiB.
 pub const NAMES_SEEN: usize = 2048;
+/// Messages of one sender that wait for one recipient and whose delivery is told; of more, the oldest are told with the next.
+pub const RECEIPTS_WAITING: usize = 256;
 /// Receipts that a session may follow at once.
 pub const RECEIPTS_FOLLOWED: usize = 1024;
 

@@ -175,6 +175,9 @@ pub struct Hello {
     /// The last position in the client's history; absent on a new device.
     #[prost(message, optional, tag = "3")]
     pub cursor: Option<Position>,
+    /// The newest streams that this device ever used, in no order: a server that was set back knows an older one as the newest.
+    #[prost(fixed64, repeated, tag = "4")]
+    pub known: Vec<u64>,
 }
 
 /// A stream that the client may go on sending in.

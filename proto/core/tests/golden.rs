@@ -27,7 +27,7 @@ fn json(value: &impl Serialize) -> String {
 
 fn wire_samples() -> Vec<(&'static str, String)> {
     let streams = vec![wire::OpenStream { incarnation: 9, settled: 2 }];
-    let hello = wire::Hello { run: 7, streams, cursor: Some(AT) };
+    let hello = wire::Hello { run: 7, streams, cursor: Some(AT), known: vec![] };
     let send = wire::Send {
         incarnation: 9,
         cseq: 3,

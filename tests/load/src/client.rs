@@ -107,8 +107,11 @@ impl Site {
         ask::<wire::LoggedIn>(&mut link, method::DEVICE, &login).await?;
         link.set_frame_max(limits::FRAME_MAX);
         let incarnation = n as u64 + 1;
-        let hello =
-            wire::Hello { run: rand_u64()?, streams: vec![wire::OpenStream { incarnation, settled: 0 }], cursor: None };
+        let hello = wire::Hello {
+            run: rand_u64()?,
+            streams: vec![wire::OpenStream { incarnation, settled: 0 }],
+            ..Default::default()
+        };
         let welcome: wire::Welcome = ask(&mut link, method::HELLO, &hello).await?;
         ensure!(!welcome.copy, "the server takes {} for a copy", name(n));
         let last = welcome.streams.first().map_or(0, |stream| stream.last);

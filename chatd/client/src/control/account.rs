@@ -1,16 +1,18 @@
-//! Calls about the account: register, login, logout, status.
+//! Calls about the account: register, login, logout, status, passwd.
 
 use std::time::Duration;
 
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{
-    Account, Ended, LinkState, LoggedOut, Login, Logout, Register, Status, StatusReply,
+    Account, Ended, LinkState, LoggedOut, Login, Logout, Passwd, PasswordChanged, Register, Status, StatusReply,
 };
 use chat_proto::fault::Code;
 use chat_proto::limits::PASSWORD_MAX;
+use chat_proto::{method, wire};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
+use super::people::ask;
 use super::{unreadable, within};
 use crate::daemon::Daemon;
 use crate::profile::{Answer, Ask, LoginAsk, Profile, View};
@@ -140,6 +142,14 @@ async fn wipe(d: &Daemon, profile: Profile, outcome: Answer<LoggedOut>, force: b
     drop(profile);
     d.forget(&name).await?;
     Ok(LoggedOut { unsent: 0, ..logged_out })
+}
+
+pub(super) async fn passwd(d: &Daemon, call: Passwd) -> Answer<PasswordChanged> {
+    let (old, new) = (password(call.old)?, password(call.new)?);
+    let profile = d.profile(&call.profile).await?;
+    let body = wire::NewPassword { old: old.to_string(), new: new.to_string(), revoke_others: call.revoke_others };
+    let changed: wire::PasswordChanged = ask(&profile, method::PASSWORD, &body, call.timeout_ms).await?;
+    Ok(PasswordChanged { user: profile.view().user, revoked: changed.revoked })
 }
 
 pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {

@@ -3,6 +3,7 @@
 mod account;
 mod config;
 mod daemon;
+mod device;
 mod events;
 mod hooks;
 mod message;
@@ -93,6 +94,9 @@ impl Session {
             "login" => run(call, async |p| account::login(d, p).await).await,
             "logout" => run(call, async |p| account::logout(d, p).await).await,
             "status" => run(call, async |p| account::status(d, p).await).await,
+            "passwd" => run(call, async |p| account::passwd(d, p).await).await,
+            "device_list" => run(call, async |p| device::device_list(d, p).await).await,
+            "device_revoke" => run(call, async |p| device::device_revoke(d, p).await).await,
             "profile_list" => run(call, async |_: calls::config::ProfileList| config::profile_list(d).await).await,
             "profile_add" => run(call, async |p| config::profile_add(d, p).await).await,
             "profile_remove" => run(call, async |p| config::profile_remove(d, p).await).await,

@@ -18,7 +18,12 @@ use crate::profile::{Answer, Ask, Profile};
 const NAMES: u32 = 1000;
 
 /// Asks the server and reads its answer.
-async fn ask<A: Message + Default>(profile: &Profile, method: Tag4, body: &impl Message, timeout_ms: u64) -> Answer<A> {
+pub(super) async fn ask<A: Message + Default>(
+    profile: &Profile,
+    method: Tag4,
+    body: &impl Message,
+    timeout_ms: u64,
+) -> Answer<A> {
     let body = body.encode_to_vec().into();
     let answer = within(timeout_ms, profile.ask(|reply| Ask::Server { method, body, reply })).await?;
     A::decode(answer).map_err(|error| Box::new(ErrorData { detail: Some(error.to_string()), ..Code::PROTOCOL.into() }))

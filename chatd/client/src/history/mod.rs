@@ -142,6 +142,8 @@ pub struct Incoming {
     pub content_type: String,
     /// Body.
     pub body: Bytes,
+    /// Another device of this account read it before it came here.
+    pub read: bool,
 }
 
 /// How far a recipient got.
@@ -311,6 +313,8 @@ pub enum Trouble {
 pub struct Restored {
     /// Streams with open places, oldest first, and always the newest one: (stream, settled, open).
     pub streams: Vec<(Incarnation, u64, Vec<Entry>)>,
+    /// The newest streams that this device ever used.
+    pub known: Vec<Incarnation>,
     /// The inbox cursor.
     pub cursor: Option<Position>,
     /// Marks that the server does not know yet.

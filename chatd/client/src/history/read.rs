@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chat_proto::id::{Incarnation, MessageId, Position};
+use chat_proto::limits::KNOWN_STREAMS;
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::outbox::Entry;
 use chat_proto::wire::{h8, kind};
@@ -21,7 +22,13 @@ const PAGE_ROWS: usize = 1000;
 const ENVELOPE: usize = 512;
 
 pub(super) fn restore(c: &Connection) -> Result<Restored> {
-    Ok(Restored { streams: streams(c)?, cursor: cursor(c)?, marks: marks(c)?, seen: seen(c)? })
+    Ok(Restored { streams: streams(c)?, known: known(c)?, cursor: cursor(c)?, marks: marks(c)?, seen: seen(c)? })
+}
+
+fn known(c: &Connection) -> Result<Vec<Incarnation>> {
+    c.prepare("SELECT inc FROM stream ORDER BY ord DESC LIMIT ?")?
+        .query_map([KNOWN_STREAMS as i64], |r| Ok(Incarnation(u(r.get(0)?))))?
+        .collect()
 }
 
 /// Streams with open places, the newest, and the newest without open places: that one is the newest which the server is sure

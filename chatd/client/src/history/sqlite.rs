@@ -2,13 +2,15 @@
 //!
 //! WAL with synchronous FULL, checkpointed before anything is served (contract E1); the bundled library only.
 
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_local::directory::{Directory, OpenError};
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::outbox::Entry;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 
 use super::{
     Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor,
@@ -57,9 +59,29 @@ pub enum OpenHistoryError {
     Thread(#[from] std::io::Error),
 }
 
+impl OpenHistoryError {
+    /// Reading, writing or flushing failed, whatever was being done.
+    pub fn is_storage(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
+            OpenHistoryError::Sqlite { source, .. } => Some(source),
+            OpenHistoryError::Schema { source, .. } => Some(&**source),
+            OpenHistoryError::Place(_) | OpenHistoryError::Damaged { .. } | OpenHistoryError::Thread(_) => None,
+        };
+        while let Some(error) = cause {
+            let sqlite = error.downcast_ref::<rusqlite::Error>();
+            if sqlite.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::SystemIoFailure) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
 /// One connection to a profile's database.
 pub struct Sqlite {
     connection: Connection,
+    file: PathBuf,
 }
 
 impl Sqlite {
@@ -82,14 +104,14 @@ impl Sqlite {
         if !planted("no-start-sync") {
             checkpoint(&connection, file)?;
         }
-        Ok(Sqlite { connection })
+        Ok(Sqlite { connection, file: file.to_owned() })
     }
 
     /// Opens a further, reading connection to a database that [`Sqlite::open`] opened.
     pub fn reader(file: &Path) -> Result<Sqlite, OpenHistoryError> {
         let connection = connect(file).map_err(|source| at(file, source))?;
         connection.pragma_update(None, "query_only", true).map_err(|source| at(file, source))?;
-        Ok(Sqlite { connection })
+        Ok(Sqlite { connection, file: file.to_owned() })
     }
 
     /// Asks the next start to check every page. The process is about to end; that this may fail too changes nothing.
@@ -144,11 +166,31 @@ fn quick_check(connection: &Connection, file: &Path) -> Result<(), OpenHistoryEr
 }
 
 /// A write that did not fit was undone whole; anything else leaves the disk unknown (contract E2).
-fn trouble(error: rusqlite::Error) -> Trouble {
+fn trouble(error: rusqlite::Error, file: &Path) -> Trouble {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Trouble::Full,
+        Some(ErrorCode::SystemIoFailure) if is_growth(&error) && over_quota(file) => Trouble::Full,
         _ => Trouble::Broken(error.to_string()),
     }
+}
+
+/// The system call that failed would have made a file larger.
+fn is_growth(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE].contains(&code))
+}
+
+/// SQLite does not tell a quota that is used up from a broken disk; a file beside the database does.
+fn over_quota(file: &Path) -> bool {
+    /// Bytes: more than what is left where a page did not fit.
+    const PROBE: usize = 64 << 10;
+    let probe = file.with_extension("probe");
+    let written = OpenOptions::new().write(true).create(true).truncate(true).open(&probe).and_then(|mut out| {
+        out.write_all(&[0; PROBE])?;
+        out.sync_all()
+    });
+    let _ = std::fs::remove_file(&probe);
+    written.is_err_and(|error| error.kind() == ErrorKind::QuotaExceeded)
 }
 
 fn broken(error: rusqlite::Error) -> Trouble {
@@ -157,7 +199,7 @@ fn broken(error: rusqlite::Error) -> Trouble {
 
 impl History for Sqlite {
     fn commit(&mut self, batch: &[Write]) -> Result<Vec<Done>, Trouble> {
-        let done = self.try_commit(batch).map_err(trouble);
+        let done = self.try_commit(batch).map_err(|error| trouble(error, &self.file));
         if done.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK").map_err(broken)?;
         }

@@ -218,7 +218,7 @@ fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming) -> R
         Own::No => &e.from,
         _ => &e.to,
     };
-    let unread = own == Own::No && !system;
+    let unread = own == Own::No && !system && !e.read;
     t.prepare_cached(
         "INSERT INTO message (rid, kind, own, sender, recipient, peer, device, inc, cseq, content_type, body, at_ms, state, \
          unread, epoch, nonce, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
@@ -443,5 +443,6 @@ pub fn gap(position: Position, count: u64, at_ms: i64) -> Incoming {
         at_ms,
         content_type: "text/plain".into(),
         body: count.to_string().into_bytes().into(),
+        read: false,
     }
 }

@@ -52,7 +52,8 @@ impl Owner {
         match self.follower.handle_deliver(deliver.prev.unwrap_or_default().into(), position) {
             Taken::Keep => {
                 self.inbox.ack_now |= deliver.ack_now;
-                self.inbox.entries.push(incoming(deliver, position));
+                let read = self.read_there.get(&deliver.from).is_some_and(|upto| *upto >= position.n);
+                self.inbox.entries.push(Incoming { read, ..incoming(deliver, position) });
                 self.inbox.taken = Some(position);
                 self.inbox.count += 1;
             }
@@ -210,7 +211,9 @@ impl Owner {
 
     /// Another device of this account read messages.
     pub fn marked_elsewhere(&mut self, mark: wire::Mark) {
-        let position = mark.position.unwrap_or_default().into();
+        let position: Position = mark.position.unwrap_or_default().into();
+        let upto = self.read_there.entry(mark.account.clone()).or_default();
+        *upto = (*upto).max(position.n);
         self.submit(Write::ReadElsewhere(Mark { peer: mark.account, position }), Then::Nothing);
     }
 
@@ -256,5 +259,6 @@ fn incoming(deliver: wire::Deliver, position: Position) -> Incoming {
         content_type: deliver.content_type,
         // A copy: the frame's body shares the memory of a whole read.
         body: bytes::Bytes::copy_from_slice(&deliver.body),
+        read: false,
     }
 }

@@ -99,8 +99,8 @@ impl Owner {
             return Err(Box::new(ErrorData { subject, ..Code::PROFILE_EXISTS.into() }));
         }
         let same_server = ask.server == self.entry.server;
-        let cloned = self.entry.ended.as_ref().is_some_and(|ended| ended.code == Code::DUPLICATE_DEVICE);
-        let anew = (!fresh && !same_user) || (cloned && !by_key);
+        let useless = self.entry.ended.as_ref().is_some_and(|ended| costs_the_key(ended.code));
+        let anew = (!fresh && !same_user) || (useless && !by_key);
         let device = match self.device.clone().filter(|_| !anew) {
             Some(device) => device,
             None if by_key => return Err(Box::new(Code::WRONG_CREDENTIALS.into())),
@@ -235,6 +235,10 @@ impl Owner {
     pub fn not_connected(&mut self, error: &ErrorData) {
         self.cause = Some(problem(error));
         tracing::info!(profile = self.name, code = error.code.name(), detail = error.detail, "not connected");
+        if error.code == Code::REVOKED {
+            // The next login by password is one of a new device.
+            self.entry.ended = Some(Ended { code: error.code, at_ms: self.around.world.now_ms() });
+        }
         if let Some(login) = self.login.take() {
             let _ = login.reply.send(Err(Box::new(error.clone())));
         } else if ends_login(error.code) {
@@ -401,6 +405,7 @@ fn ends_login(code: Code) -> bool {
             | Code::DUPLICATE_DEVICE
             | Code::KICKED
             | Code::REPLACED
+            | Code::REVOKED
             | Code::IDLE
             | Code::ACCOUNT_GONE
             | Code::FORBIDDEN
@@ -410,6 +415,11 @@ fn ends_login(code: Code) -> bool {
             | Code::UNKNOWN_USER
             | Code::NOT_LOGGED_IN
     )
+}
+
+/// Whether the server takes the device's key no more: a login by password is one of a new device.
+fn costs_the_key(code: Code) -> bool {
+    matches!(code, Code::DUPLICATE_DEVICE | Code::REVOKED | Code::WRONG_CREDENTIALS)
 }
 
 fn shortened(name: &str) -> String {

@@ -9,7 +9,7 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{
-    BACKOFF_MIN, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX, TRY_LATER_MAX,
+    BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX, TRY_LATER_MAX,
 };
 use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
 use chat_proto::{method, wire};
@@ -120,7 +120,12 @@ impl Owner {
     fn stream(&mut self) -> Option<Incarnation> {
         if self.incarnation.is_none() {
             match self.around.world.random() {
-                Ok(random) => self.incarnation = Some(Incarnation(random)),
+                Ok(random) => {
+                    let incarnation = Incarnation(random);
+                    self.incarnation = Some(incarnation);
+                    self.known.insert(0, incarnation);
+                    self.known.truncate(KNOWN_STREAMS);
+                }
                 Err(error) => tracing::error!(%error, "no randomness for a stream"),
             }
         }

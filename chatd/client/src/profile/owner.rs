@@ -94,6 +94,8 @@ pub(super) struct Owner {
     loaded: mpsc::UnboundedReceiver<Loaded>,
 
     pub outbox: Outbox,
+    /// The newest streams that this device ever used.
+    pub known: Vec<Incarnation>,
     /// The stream of this start, once something was queued.
     pub incarnation: Option<Incarnation>,
     /// Messages whose queueing is being committed.
@@ -118,6 +120,8 @@ pub(super) struct Owner {
     pub follower: Follower,
     pub inbox: Inbox,
     pub marks: HashMap<String, Mark>,
+    /// How far other devices read whose messages, as told in this session: what comes later up to there is not unread.
+    pub read_there: HashMap<String, u64>,
     pub followed: HashSet<String>,
     pub to_follow: Vec<String>,
 
@@ -185,6 +189,7 @@ impl Owner {
             loads,
             loaded,
             outbox,
+            known: restored.known,
             incarnation: None,
             queueing: 0,
             fresh: Fresh::default(),
@@ -199,6 +204,7 @@ impl Owner {
             follower: Follower::default(),
             inbox: Inbox::at(restored.cursor),
             marks: restored.marks.into_iter().map(|mark| (mark.peer.clone(), mark)).collect(),
+            read_there: HashMap::new(),
             followed: HashSet::new(),
             to_follow: Vec::new(),
             trying: None,

@@ -108,8 +108,12 @@ impl Owner {
             .outbox
             .streams()
             .map(|(incarnation, settled)| wire::OpenStream { incarnation: incarnation.0, settled });
-        let hello =
-            wire::Hello { run: self.around.run, streams: streams.collect(), cursor: self.inbox.cursor.map(Into::into) };
+        let hello = wire::Hello {
+            run: self.around.run,
+            streams: streams.collect(),
+            cursor: self.inbox.cursor.map(Into::into),
+            known: self.known.iter().map(|incarnation| incarnation.0).collect(),
+        };
         self.request(method::HELLO, hello.encode_to_vec().into(), Pending::Hello);
     }
 
@@ -391,6 +395,7 @@ impl Owner {
         self.loading = false;
         self.reoffering = 0;
         self.reconciling = false;
+        self.read_there.clear();
         self.inbox.forget_uncommitted();
         let cut = self.unreachable();
         for (_, pending) in session.pending {

@@ -26,7 +26,9 @@ fn refused(method: &str, refusal: &Refusal) -> String {
         (Code::TOO_LARGE, Announce::METHOD) => format!("the text has more than {TEXT_MAX} bytes"),
         (Code::UNKNOWN_INVITE, _) => format!("there is no invitation {subject}"),
         (Code::NAME_TAKEN, _) => format!("the name \"{subject}\" is taken, or an invitation is open for it"),
-        (Code::BAD_NAME, _) => format!("\"{subject}\" is not a name that can be used"),
+        (Code::BAD_NAME, _) => format!(
+            "\"{subject}\" is not a name that can be used: 1-32 of a-z 0-9 . _ - starting with a letter or digit, none of the reserved ones"
+        ),
         (Code::LIMIT, _) => "there are as many open invitations as there may be".into(),
         (Code::UNKNOWN_USER, _) => format!("there is no account \"{subject}\""),
         (Code::INTERNAL, _) => "the server failed; its log says why".into(),

@@ -2,7 +2,7 @@
 //! this; the tests hold each real object against its description here.
 
 use chat_manual::format::Shape::{Count, Flag, List, Maybe, Members, Text, Time, Whole, Word};
-use chat_manual::format::{Member, Object, member};
+use chat_manual::format::{Member, Object, member, sometimes};
 
 const USER: &[Member] = &[
     member("name", Text, "the account"),
@@ -32,6 +32,17 @@ const BACKUP: &[Member] = &[
     member("schema", Count, "of its database"),
     member("users", Count, "accounts in it"),
     member("queued", Count, "messages that wait in it"),
+];
+
+const INVITE: &[Member] = &[
+    member("id", Text, "its number"),
+    sometimes("user", Maybe(&Text), "the one account that may be made with it; null: any"),
+    sometimes("uses", Count, "how many accounts may be made with it"),
+    sometimes("left_ms", Count, "it holds for so many milliseconds of running"),
+    sometimes("since", Time, "when it was made"),
+    sometimes("used", Count, "how many accounts were made with it"),
+    sometimes("code", Text, "what is typed at register; shown this once"),
+    sometimes("revoked", Flag, "it is withdrawn"),
 ];
 
 /// All of them, in the order of names.
@@ -200,6 +211,12 @@ pub const OBJECTS: &[Object] = &[
             member("config", Text, "path of the configuration"),
             member("fingerprint", Text, "sha256: and 64 hex digits over the server's long-term key"),
         ],
+    },
+    Object { name: "invite", about: "answer of invite create and invite revoke", members: INVITE },
+    Object {
+        name: "invites",
+        about: "answer of invite list",
+        members: &[member("items", List(&Members(INVITE)), "oldest first")],
     },
     Object {
         name: "kicked",

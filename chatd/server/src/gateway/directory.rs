@@ -181,6 +181,10 @@ impl Outlet for Directory {
         self.with(sender, |_, mailbox| mailbox.receipt(&receipt));
     }
 
+    fn block(&self, by: AcctId, who: AcctId, on: bool) {
+        self.people.blocked(by, who, on);
+    }
+
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark) {
         self.with(acct, |session, mailbox| {
             if session != except {

@@ -335,6 +335,7 @@ impl<S: Store> Stranger<S> {
         match self.open(&hello).await {
             Ok(Open { fence, mailbox, opened, sending }) => {
                 self.link.queue(&Frame::new(status::CONFIRMATION, hello.tag, &opened.welcome));
+                opened.marks.iter().for_each(|mark| self.link.queue(&Frame::new(method::MARK, 0, mark)));
                 self.link.set_frame_max(limits::FRAME_MAX);
                 // Not before: a login without a session would count nowhere.
                 self.place = None;
@@ -438,6 +439,7 @@ async fn open_session<S: Store>(
         session,
         run: hello.run,
         streams: hello.streams.iter().map(|s| (Incarnation(s.incarnation), s.settled)).collect(),
+        known: hello.known.into_iter().take(limits::KNOWN_STREAMS).map(Incarnation).collect(),
         cursor: hello.cursor.map(Into::into),
         policy,
         silent,

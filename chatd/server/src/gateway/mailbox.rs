@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chat_proto::fault::Code;
+use chat_proto::id::AccountName;
 use chat_proto::limits;
 use chat_proto::wire;
 use tokio::sync::{Notify, mpsc};
@@ -190,17 +191,21 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// From now on receipts of these accounts are wanted; false when that would be too many.
-    pub fn follow<'a>(&self, accounts: impl Iterator<Item = &'a str>) -> bool {
+    /// From now on receipts of these accounts are wanted. Answers those of which they were not before: asked again, a session
+    /// would learn of more than its own messages. Nothing when that would be too many.
+    pub fn follow(&self, accounts: Vec<AccountName>) -> Option<Vec<AccountName>> {
         let mut inner = lock(&self.inner);
+        let mut fresh = Vec::with_capacity(accounts.len());
         for account in accounts {
-            inner.followed.insert(account.to_owned());
+            if inner.followed.insert(account.to_string()) {
+                fresh.push(account);
+            }
             if inner.followed.len() > limits::RECEIPTS_FOLLOWED {
-                return false;
+                return None;
             }
         }
         self.follows.store(true, Ordering::Release);
-        true
+        Some(fresh)
     }
 
     /// How far a recipient got.
@@ -314,7 +319,9 @@ mod tests {
         }
         let receipt = |delivered| wire::Receipt { account: "b".into(), delivered, read: 0 };
         mailbox.receipt(&receipt(1));
-        assert!(mailbox.follow(["b"].into_iter()));
+        let b = || vec!["b".to_owned().try_into().unwrap()];
+        assert_eq!(mailbox.follow(b()), Some(b()));
+        assert_eq!(mailbox.follow(b()), Some(vec![]), "asked before");
         mailbox.receipt(&receipt(2));
         mailbox.receipt(&receipt(3));
         mailbox.end(Code::REPLACED, false);

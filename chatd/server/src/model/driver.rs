@@ -475,7 +475,7 @@ impl Driver {
                     notices.push((who, change.change.online, change.change.reason, hidden));
                 }
                 Told::End(session, code) => ended.push((self.sessions.get(&session.0).copied(), code)),
-                Told::Entry(..) => {}
+                Told::Entry(..) | Told::Block(..) => {}
                 other => return Err(format!("nobody asked for {other:?}")),
             }
         }

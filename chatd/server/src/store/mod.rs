@@ -149,6 +149,8 @@ pub struct OpenSession {
     pub run: u64,
     /// HELLO's streams: incarnation and settled mark.
     pub streams: Vec<(Incarnation, u64)>,
+    /// Further streams that the device knows.
+    pub known: Vec<Incarnation>,
     /// HELLO's cursor.
     pub cursor: Option<Position>,
     /// What to do about other devices.
@@ -169,6 +171,8 @@ pub struct Opened {
     pub welcome: wire::Welcome,
     /// The log place behind which deliveries go on.
     pub cursor: u64,
+    /// How far the account's other devices read, which this one may have missed.
+    pub marks: Vec<wire::Mark>,
 }
 
 /// How a session ends.
@@ -570,6 +574,8 @@ pub trait Outlet: Send + Sync + 'static {
     /// `reader` got further with the messages of `sender`: tell the sender's sessions that follow it, and the reader's
     /// own sessions when it was a MARK.
     fn receipt(&self, sender: AcctId, receipt: wire::Receipt);
+    /// An account blocks another now, or does no more: what is not announced yet must heed it.
+    fn block(&self, by: AcctId, who: AcctId, on: bool);
     /// A read mark of the account's own, for its other sessions.
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark);
     /// End a session: replaced, fenced, duplicate.

@@ -4,7 +4,7 @@
 //! Owned by the writer's thread alone. A commit that fails ends the process, so memory never runs ahead of the disk for longer
 //! than one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use chat_proto::id::{AccountName, DeviceId, Incarnation};
 use chat_proto::machine::presence::Presence;
@@ -32,8 +32,8 @@ pub struct Account {
     pub wrote_to: HashSet<AcctId>,
     /// The row of its open session, while it is announced online.
     pub session_row: Option<i64>,
-    /// Accounts whose sessions follow how far it gets.
-    pub followers: HashSet<AcctId>,
+    /// Accounts whose sessions follow how far it gets with their messages: places of those that it has not yet.
+    pub followers: HashMap<AcctId, VecDeque<u64>>,
     /// Its broadcasts, once it sent one.
     pub broadcasts: Option<Bucket>,
     /// Its messages to names that do not exist, once it sent one.

@@ -141,7 +141,7 @@ impl Client {
     /// HELLO with a cursor.
     pub async fn hello_from(&mut self, cursor: Option<wire::Position>) -> Result<(), Fault> {
         let streams = vec![wire::OpenStream { incarnation: self.incarnation, settled: 0 }];
-        let hello = wire::Hello { run: self.incarnation, streams, cursor };
+        let hello = wire::Hello { run: self.incarnation, streams, cursor, known: vec![] };
         self.welcome = self.ask(method::HELLO, &hello).await?;
         self.link.set_frame_max(limits::FRAME_MAX);
         Ok(())

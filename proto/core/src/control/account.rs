@@ -1,4 +1,4 @@
-//! Control calls about the account: register, login, logout, status.
+//! Control calls about the account: register, login, logout, status, passwd.
 
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,30 @@ pub struct LoggedOut {
     pub unsent: u64,
     /// The server confirmed it; false: it was not reachable and learns it by the silence.
     pub confirmed: bool,
+}
+
+/// Change the account's password.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Passwd {
+    /// Profile.
+    pub profile: String,
+    /// The password as it is.
+    pub old: String,
+    /// The password as it is to be.
+    pub new: String,
+    /// The account's other devices lose their keys.
+    pub revoke_others: bool,
+    /// Give up after this long.
+    pub timeout_ms: u64,
+}
+
+/// Answer to [`Passwd`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChanged {
+    /// Account name.
+    pub user: String,
+    /// How many devices lost their keys.
+    pub revoked: u32,
 }
 
 /// How is the profile? Answered locally, no network.

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod config;
 pub mod daemon;
+pub mod device;
 pub mod events;
 pub mod hooks;
 pub mod message;
@@ -45,6 +46,9 @@ calls! {
     account::Login => "login" -> account::Account;
     account::Logout => "logout" -> account::LoggedOut;
     account::Status => "status" -> account::StatusReply;
+    account::Passwd => "passwd" -> account::PasswordChanged;
+    device::DeviceList => "device_list" -> Items<device::Device>;
+    device::DeviceRevoke => "device_revoke" -> device::Device;
     config::ProfileList => "profile_list" -> Items<config::Profile>;
     config::ProfileAdd => "profile_add" -> config::Profile;
     config::ProfileRemove => "profile_remove" -> Done;

@@ -246,9 +246,7 @@ impl<S: Store> Session<S> {
     async fn follow(&mut self, follow: wire::Follow) -> Result<Bytes, Failure> {
         let accounts: Vec<AccountName> =
             follow.accounts.iter().filter_map(|name| self.gateway.accounts.look_up(name)).collect();
-        if !self.mailbox.follow(accounts.iter().map(AccountName::as_str)) {
-            return Err(Code::LIMIT.into());
-        }
+        let accounts = self.mailbox.follow(accounts).ok_or(Code::LIMIT)?;
         let (answer, done) = oneshot::channel();
         self.gateway.store.submit(Op::Follow { fence: self.fence, accounts, answer }).await;
         let receipts = done.await.map_err(|_| End::storage())??;

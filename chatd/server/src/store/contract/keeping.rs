@@ -169,6 +169,24 @@ pub async fn retention_tells_the_sender<P: Place>(place: P) {
     assert_eq!(town.place.kept(), 0);
 }
 
+/// A live device that lags behind retention learns at its next session how much it missed.
+pub async fn retention_is_told_to_those_who_are_there<P: Place>(place: P) {
+    let settings = Settings { offline_keep_hours: 2, ..Settings::default() };
+    let mut town = Town::new(place, settings).await;
+    let alice = town.arrive("alice", 1).await;
+    let mut bob = town.arrive("bob", 2).await;
+    let first = town.accepted(&alice, 1, "bob", "given").await;
+    town.accepted(&alice, 2, "bob", "never given").await;
+    town.ack(&bob, first.n).await;
+    town.hours(3).await;
+    assert_eq!(town.inbox(&bob, 0).await, Vec::<String>::new());
+    let welcome = town.open(&mut bob, Some(first)).await.welcome;
+    assert_eq!((welcome.resync, welcome.copy), (1, false));
+    let later = town.accepted(&alice, 3, "bob", "later").await;
+    town.ack(&bob, later.n).await;
+    assert_eq!(town.open(&mut bob, Some(later)).await.welcome.resync, 0, "told until it got further");
+}
+
 /// An old copy of a device shows by its cursor or by a stream that it does not know.
 pub async fn old_copies_are_noticed<P: Place>(place: P) {
     let mut town = Town::new(place, Settings::default()).await;
@@ -187,8 +205,11 @@ pub async fn old_copies_are_noticed<P: Place>(place: P) {
     assert_eq!(notices.count(), 1, "all devices of the account are told: {told:?}");
     town.accepted(&bob, 1, "alice", "in the newest stream").await;
     assert!(!town.open(&mut bob, Some(new)).await.welcome.copy);
-    bob.inc = Incarnation(5);
+    let older = std::mem::replace(&mut bob.inc, Incarnation(5));
     assert!(town.open(&mut bob, Some(new)).await.welcome.copy, "a stream that it does not know");
+    town.known = vec![Incarnation(4), older];
+    let copy = town.open(&mut bob, Some(new)).await.welcome.copy;
+    assert!(!copy, "one that it used before: it is the server that was set back");
 }
 
 /// A store that was set back knows what it lost, gives no position twice, and takes what is offered again.

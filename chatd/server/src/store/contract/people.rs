@@ -168,6 +168,21 @@ pub async fn a_logout_forgets_the_key<P: Place>(place: P) {
     assert!(town.query(|answer| Query::Device(name("alice"), new_device(103).id, answer)).await.is_some());
 }
 
+/// A device that was away hears what the others read meanwhile; a lone one hears nothing.
+pub async fn marks_wait_for_other_devices<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let mut phone = town.arrive("alice", 1).await;
+    let bob = town.arrive("bob", 9).await;
+    let at = town.accepted(&bob, 1, "alice", "hi").await.n;
+    let fence = phone.fence();
+    town.ask(|answer| Op::Mark { fence, sender: name("bob"), n: at, share: false, answer }).await.unwrap();
+    assert_eq!(town.open(&mut phone, None).await.marks, []);
+    let mut desk = town.enrol(phone.acct(), 2).await.unwrap();
+    let marks = town.open(&mut desk, None).await.marks;
+    let marks: Vec<_> = marks.iter().map(|m| (m.account.as_str(), m.position.unwrap().n, m.share)).collect();
+    assert_eq!(marks, [("bob", at, false)]);
+}
+
 /// Runs A, B, A within a minute: two living copies of one device.
 pub async fn two_living_copies<P: Place>(place: P) {
     let mut town = Town::new(place, Settings::default()).await;
@@ -180,6 +195,12 @@ pub async fn two_living_copies<P: Place>(place: P) {
     assert_eq!(ends(&town.told().await), [(copy.session.0, Code::DUPLICATE_DEVICE)]);
     assert_eq!(town.open_as(&mut copy, None, Policy::Many).await.unwrap_err(), Code::DUPLICATE_DEVICE);
     town.enrol(first.acct(), 1).await.unwrap();
+    town.open(&mut first, None).await;
+    // Nor are two that come one after the other, a minute apart, whatever the clock on the wall says.
+    copy.run = 100;
+    town.open(&mut copy, None).await;
+    town.now -= 3_600_000;
+    town.tick(60_000).await;
     town.open(&mut first, None).await;
     // A restart of one program is no copy, nor is a network that comes and goes.
     for run in [5, 6, 7, 8] {
@@ -312,7 +333,9 @@ pub async fn receipts_and_marks<P: Place>(place: P) {
     let mut town = Town::new(place, Settings::default()).await;
     let alice = town.arrive("alice", 1).await;
     let bob = town.arrive("bob", 2).await;
+    let carol = town.arrive("carol", 3).await;
     let at = town.accepted(&alice, 1, "bob", "hi").await.n;
+    let carols = town.accepted(&carol, 1, "bob", "hello").await.n;
     let later = town.accepted(&alice, 2, "bob", "there").await.n;
     let follow = async |town: &Town<P>| {
         let (fence, accounts) = (alice.fence(), vec![name("bob"), name("nobody")]);
@@ -323,8 +346,10 @@ pub async fn receipts_and_marks<P: Place>(place: P) {
     assert!(before[0].1 < at);
     town.told().await;
     town.ack(&bob, at).await;
-    assert_eq!(town.told().await, [Told::Receipt(alice.acct(), "bob".into(), at, 0)]);
-    assert_eq!(follow(&town).await, [("bob".into(), at, 0)]);
+    assert_eq!(town.told().await, [Told::Receipt(alice.acct(), "bob".into(), at, 0)], "one of hers");
+    town.ack(&bob, carols).await;
+    assert_eq!(town.told().await, [], "that bob got somebody else's is not her business");
+    assert_eq!(follow(&town).await, [("bob".into(), carols, 0)]);
     let mark = async |town: &Town<P>, n: u64, share: bool, who: &str| {
         let (fence, sender) = (bob.fence(), name(who));
         town.ask(|answer| Op::Mark { fence, sender, n, share, answer }).await
@@ -335,10 +360,22 @@ pub async fn receipts_and_marks<P: Place>(place: P) {
     assert_eq!(mark(&town, at, true, "alice").await, Ok(()));
     let told = town.told().await;
     assert!(told.contains(&Told::Receipt(alice.acct(), "bob".into(), at, at)), "{told:?}");
-    assert_eq!(follow(&town).await, [("bob".into(), at, at)]);
+    assert_eq!(follow(&town).await, [("bob".into(), carols, at)]);
+    for folded in [false, true] {
+        let next = town.accepted(&alice, if folded { 4 } else { 3 }, "bob", "waits").await.n;
+        if folded {
+            town.fold().await;
+        }
+        follow(&town).await;
+        town.told().await;
+        town.ack(&bob, next).await;
+        assert_eq!(town.told().await, [Told::Receipt(alice.acct(), "bob".into(), next, 0)], "folded: {folded}");
+    }
+    let later = town.accepted(&alice, 5, "bob", "and this").await.n;
+    town.told().await;
     assert_eq!(mark(&town, at, true, "alice").await, Ok(()));
     assert_eq!(town.told().await, [], "nothing moved");
-    assert_eq!(mark(&town, later, false, "alice").await, Ok(()));
+    assert_eq!(mark(&town, at + 1, false, "alice").await, Ok(()));
     assert_eq!(town.told().await, [], "a mark never falls");
     let fence = bob.fence();
     town.ask(|answer| Op::Block { fence, who: name("alice"), on: true, answer }).await.unwrap();
@@ -362,6 +399,9 @@ pub async fn blocks<P: Place>(place: P) {
     assert_eq!(block(&town, alice.fence(), "bob", false).await, Err(Code::NOT_BLOCKED));
     assert_eq!(block(&town, alice.fence(), "bob", true).await, Ok(true));
     assert_eq!(block(&town, alice.fence(), "bob", true).await, Ok(false));
+    let told = town.told().await;
+    let blocked: Vec<_> = told.iter().filter(|t| matches!(t, Told::Block(..))).collect();
+    assert_eq!(blocked, [&Told::Block(alice.acct(), bob.acct(), true)], "told once");
     town.crash();
     town.start().await;
     town.open(&mut alice, None).await;

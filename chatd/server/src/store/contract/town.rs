@@ -44,6 +44,7 @@ pub enum Told {
     Entry(AcctId, Arc<Entry>),
     Presence(PresenceChange),
     Receipt(AcctId, String, u64, u64),
+    Block(AcctId, AcctId, bool),
     Mark(AcctId, SessionNo, u64),
     End(SessionNo, Code),
 }
@@ -75,6 +76,9 @@ impl Outlet for Recorder {
     }
     fn receipt(&self, sender: AcctId, r: wire::Receipt) {
         self.push(Told::Receipt(sender, r.account, r.delivered, r.read));
+    }
+    fn block(&self, by: AcctId, who: AcctId, on: bool) {
+        self.push(Told::Block(by, who, on));
     }
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark) {
         self.push(Told::Mark(acct, except, mark.position.map_or(0, |p| p.n)));
@@ -114,6 +118,8 @@ pub struct Town<P: Place> {
     pub settings: Settings,
     pub mono: u64,
     pub now: i64,
+    /// Streams that the next device to open knows beside its own.
+    pub known: Vec<Incarnation>,
     sessions: u64,
 }
 
@@ -149,8 +155,16 @@ pub fn text(entry: &Entry) -> String {
 impl<P: Place> Town<P> {
     pub async fn new(place: P, settings: Settings) -> Town<P> {
         let (mono, now) = (1_000, NOW);
-        let mut town =
-            Town { place, store: None, out: Arc::new(Recorder::default()), settings, mono, now, sessions: 0 };
+        let mut town = Town {
+            place,
+            store: None,
+            out: Arc::new(Recorder::default()),
+            settings,
+            mono,
+            now,
+            known: vec![],
+            sessions: 0,
+        };
         town.start().await;
         town
     }
@@ -276,6 +290,7 @@ impl<P: Place> Town<P> {
             session: SessionNo(self.sessions),
             run: device.run,
             streams: vec![(device.inc, 0)],
+            known: self.known.clone(),
             cursor,
             policy,
             silent: silent.to_vec(),

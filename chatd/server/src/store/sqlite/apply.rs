@@ -1,11 +1,12 @@
 //! Messages: what SEND, VOID and ACKN do to the log, the streams and the cursors, inside the writer's transaction.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use chat_proto::fault::Code;
 use chat_proto::id::{AccountName, Incarnation, NameRule, Position};
-use chat_proto::limits::{OPEN_STREAMS_MAX, TRY_LATER_MAX};
+use chat_proto::limits::{OPEN_STREAMS_MAX, RECEIPTS_WAITING, TRY_LATER_MAX};
 use chat_proto::machine::stream::{Decision, Offer};
 use chat_proto::wire::{self, kind};
 use prost::Message;
@@ -22,6 +23,9 @@ use crate::store::{AcctId, DevId, Entry, Fence, StoreError, Verdict};
 
 /// TRYLATER for a full disk asks for this wait, in milliseconds.
 const DISK_FULL_WAIT_MS: u64 = 5_000;
+/// Rows of an inbox that are looked through for those of one sender; of an inbox where more wait, receipts of the older ones come
+/// with those of the newer.
+const AWAITED_LOOKED_AT: i64 = 1024;
 /// The longest wait that TRYLATER asks for.
 const LONGEST_WAIT_MS: u64 = TRY_LATER_MAX.as_millis() as u64;
 
@@ -219,6 +223,9 @@ impl Writer {
         let inboxes = Inboxes { to: acct, own: from.filter(|_| several), audience };
         let parties = inboxes.parties();
         let n = self.log(row, Code::ACCEPTED, inboxes, Some(&tail))?;
+        if let Accepted::Direct(to) = accepted {
+            self.await_receipt(*to, row.fence.acct, n);
+        }
         self.deliver(parties, from, Entry { n, device: row.fence.dev, tail });
         Ok(position)
     }
@@ -380,21 +387,65 @@ impl Writer {
         if seen > account.seen_max {
             let before = std::mem::replace(&mut account.seen_max, seen);
             self.waits_no_longer(acct, before, seen)?;
-            self.tell_followers(acct, seen, 0);
+            self.tell_followers(acct, seen);
         }
         Ok(())
     }
 
-    /// Tells the followers of `reader` how far it got; none whom it blocks, and none that left.
-    pub fn tell_followers(&mut self, reader: AcctId, delivered: u64, read: u64) {
+    /// Tells the followers of `reader` which of their own messages it has now; none whom it blocks, and none that left. That it
+    /// received anything else is not their business.
+    fn tell_followers(&mut self, reader: AcctId, seen: u64) {
         let world = &mut self.begun.world;
         let Some(account) = world.accounts.get_mut(&reader) else { return };
         let presence = &world.presence;
-        account.followers.retain(|follower| presence.is_online(*follower));
-        let receipt = wire::Receipt { account: account.name.to_string(), delivered, read };
-        for follower in account.followers.iter().filter(|f| !account.blocks.contains(f)) {
-            self.effects.push(Effect::Receipt(*follower, receipt.clone()));
+        account.followers.retain(|follower, _| presence.is_online(*follower));
+        for (follower, waiting) in &mut account.followers {
+            let has = waiting.partition_point(|n| *n <= seen);
+            if let Some(delivered) = waiting.drain(..has).next_back()
+                && !account.blocks.contains(follower)
+            {
+                let receipt = wire::Receipt { account: account.name.to_string(), delivered, read: 0 };
+                self.effects.push(Effect::Receipt(*follower, receipt));
+            }
         }
+    }
+
+    /// A message of somebody who may follow its recipient.
+    fn await_receipt(&mut self, reader: AcctId, sender: AcctId, n: u64) {
+        let account = self.begun.world.accounts.get_mut(&reader);
+        if let Some(waiting) = account.and_then(|account| account.followers.get_mut(&sender)) {
+            if waiting.len() >= RECEIPTS_WAITING {
+                waiting.pop_front();
+            }
+            waiting.push_back(n);
+        }
+    }
+
+    /// Places of the sender's messages that wait for a reader, the newest ones where there are many.
+    pub fn awaited(&self, reader: AcctId, sender: AcctId, seen: u64) -> Result<VecDeque<u64>, StoreError> {
+        let begun = &self.begun;
+        let mut folded = begun.conn.prepare_cached(
+            "SELECT l.g FROM (SELECT g FROM pend WHERE acct = ?1 AND g > ?2 ORDER BY g DESC LIMIT ?4) p
+             JOIN log l ON l.g = p.g WHERE l.frm = ?3 AND l.acct = ?1 ORDER BY l.g",
+        )?;
+        let rows = folded
+            .query_map(params![reader.0, seen as i64, sender.0, AWAITED_LOOKED_AT], |row| row.get::<_, i64>(0))?;
+        let mut places = rows.map(|g| g.map(|g| g as u64)).collect::<Result<VecDeque<u64>, _>>()?;
+        // What is not folded yet: what was told of, and what this round accepted.
+        let told = self.shared.unfolded.lock().unwrap_or_else(PoisonError::into_inner).get(&reader).cloned();
+        let accepted = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Entry(parties, entry) if parties.contains(&reader) => Some(entry.n),
+            _ => None,
+        });
+        let mut from = begun.conn.prepare_cached("SELECT 1 FROM log WHERE g = ? AND frm = ? AND acct = ?")?;
+        let last = places.back().copied().unwrap_or(seen).max(begun.folded);
+        for n in told.into_iter().flatten().chain(accepted).filter(|n| *n > last) {
+            if places.back().is_none_or(|back| n > *back) && from.exists(params![n as i64, sender.0, reader.0])? {
+                places.push_back(n);
+            }
+        }
+        places.drain(..places.len().saturating_sub(RECEIPTS_WAITING));
+        Ok(places)
     }
 
     /// Tells a sender that its message expired.

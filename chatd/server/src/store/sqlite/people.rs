@@ -2,7 +2,7 @@
 
 use chat_proto::fault::{Code, Fault};
 use chat_proto::id::AccountName;
-use chat_proto::limits::BLOCKS_MAX;
+use chat_proto::limits::{BLOCKS_MAX, MARKS_WAITING};
 use chat_proto::machine::hello;
 use chat_proto::machine::presence::{Change, Reason};
 use chat_proto::wire::{self, kind};
@@ -196,7 +196,8 @@ impl Writer {
         device.streams_begun = 0;
         let replaced = device.live.replace(open.session);
         let named: Vec<_> = open.streams.iter().map(|(inc, _)| *inc).collect();
-        let mut resume = hello::resume(&self.begun.epochs, open.cursor, device.acked, device.newest, &named);
+        let known: Vec<_> = named.iter().chain(&open.known).copied().collect();
+        let mut resume = hello::resume(&self.begun.epochs, open.cursor, device.acked, device.newest, &known);
         if open.cursor.is_some_and(|claimed| claimed.n >= self.begun.next) {
             // Beyond what was ever given: not known, whatever its epoch.
             resume = hello::Resume { cursor: device.acked, copy: false, restored: true };
@@ -217,11 +218,8 @@ impl Writer {
             None => self.came(acct, &name, open.now_ms)?,
         }
         if resume.copy {
-            let notice = wire::DeviceNotice {
-                device: device_id.0.to_vec(),
-                name: String::new(),
-                what: wire::DeviceNotice::COPY,
-            };
+            let name = self.device_name(dev)?;
+            let notice = wire::DeviceNotice { device: device_id.0.to_vec(), name, what: wire::DeviceNotice::COPY };
             self.notice(acct, DevId(0), kind::DEVICE, notice.encode_to_vec(), open.now_ms)?;
         }
         let cursor = match (resume.restored, open.cursor) {
@@ -244,7 +242,30 @@ impl Writer {
             text_max: self.settings.text_max,
             now_ms: open.now_ms,
         };
-        Ok(Ok(Opened { epoch, welcome, cursor: resume.cursor }))
+        let marks = self.marks(acct)?;
+        Ok(Ok(Opened { epoch, welcome, cursor: resume.cursor, marks }))
+    }
+
+    fn device_name(&self, dev: DevId) -> Result<String, StoreError> {
+        let mut find = self.begun.conn.prepare_cached("SELECT name FROM device WHERE dev = ?")?;
+        Ok(find.query_row([dev.0], |row| row.get(0))?)
+    }
+
+    /// How far an account with several devices read: one that was away hears it when it comes, newest first.
+    fn marks(&self, acct: AcctId) -> Result<Vec<wire::Mark>, StoreError> {
+        if self.begun.world.accounts.get(&acct).is_none_or(|account| account.devices.len() < 2) {
+            return Ok(Vec::new());
+        }
+        let mut find = self.begun.conn.prepare_cached(
+            "SELECT a.name, m.n FROM mark m JOIN account a ON a.id = m.sender WHERE m.reader = ? AND m.n < ? ORDER BY m.n DESC
+             LIMIT ?",
+        )?;
+        let mark = |row: &rusqlite::Row<'_>| {
+            let position = self.begun.epochs.position(row.get::<_, i64>(1)? as u64);
+            Ok(wire::Mark { account: row.get(0)?, position: Some(position.into()), share: false })
+        };
+        let marks = find.query_map(params![acct.0, self.begun.next as i64, MARKS_WAITING as i64], mark)?;
+        Ok(marks.collect::<Result<_, _>>()?)
     }
 
     /// Whether this session may open, beside or in place of others (contract, "Sessions and devices").
@@ -434,8 +455,9 @@ impl Writer {
     /// Tells one sender that its messages were read.
     fn tell_read(&mut self, reader: AcctId, sender: AcctId, read: u64) {
         let Some(account) = self.begun.world.accounts.get(&reader) else { return };
-        if read > 0 && account.followers.contains(&sender) && !account.blocks.contains(&sender) {
-            let receipt = wire::Receipt { account: account.name.to_string(), delivered: account.seen_max, read };
+        if read > 0 && account.followers.contains_key(&sender) && !account.blocks.contains(&sender) {
+            // Who read it has it.
+            let receipt = wire::Receipt { account: account.name.to_string(), delivered: read, read };
             self.effects.push(Effect::Receipt(sender, receipt));
         }
     }
@@ -454,7 +476,10 @@ impl Writer {
                     .query_row(params![reader.0, fence.acct.0], |row| row.get(0)),
             )?;
             let Some(account) = start::account(&self.begun.conn, &mut self.begun.world, reader)? else { continue };
-            account.followers.insert(fence.acct);
+            let seen = account.seen_max;
+            let waiting = self.awaited(reader, fence.acct, seen)?;
+            let Some(account) = self.begun.world.accounts.get_mut(&reader) else { continue };
+            account.followers.insert(fence.acct, waiting);
             if !account.blocks.contains(&fence.acct) {
                 let read = read.unwrap_or(0) as u64;
                 items.push(wire::Receipt { account: name.to_string(), delivered: account.seen_max, read });
@@ -490,6 +515,7 @@ impl Writer {
             "DELETE FROM block WHERE by = ? AND who = ?"
         };
         self.begun.conn.prepare_cached(sql)?.execute(params![fence.acct.0, other.0])?;
+        self.effects.push(Effect::Block(fence.acct, other, on));
         Ok(Ok(true))
     }
 

@@ -92,6 +92,7 @@ contract! {
     a_silent_session_makes_way_and_no_other
     an_account_without_a_device
     a_logout_forgets_the_key
+    marks_wait_for_other_devices
     two_living_copies
     presence_is_per_account
     a_restart_is_not_news
@@ -105,6 +106,7 @@ contract! {
     a_device_away_too_long_is_told
     a_live_device_is_not_away
     retention_tells_the_sender
+    retention_is_told_to_those_who_are_there
     old_copies_are_noticed
     a_store_set_back
     a_crash_makes_no_old_copy

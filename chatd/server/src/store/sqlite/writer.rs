@@ -27,6 +27,7 @@ pub enum Effect {
     Online(AccountName, AcctId, i64),
     Offline(AccountName),
     Presence(PresenceChange),
+    Block(AcctId, AcctId, bool),
     Receipt(AcctId, wire::Receipt),
     Mark(AcctId, SessionNo, wire::Mark),
     End(SessionNo, Code, bool),
@@ -280,7 +281,7 @@ impl Writer {
         let outlet = Arc::clone(&self.outlet);
         let shared = Arc::clone(&self.shared);
         // Answers come last: whoever has one may rely on all the rest being told.
-        let (mut presence, mut answers) = (Vec::new(), Vec::new());
+        let (mut presence, mut blocks, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Verdicts(session, verdicts) => outlet.verdict(session, verdicts),
@@ -292,6 +293,7 @@ impl Writer {
                     shared.online.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
                 }
                 Effect::Presence(change) => presence.push(change),
+                Effect::Block(by, who, on) => blocks.push((by, who, on)),
                 Effect::Receipt(sender, receipt) => outlet.receipt(sender, receipt),
                 Effect::Mark(acct, except, mark) => outlet.mark(acct, except, mark),
                 Effect::End(session, code, may_reconnect) => outlet.end(session, code, may_reconnect),
@@ -302,6 +304,8 @@ impl Writer {
         if !presence.is_empty() {
             outlet.presence(presence);
         }
+        // Behind the changes: one of the same round must heed them too.
+        blocks.into_iter().for_each(|(by, who, on)| outlet.block(by, who, on));
         answers.into_iter().for_each(|answer| answer());
     }
 }
@@ -367,6 +371,7 @@ mod tests {
             session,
             run: 1,
             streams,
+            known: vec![],
             cursor: None,
             policy: Policy::Many,
             silent: vec![],
