@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_asked_for_and_changed_ones_refused() {
+    fn s02_unknown_keys_are_asked_for_and_changed_ones_refused() {
         let home = tempfile::tempdir().expect("a directory");
         let state = home.path().join("state");
         let (good, bad) = (Ok(()), Err(CertificateProblem::UnknownIssuer));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_was_good_must_stay_good() {
+    fn s02_a_certificate_that_was_good_must_stay_good() {
         let home = tempfile::tempdir().expect("a directory");
         let store = TrustStore::load(&home.path().join("state")).expect("empty");
         let (good, bad) = (Ok(()), Err(CertificateProblem::Expired));

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_visible() {
+    fn s17_escapes_are_visible() {
         assert_eq!(line("a\x1b[31mb"), r"a\x1b[31mb");
         assert_eq!(line("a\u{9b}31mb"), r"a\u{9b}31mb");
         assert_eq!(line("a\u{202e}b\r\nc\td"), r"a\u{202e}b\r\nc\td");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_second_message_carries_the_gutter() {
+    fn s18_a_forged_second_message_carries_the_gutter() {
         assert_eq!(message("hi\n[12:01] alice: yes\r\n\tend\rx", "  | "), "hi\n  | [12:01] alice: yes\n  | \tend\\rx");
     }
 

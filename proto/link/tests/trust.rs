@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
-async fn certificates_are_judged() {
+async fn s02_certificates_are_judged() {
     let server = Server::new();
     assert_eq!(server.verdict(&server.roots).await, Ok(()));
     assert_eq!(server.verdict(&Roots::system()).await, Err(CertificateProblem::UnknownIssuer));
@@ -37,7 +37,7 @@ async fn certificates_are_judged() {
 
 /// A pinned server may bear any certificate: the link works and the server proves itself over it.
 #[tokio::test]
-async fn a_pin_needs_no_authority() {
+async fn s02_a_pin_needs_no_authority() {
     let (server, client) = Server::new().meet(&Roots::system()).await;
     let (server, client) = (server.unwrap(), client.unwrap());
     assert_eq!(client.certificate, Err(CertificateProblem::UnknownIssuer));

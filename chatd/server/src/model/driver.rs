@@ -14,7 +14,7 @@ use tokio::time::Duration;
 use zeroize::Zeroizing;
 
 use super::Step;
-use super::reference::{Answer, DEVICES, Dev, NAMES, Notice, PEOPLE, Reference, Rules};
+use super::reference::{Answer, DEVICES, Dev, NAMES, Notice, Others, PEOPLE, Reference, Rules};
 use crate::account::{self, Accounts, Hasher};
 use crate::clock::Clock;
 use crate::config::{Addresses, Idle, LockoutBy, Registration};
@@ -25,7 +25,7 @@ use crate::source::Source;
 use crate::store::contract::{self, Device, Place, Told, Town, message, name, text};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Contents, Ending, Gauges, Login, NewDevice, Op, Outlet, Query, Settings, Store, StoreError, Verdict,
+    Contents, Ending, Gauges, Login, NewDevice, Op, Outlet, Policy, Query, Settings, Store, StoreError, Verdict,
 };
 
 /// A store in a directory of its own, in memory where that can be had.
@@ -189,7 +189,7 @@ impl Driver {
         let live = Live::new(live::Settings {
             sessions: gateway::Settings {
                 name: String::new(),
-                policy: self.rules.policy,
+                policy: policy(self.rules),
                 idle: Idle::Away,
                 idle_after: Duration::from_secs(3600),
                 grace_ms: self.rules.grace_ms,
@@ -214,6 +214,17 @@ impl Driver {
                 for _ in 0..times {
                     self.login(dev, false, source).await?;
                 }
+            }
+            Step::Siege { dev, source } => {
+                for _ in 0..3 {
+                    for _ in 0..self.rules.lock.0 {
+                        self.login(dev, false, source).await?;
+                    }
+                    self.pass(self.rules.lock.1).await;
+                    // What the time brings is told too.
+                    self.told().await?;
+                }
+                self.login(dev, true, source).await?;
             }
             Step::Key(dev) => self.key(dev).await?,
             Step::Pass { ms } => self.pass(ms).await,
@@ -374,7 +385,7 @@ impl Driver {
         same("the login", &login, &handset.town.login)?;
         handset.town.run = self.runs;
         let expected = self.reference.open(dev);
-        let came = self.town.open_as(&mut handset.town, handset.committed, self.rules.policy).await;
+        let came = self.town.open_as(&mut handset.town, handset.committed, policy(self.rules)).await;
         same("open", came.as_ref().map(|_| ()).map_err(|code| *code), expected)?;
         if let Ok(opened) = came {
             let welcome = opened.welcome;
@@ -534,6 +545,14 @@ fn answers(verdicts: &[Verdict]) -> Vec<Answer> {
         Verdict::TryLater { code, .. } => panic!("{code:?}"),
     };
     verdicts.iter().map(answer).collect()
+}
+
+fn policy(rules: Rules) -> Policy {
+    match rules.others {
+        Others::Stay => Policy::Many,
+        Others::Go => Policy::Replace,
+        Others::Refuse => Policy::Refuse,
+    }
 }
 
 fn number((who, dev): Dev) -> u8 {

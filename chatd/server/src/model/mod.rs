@@ -12,9 +12,8 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use crate::store::Policy;
 use driver::Driver;
-use reference::{DEVICES, Dev, NAMES, PEOPLE, Rules};
+use reference::{DEVICES, Dev, NAMES, Others, PEOPLE, Rules};
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,11 @@ enum Step {
         dev: Dev,
         source: usize,
         times: usize,
+    },
+    /// Wrong passwords until a lock comes, again whenever the first lock would be over.
+    Siege {
+        dev: Dev,
+        source: usize,
     },
     Key(Dev),
     Logout {
@@ -100,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => dev().prop_map(Step::Register),
         8 => (anybody(), any::<bool>(), 0..2_usize).prop_map(|(dev, right, source)| Step::Login { dev, right, source }),
         5 => (anybody(), 0..2_usize, 2..5_usize).prop_map(|(dev, source, times)| Step::Guess { dev, source, times }),
+        1 => (anybody(), 0..2_usize).prop_map(|(dev, source)| Step::Siege { dev, source }),
         8 => anybody().prop_map(Step::Key),
         5 => (dev(), prop::bool::weighted(0.3)).prop_map(|(dev, everywhere)| Step::Logout { dev, everywhere }),
         4 => dev().prop_map(Step::LinkLost),
@@ -123,14 +128,14 @@ fn rules() -> impl Strategy<Value = Rules> {
     let default = Rules {
         lock_by_name: false,
         lock: (3, 10_000),
-        policy: Policy::Many,
+        others: Others::Stay,
         tell_missed: false,
         quota: 10_000,
         grace_ms: 10_000,
     };
     let classic = Rules {
         lock_by_name: true,
-        policy: Policy::Refuse,
+        others: Others::Refuse,
         tell_missed: true,
         grace_ms: 0,
         lock: (2, 5_000),
@@ -139,7 +144,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     prop_oneof![
         2 => Just(default),
         2 => Just(classic),
-        1 => Just(Rules { policy: Policy::Replace, quota: 4, ..default }),
+        1 => Just(Rules { others: Others::Go, quota: 4, ..default }),
         1 => Just(Rules { quota: 4, grace_ms: 10_000, ..classic }),
     ]
 }

@@ -1,12 +1,11 @@
 //! What must be true, said as plainly as possible: the rules of accounts, presence, messages and blocks over a handful of people
-//! in memory. Slow, without a database, and without a word of the server's own code but its types.
+//! in memory. Slow, without a database, and without a word of the server's own code. The model test drives store and accounts beside
+//! it, a test of the gateway real sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_proto::fault::Code;
 use chat_proto::machine::presence::Reason;
-
-use crate::store::Policy;
 
 /// Who there is; the last one never registers.
 pub const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "nobody"];
@@ -17,6 +16,17 @@ pub const DEVICES: usize = 2;
 /// After a restart everybody who was announced stays announced for so long, in milliseconds.
 const RESTART_GRACE_MS: u64 = 60_000;
 
+/// What happens to the other devices of an account that logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They stay.
+    Stay,
+    /// They are ended.
+    Go,
+    /// One that lives refuses the new one.
+    Refuse,
+}
+
 /// What the operator decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -26,7 +36,7 @@ pub struct Rules {
     /// Wrong passwords in a row before a lock, and the first lock in milliseconds.
     pub lock: (u32, u64),
     /// Other devices of an account that logs in.
-    pub policy: Policy,
+    pub others: Others,
     /// Broadcasters learn that somebody online was left out (classic).
     pub tell_missed: bool,
     /// Entries that may wait for one account.
@@ -175,9 +185,9 @@ impl Reference {
     /// Opens a session, by the policy for the account's other devices.
     pub fn open(&mut self, (who, dev): Dev) -> Result<(), Code> {
         let others: Vec<usize> = (0..DEVICES).filter(|other| *other != dev && self.is_live((who, *other))).collect();
-        match self.rules.policy {
-            Policy::Refuse if !others.is_empty() => return Err(Code::ALREADY_LOGGED_IN),
-            Policy::Replace => others.iter().for_each(|other| self.end((who, *other), Code::REPLACED)),
+        match self.rules.others {
+            Others::Refuse if !others.is_empty() => return Err(Code::ALREADY_LOGGED_IN),
+            Others::Go => others.iter().for_each(|other| self.end((who, *other), Code::REPLACED)),
             _ => {}
         }
         if self.is_live((who, dev)) {

@@ -147,6 +147,16 @@ impl Client {
         Ok(())
     }
 
+    /// Goes on with the stream of an earlier connection of the device, behind so many places.
+    pub fn go_on(&mut self, incarnation: u64, cseq: u64) {
+        (self.incarnation, self.cseq) = (incarnation, cseq);
+    }
+
+    /// The last place of its stream.
+    pub fn cseq(&self) -> u64 {
+        self.cseq
+    }
+
     /// Asks and waits for the answer; pushes that come before it are kept.
     pub async fn ask<T: Message + Default>(&mut self, method: Tag4, body: &impl Message) -> Result<T, Fault> {
         let tag = self.request(method, body).await;

@@ -100,7 +100,7 @@ async fn fetch_gives_again_from_a_place() {
 }
 
 #[tokio::test]
-async fn an_ack_of_what_was_never_given_is_the_end() {
+async fn s26_an_ack_of_what_was_never_given_is_the_end() {
     let world = World::start().await;
     for (nonce, n) in [(0, 1_000_000), (1, 0)] {
         let name = format!("bob{n}");
@@ -192,9 +192,9 @@ async fn a_place_that_is_given_up_is_decided() {
     assert_eq!((run.first, run.count, run.code), (1, 2, Code::VOID.0));
 }
 
-/// S21: told after 30 s without progress, and resumed with nothing lost.
+/// Told after 30 s without progress, and resumed with nothing lost.
 #[tokio::test]
-async fn a_reader_who_stops_reading_is_ended() {
+async fn s21_a_reader_who_stops_reading_is_ended() {
     let world = World::with("sessions = { grace = 0 }").await;
     let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
     let text = "x".repeat(limits::TEXT_MAX);

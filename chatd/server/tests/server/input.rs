@@ -58,7 +58,7 @@ async fn bodies_that_make_no_sense_are_the_end() {
 }
 
 #[tokio::test]
-async fn frames_beyond_the_limit_are_the_end() {
+async fn s06_s15_frames_beyond_the_limit_are_the_end() {
     let world = World::start().await;
     let mut stranger = Client::connect(&world).await;
     stranger.link.queue(&raw(b"NAME", 1, &vec![0; limits::FRAME_MAX_STRANGER]));
@@ -69,7 +69,7 @@ async fn frames_beyond_the_limit_are_the_end() {
 }
 
 #[tokio::test]
-async fn a_text_beyond_the_limit_is_refused_and_never_cut() {
+async fn s16_a_text_beyond_the_limit_is_refused_and_never_cut() {
     let world = World::start().await;
     let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
     let run = alice.text("bob", &"x".repeat(limits::TEXT_MAX + 1)).await;

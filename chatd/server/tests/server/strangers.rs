@@ -28,7 +28,7 @@ const TLS12: &[u8] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_tls_1_3_is_closed_without_a_banner() {
+async fn s01_what_is_no_tls_1_3_is_closed_without_a_banner() {
     let world = World::start().await;
     let noise: [&[u8]; 4] = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0\0\0\x08SEND\0\0\0\x01", &[0xff; 64], TLS12];
     for bytes in noise {
@@ -39,7 +39,7 @@ async fn what_is_no_tls_1_3_is_closed_without_a_banner() {
 }
 
 #[tokio::test]
-async fn one_source_has_its_share_and_sessions_are_not_touched() {
+async fn s05_one_source_has_its_share_and_sessions_are_not_touched() {
     let world = World::start().await;
     let mut alice = world.user("alice").await;
     let mut silent = Vec::new();
@@ -59,7 +59,7 @@ async fn one_source_has_its_share_and_sessions_are_not_touched() {
 }
 
 #[tokio::test]
-async fn a_byte_now_and_then_does_not_keep_a_stranger() {
+async fn s04_a_byte_now_and_then_does_not_keep_a_stranger() {
     let world = World::start().await;
     let mut stranger = Client::connect(&world).await;
     let began = tokio::time::Instant::now();
@@ -81,7 +81,7 @@ async fn a_byte_now_and_then_does_not_keep_a_stranger() {
 }
 
 #[tokio::test]
-async fn who_logs_in_and_says_no_more_keeps_his_place() {
+async fn s05_who_logs_in_and_says_no_more_keeps_his_place() {
     let world = World::start().await;
     let alice = world.user("alice").await;
     let mut silent = Vec::new();

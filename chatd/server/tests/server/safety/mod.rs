@@ -8,3 +8,4 @@ mod log;
 mod message;
 mod network;
 mod program;
+mod rules;
