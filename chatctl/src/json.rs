@@ -3,7 +3,7 @@
 //! Each function gives the members; `v` and `type` are put in front by `output.rs`. Events and messages are made in
 //! `chat_local::json`, as chatd's hooks get them too.
 
-pub use chat_local::json::{Json, ToJson, kind, link, message};
+pub use chat_local::json::{Json, ToJson, kind, link, message, word};
 pub(crate) use chat_local::members;
 use chat_proto::control::account::{Account, LoggedOut, PasswordChanged, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
@@ -13,10 +13,49 @@ use chat_proto::control::events::{Cursor, Event};
 use chat_proto::control::hooks::{Hook, Letter, Outcome, Ran};
 use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
+use chat_proto::control::trace::{Hop, ServerSays, Trace};
 use chat_proto::fault::Code;
 
 use crate::time::iso;
 use crate::words::refusals;
+
+/// `trace`.
+pub fn trace(trace: &Trace) -> Json {
+    let hop = |hop: &Hop| {
+        members!({
+            "step": hop.step,
+            "at": hop.at_ms.map(iso),
+            "times": hop.times,
+            "last_at": hop.last_at_ms.map(iso),
+            "code": hop.code,
+            "place": hop.place,
+        })
+    };
+    let m = &trace.message;
+    members!({
+        "id": m.id,
+        "from": m.from,
+        "to": m.to,
+        "kind": kind(m.kind),
+        "state": m.state.word(),
+        "own": m.own,
+        "key": m.key,
+        "code": m.code,
+        "hops": Json::list(trace.hops.iter().map(hop)),
+        "waits_for": trace.waits_for,
+        "server": Json::or_null(trace.server.as_ref().map(server_says)),
+    })
+}
+
+fn server_says(says: &ServerSays) -> Json {
+    let (word, code, place) = match says {
+        ServerSays::Nothing { code } => ("nothing", Some(*code), None),
+        ServerSays::Undecided => ("undecided", None, None),
+        ServerSays::Decided => ("decided", None, None),
+        ServerSays::Verdict { code, place } => ("verdict", Some(*code), *place),
+    };
+    members!({ "says": word, "code": code, "place": place })
+}
 
 /// How a run ended.
 pub fn outcome(outcome: &Outcome) -> Json {

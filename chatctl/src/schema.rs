@@ -129,6 +129,18 @@ const DEVICE: &[Member] = &[
     sometimes("revoked", Flag, "its key is gone"),
 ];
 
+const STEPS: &[&str] =
+    &["queued", "sent", "accepted", "failed", "delivered", "read", "expired", "arrived", "read_here", "read_told"];
+
+const HOP: &[Member] = &[
+    member("step", Word(STEPS), "what happened"),
+    member("at", Maybe(&Time), "when, by this host's clock; of somebody else's message accepted by the server's"),
+    member("times", Maybe(&Count), "how often it was sent"),
+    member("last_at", Maybe(&Time), "when it was sent last, where more than once"),
+    member("code", Maybe(&Text), "why it failed or expired"),
+    member("place", Maybe(&Count), "where it stands in the server's log"),
+];
+
 const ITEMS: &str = "the items";
 
 /// All of them, in the order of names.
@@ -391,6 +403,31 @@ pub const OBJECTS: &[Object] = &[
             ),
             member("server", Members(&[member("version", Maybe(&Text), "the server's build")]), "the server"),
             member("problems", List(&Members(PROBLEM)), "what needs the user"),
+        ],
+    },
+    Object {
+        name: "trace",
+        about: "answer of trace: what happened to one message, as far as this host knows",
+        members: &[
+            member("id", Id, "the message"),
+            member("from", Text, "sending account"),
+            member("to", Maybe(&Text), "receiving account; null: everyone online"),
+            member("kind", Word(KINDS), ""),
+            member("state", Word(STATES), "how far it got"),
+            member("own", Flag, "this account sent it"),
+            member("key", Maybe(&Text), "the --id that it was sent with"),
+            member("code", Maybe(&Text), "why it failed"),
+            member("hops", List(&Members(HOP)), "what happened, oldest first"),
+            member("waits_for", Maybe(&Word(&["login", "link", "verdict", "recipient", "reader"])), "null: nothing"),
+            member(
+                "server",
+                Maybe(&Members(&[
+                    member("says", Word(&["nothing", "undecided", "decided", "verdict"]), ""),
+                    member("code", Maybe(&Text), "its verdict, or why it says nothing"),
+                    member("place", Maybe(&Count), "where it stands in the server's log"),
+                ])),
+                "what the server says of an own message now",
+            ),
         ],
     },
     Object {

@@ -73,15 +73,34 @@ impl Clock {
         }
     }
 
+    /// The same to the millisecond, for timelines.
+    pub fn show_exact(&self, ms: i64) -> String {
+        let Ok(at) = Timestamp::from_millisecond(ms) else {
+            return "?".to_owned();
+        };
+        let zoned = at.to_zoned(self.zone.clone());
+        match &self.style {
+            Style::Auto => format!("{}{}", self.day(&zoned), zoned.strftime("%H:%M:%S%.3f")),
+            Style::Iso => zoned.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+            Style::Unix => format!("{}.{:03}", at.as_second(), ms.rem_euclid(1000)),
+            Style::Relative | Style::Format(_) => self.show(ms),
+        }
+    }
+
     fn short(&self, at: &Zoned) -> String {
-        let now = self.now.to_zoned(self.zone.clone());
         let hour = if self.twelve { "%-I:%M %p" } else { "%H:%M" };
+        format!("{}{}", self.day(at), at.strftime(hour))
+    }
+
+    /// The day where it is not today, with the year where that is another.
+    fn day(&self, at: &Zoned) -> String {
+        let now = self.now.to_zoned(self.zone.clone());
         let day = match () {
-            () if at.date() == now.date() => "",
+            () if at.date() == now.date() => return String::new(),
             () if at.year() == now.year() => "%b %-d ",
             () => "%b %-d %Y ",
         };
-        at.strftime(&format!("{day}{hour}")).to_string()
+        at.strftime(day).to_string()
     }
 
     fn relative(&self, ms: i64) -> String {

@@ -18,3 +18,4 @@ mod run;
 mod scripts;
 mod shell;
 mod text;
+mod trace;

@@ -243,6 +243,14 @@ name and password.
   fish:  chatctl completions fish | source         in ~/.config/fish/config.fish
 ")]
     Completions(Completions),
+    /// Show what happened to one message, when, and what it waits for
+    #[command(before_help = "Examples:
+  chatctl trace m7k2
+  chatctl --json trace build-77
+
+Times are those of this host. Of an own message the server is asked too, when it can be reached.
+")]
+    Trace(Trace),
     /// Run a command and send USER how it ended; the exit code is the command's
     #[command(before_help = "Examples:
   chatctl run --to ops --on failure -- /usr/local/sbin/backup.sh

@@ -440,6 +440,13 @@ pub struct Completions {
     pub shell: Shell,
 }
 
+/// `trace`
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The message: its id, an unambiguous end of it, or its key
+    pub id: String,
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {

@@ -11,6 +11,7 @@ pub mod message;
 pub mod people;
 pub mod read;
 pub mod run;
+pub mod trace;
 
 use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
@@ -92,6 +93,7 @@ pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> 
         Some(Verb::Blocked) => people::blocked(ctx).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
+        Some(Verb::Trace(args)) => trace::trace(ctx, args).await,
         Some(Verb::Run(args)) => run::run(ctx, args).await,
         Some(Verb::Hooks(args)) => hooks::hooks(ctx, args).await,
         Some(Verb::Shell(args)) => crate::shell::run(ctx, args).await,

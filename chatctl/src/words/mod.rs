@@ -8,6 +8,7 @@ pub mod refusals;
 pub mod run;
 pub mod shell;
 pub mod topics;
+pub mod trace;
 pub mod troubles;
 
 use std::path::Path;

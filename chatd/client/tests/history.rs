@@ -53,7 +53,13 @@ impl Store {
     fn settle(&mut self, cseq: u64, code: Code, n: Option<u64>) -> Vec<Row> {
         let position = n.map(at);
         let settle = Settle { incarnation: INC, cseq, code, position, stored: false };
-        match self.write(Write::Settle(vec![Verdict { settle, online: true, audience: 0, missed: false }])) {
+        match self.write(Write::Settle(vec![Verdict {
+            sending: None,
+            settle,
+            online: true,
+            audience: 0,
+            missed: false,
+        }])) {
             Done::Changed(rows) => rows,
             other => panic!("{other:?}"),
         }

@@ -41,6 +41,8 @@ pub const ACK: Tag4 = *b"ACKN";
 pub const MARK: Tag4 = *b"MARK";
 /// Client asks for, and server pushes, how far a recipient got (delivered, read).
 pub const RECEIPT: Tag4 = *b"RCPT";
+/// Client asks what the server decided about one place of a stream of its own.
+pub const TRACE: Tag4 = *b"TRCE";
 /// Server announces who came and went (push).
 pub const PRESENCE: Tag4 = *b"PRES";
 /// Client asks who is online.
@@ -86,6 +88,7 @@ pub const ALL: &[Tag4] = &[
     ACK,
     MARK,
     RECEIPT,
+    TRACE,
     PRESENCE,
     WHOELSE,
     WHOELSESINCE,

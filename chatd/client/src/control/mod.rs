@@ -8,6 +8,7 @@ mod events;
 mod hooks;
 mod message;
 mod people;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +111,7 @@ impl Session {
             "read" => run(call, async |p| message::read(d, p).await).await,
             "mark_read" => run(call, async |p| message::mark_read(d, p).await).await,
             "unread" => run(call, async |p| message::unread(d, p).await).await,
+            "trace" => run(call, async |p| trace::trace(d, p).await).await,
             "show" => run(call, async |p| message::show(d, p).await).await,
             "outbox" => run(call, async |p| message::outbox(d, p).await).await,
             "whoelse" => run(call, async |p| people::whoelse(d, p).await).await,

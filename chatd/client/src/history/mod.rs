@@ -10,6 +10,7 @@ mod read;
 mod schema;
 pub mod sqlite;
 pub mod thread;
+pub mod trace;
 mod write;
 
 pub use write::gap;
@@ -108,9 +109,22 @@ pub struct NewMessage {
     pub incarnation: Incarnation,
 }
 
+/// How often and when a message was put on the link since this was last written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The first time.
+    pub first_ms: i64,
+    /// The last time.
+    pub last_ms: i64,
+    /// How often.
+    pub count: u64,
+}
+
 /// What goes with an accepted message beside its position.
 #[derive(Clone, Debug)]
 pub struct Verdict {
+    /// How often and when it was sent for this.
+    pub sending: Option<Sending>,
     /// What was decided.
     pub settle: Settle,
     /// Recipient was online.
@@ -216,6 +230,8 @@ pub enum Write {
     },
     /// Verdicts came: [`Done::Changed`] with the rows that moved.
     Settle(Vec<Verdict>),
+    /// These were put on the link, and nothing is decided yet: [`Done::Plain`].
+    Sent(Vec<(Place, Sending)>),
     /// Open these places again because the server lost them: [`Done::Plain`].
     Reopen(Vec<Place>),
     /// Entries came and the cursor moves: [`Done::Received`].
@@ -433,6 +449,8 @@ pub trait History: Send + 'static {
     fn counts(&mut self) -> Result<Counts, Trouble>;
     /// People whose receipts matter, most recent first.
     fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble>;
+    /// The times of one message by its place.
+    fn times(&mut self, index: u64) -> Result<Option<trace::Times>, Trouble>;
     /// What is kept of all hooks.
     fn hooks(&mut self) -> Result<Vec<hooks::HookState>, Trouble>;
     /// All letters, oldest first, and the highest number ever given to one.

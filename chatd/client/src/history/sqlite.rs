@@ -14,9 +14,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 
 use super::{
     Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor,
-    hooks, read, schema, write,
+    hooks, read, schema, trace, write,
 };
 use crate::planted::planted;
+use crate::world::World;
 use chat_proto::id::{Incarnation, MessageId};
 
 /// Name of the marker beside the database that asks the next start for a check of every page.
@@ -82,6 +83,8 @@ impl OpenHistoryError {
 pub struct Sqlite {
     connection: Connection,
     file: PathBuf,
+    /// For the times that `trace` shows, and nothing else.
+    world: World,
 }
 
 impl Sqlite {
@@ -104,14 +107,14 @@ impl Sqlite {
         if !planted("no-start-sync") {
             checkpoint(&connection, file)?;
         }
-        Ok(Sqlite { connection, file: file.to_owned() })
+        Ok(Sqlite { connection, file: file.to_owned(), world: World::real() })
     }
 
     /// Opens a further, reading connection to a database that [`Sqlite::open`] opened.
     pub fn reader(file: &Path) -> Result<Sqlite, OpenHistoryError> {
         let connection = connect(file).map_err(|source| at(file, source))?;
         connection.pragma_update(None, "query_only", true).map_err(|source| at(file, source))?;
-        Ok(Sqlite { connection, file: file.to_owned() })
+        Ok(Sqlite { connection, file: file.to_owned(), world: World::real() })
     }
 
     /// Asks the next start to check every page. The process is about to end; that this may fail too changes nothing.
@@ -122,8 +125,9 @@ impl Sqlite {
     }
 
     fn try_commit(&mut self, batch: &[Write]) -> rusqlite::Result<Vec<Done>> {
+        let at_ms = self.world.now_ms();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = batch.iter().map(|one| write::apply(&transaction, one)).collect::<rusqlite::Result<_>>()?;
+        let done = batch.iter().map(|one| write::apply(&transaction, one, at_ms)).collect::<rusqlite::Result<_>>()?;
         transaction.commit()?;
         Ok(done)
     }
@@ -268,6 +272,10 @@ impl History for Sqlite {
 
     fn awaited(&mut self, limit: usize) -> Result<Vec<String>, Trouble> {
         read::awaited(&self.connection, limit).map_err(broken)
+    }
+
+    fn times(&mut self, index: u64) -> Result<Option<trace::Times>, Trouble> {
+        trace::times(&self.connection, index).map_err(broken)
     }
 
     fn hooks(&mut self) -> Result<Vec<hooks::HookState>, Trouble> {

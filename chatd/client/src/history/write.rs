@@ -11,22 +11,26 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::convert::{self, ACCEPTED, COLUMNS, COLUMNS_WITHOUT_BODY, EXPIRED, FAILED, FROM, QUEUED, i, rid, u};
-use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor, hooks};
+use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor, hooks, trace};
 
 type Result<T> = rusqlite::Result<T>;
 
-/// Applies one change.
-pub(super) fn apply(t: &Transaction<'_>, write: &Write) -> Result<Done> {
+/// Applies one change. The time is kept for `trace` alone; nothing is decided by it.
+pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Done> {
     match write {
         Write::Queue(message) => queue(t, message),
         Write::Recall { key, h } => Ok(recall(t, key, h)?.unwrap_or(Done::Plain)),
-        Write::Settle(verdicts) => settle(t, verdicts),
+        Write::Settle(verdicts) => settle(t, verdicts, at_ms),
+        Write::Sent(places) => {
+            places.iter().try_for_each(|(place, sending)| trace::sent(t, *place, *sending))?;
+            Ok(Done::Plain)
+        }
         Write::Reopen(places) => reopen(t, places),
-        Write::Receive { account, device, entries, cursor } => receive(t, account, *device, entries, *cursor),
-        Write::MarkRead(indices) => mark_read(t, indices),
-        Write::ReadElsewhere(mark) => read_elsewhere(t, mark),
+        Write::Receive { account, device, entries, cursor } => receive(t, account, *device, entries, *cursor, at_ms),
+        Write::MarkRead(indices) => mark_read(t, indices, at_ms),
+        Write::ReadElsewhere(mark) => read_elsewhere(t, mark, at_ms),
         Write::MarkConfirmed(mark) => mark_confirmed(t, mark),
-        Write::Reached(items) => reached(t, items),
+        Write::Reached(items) => reached(t, items, at_ms),
         Write::Looked(indices) => looked(t, indices),
         Write::Seen(epoch) => seen(t, *epoch),
         Write::Cursor(name, change) => cursor::apply(t, name, *change),
@@ -110,10 +114,12 @@ fn without_body(t: &Transaction<'_>, index: i64) -> Result<Row> {
     t.prepare_cached(&sql)?.query_row([index], convert::row)
 }
 
-fn settle(t: &Transaction<'_>, verdicts: &[Verdict]) -> Result<Done> {
+fn settle(t: &Transaction<'_>, verdicts: &[Verdict], at_ms: i64) -> Result<Done> {
     let mut changed = Vec::new();
     for verdict in verdicts {
-        if let Some(index) = settle_one(t, verdict)? {
+        let place = Place { incarnation: verdict.settle.incarnation, cseq: verdict.settle.cseq };
+        verdict.sending.map(|sending| trace::sent(t, place, sending)).transpose()?;
+        if let Some(index) = settle_one(t, verdict, at_ms)? {
             changed.push(without_body(t, index)?);
         }
     }
@@ -122,7 +128,7 @@ fn settle(t: &Transaction<'_>, verdicts: &[Verdict]) -> Result<Done> {
 
 /// Only a queued row moves: a place that was voided again on a restored server keeps what was true of it. One that was
 /// accepted before (it has a place on the server) and is refused now may have been delivered: its outcome is lost.
-fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
+fn settle_one(t: &Transaction<'_>, v: &Verdict, at_ms: i64) -> Result<Option<i64>> {
     let s = &v.settle;
     let (state, code) = match s.code {
         Code::ACCEPTED => (ACCEPTED, None),
@@ -131,7 +137,7 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
     let p = s.position;
     let moved: Option<(i64, String, u32)> = t
         .prepare_cached(
-            "UPDATE message SET state = ?3, code = CASE WHEN ?3 = 2 AND n IS NOT NULL THEN ?11 ELSE ?4 END, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10 \
+            "UPDATE message SET state = ?3, code = CASE WHEN ?3 = 2 AND n IS NOT NULL THEN ?11 ELSE ?4 END, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10, here_ms = ?12 \
              WHERE own = 1 AND state = 0 AND inc = ?1 AND cseq = ?2 RETURNING idx, peer, kind",
         )?
         .query_row(
@@ -146,7 +152,8 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict) -> Result<Option<i64>> {
                 v.online,
                 v.audience,
                 v.missed,
-                Code::OUTCOME_LOST.0
+                Code::OUTCOME_LOST.0,
+                at_ms
             ],
             |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
         )
@@ -180,12 +187,13 @@ fn receive(
     device: DeviceId,
     entries: &[Incoming],
     cursor: Position,
+    at_ms: i64,
 ) -> Result<Done> {
     let (mut new, mut expired) = (Vec::new(), Vec::new());
     for entry in entries {
         if entry.kind == kind::EXPIRED && entry.from.is_empty() {
-            expired.extend(expire(t, entry)?);
-        } else if let Some(index) = take(t, account, device, entry)? {
+            expired.extend(expire(t, entry, at_ms)?);
+        } else if let Some(index) = take(t, account, device, entry, at_ms)? {
             new.push(one(t, index)?);
         }
     }
@@ -194,7 +202,7 @@ fn receive(
 }
 
 /// Stores an entry unless this host has it; answers its place.
-fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming) -> Result<Option<i64>> {
+fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming, at_ms: i64) -> Result<Option<i64>> {
     let own = match e.device {
         Some(_) if !account.is_empty() && e.from == account => Own::Elsewhere,
         _ => Own::No,
@@ -221,7 +229,8 @@ fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming) -> R
     let unread = own == Own::No && !system && !e.read;
     t.prepare_cached(
         "INSERT INTO message (rid, kind, own, sender, recipient, peer, device, inc, cseq, content_type, body, at_ms, state, \
-         unread, epoch, nonce, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         unread, epoch, nonce, n, here_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         rid,
@@ -240,7 +249,8 @@ fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming) -> R
         unread,
         i(e.position.epoch),
         i(e.position.nonce),
-        i(e.position.n)
+        i(e.position.n),
+        at_ms
     ])?;
     let index = t.last_insert_rowid();
     talk(t, peer, index, i64::from(unread))?;
@@ -266,25 +276,25 @@ fn first_sight(t: &Transaction<'_>, device: DeviceId, inc: u64, cseq: u64) -> Re
     Ok(true)
 }
 
-fn expire(t: &Transaction<'_>, e: &Incoming) -> Result<Option<Row>> {
+fn expire(t: &Transaction<'_>, e: &Incoming, at_ms: i64) -> Result<Option<Row>> {
     let Ok(body) = Expired::decode(e.body.clone()) else { return Ok(None) };
     let Ok(device) = DeviceId::try_from(&body.device[..]) else { return Ok(None) };
     let stream = StreamId { device, incarnation: chat_proto::id::Incarnation(body.incarnation) };
     let moved: Option<i64> = t
         .prepare_cached(
-            "UPDATE message SET state = ?2, code = ?3 WHERE rid = ?1 AND own > 0 AND state <> ?2 RETURNING idx",
+            "UPDATE message SET state = ?2, code = ?3, over_ms = ?4 WHERE rid = ?1 AND own > 0 AND state <> ?2 RETURNING idx",
         )?
-        .query_row(params![rid(stream, body.cseq), EXPIRED, body.code], |r| r.get(0))
+        .query_row(params![rid(stream, body.cseq), EXPIRED, body.code, at_ms], |r| r.get(0))
         .optional()?;
     moved.map(|index| without_body(t, index)).transpose()
 }
 
-fn mark_read(t: &Transaction<'_>, indices: &[u64]) -> Result<Done> {
+fn mark_read(t: &Transaction<'_>, indices: &[u64], at_ms: i64) -> Result<Done> {
     let mut peers = Vec::new();
     for index in indices {
         let peer: Option<String> = t
-            .prepare_cached("UPDATE message SET unread = 0 WHERE idx = ?1 AND unread = 1 RETURNING peer")?
-            .query_row([i(*index)], |r| r.get(0))
+            .prepare_cached("UPDATE message SET unread = 0, read_ms = ?2 WHERE idx = ?1 AND unread = 1 RETURNING peer")?
+            .query_row(params![i(*index), at_ms], |r| r.get(0))
             .optional()?;
         if let Some(peer) = peer {
             t.prepare_cached("UPDATE conversation SET unread = max(unread - 1, 0) WHERE peer = ?1")?
@@ -326,10 +336,10 @@ fn raise_mark(t: &Transaction<'_>, peer: String) -> Result<Option<Mark>> {
     Ok((raised > 0).then_some(Mark { peer, position }))
 }
 
-fn read_elsewhere(t: &Transaction<'_>, mark: &Mark) -> Result<Done> {
+fn read_elsewhere(t: &Transaction<'_>, mark: &Mark, at_ms: i64) -> Result<Done> {
     let count = t
-        .prepare_cached("UPDATE message SET unread = 0 WHERE peer = ?1 AND unread = 1 AND n <= ?2")?
-        .execute(params![mark.peer, i(mark.position.n)])?;
+        .prepare_cached("UPDATE message SET unread = 0, read_ms = ?3 WHERE peer = ?1 AND unread = 1 AND n <= ?2")?
+        .execute(params![mark.peer, i(mark.position.n), at_ms])?;
     t.prepare_cached("UPDATE conversation SET unread = max(unread - ?2, 0) WHERE peer = ?1")?
         .execute(params![mark.peer, i64::try_from(count).unwrap_or(i64::MAX)])?;
     Ok(Done::Plain)
@@ -341,7 +351,7 @@ fn mark_confirmed(t: &Transaction<'_>, mark: &Mark) -> Result<Done> {
     Ok(Done::Plain)
 }
 
-fn reached(t: &Transaction<'_>, items: &[Reach]) -> Result<Done> {
+fn reached(t: &Transaction<'_>, items: &[Reach], at_ms: i64) -> Result<Done> {
     let mut changed = Vec::new();
     for item in items {
         let (delivered, read) = t
@@ -355,6 +365,8 @@ fn reached(t: &Transaction<'_>, items: &[Reach]) -> Result<Done> {
         if (new_delivered, new_read) == (delivered, read) {
             continue;
         }
+        let further = |new: u64, old: u64| (new > old).then_some(new);
+        trace::reach(t, &item.peer, further(new_delivered, delivered), further(new_read, read), at_ms)?;
         t.prepare_cached(
             "INSERT INTO receipt (peer, delivered, read) VALUES (?1, ?2, ?3) \
              ON CONFLICT (peer) DO UPDATE SET delivered = ?2, read = ?3",
@@ -400,7 +412,9 @@ fn belong(t: &Transaction<'_>, server: ServerId, device: DeviceId) -> Result<Don
     t.execute("DELETE FROM stream", [])?;
     put_cursor(t, None)?;
     if !same(&was_server, &server.0) {
-        t.execute_batch("DELETE FROM receipt; DELETE FROM mark; UPDATE conversation SET sent_n = 0")?;
+        t.execute_batch(
+            "DELETE FROM receipt; DELETE FROM reach; DELETE FROM mark; UPDATE conversation SET sent_n = 0",
+        )?;
     }
     let lost = lost.into_iter().map(|index| without_body(t, index)).collect::<Result<_>>()?;
     Ok(Done::Belongs { moved: true, lost })

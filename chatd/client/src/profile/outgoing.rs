@@ -19,7 +19,7 @@ use super::login::problem;
 use super::owner::{Loaded, Owner, Then};
 use super::{Answer, Progress, Queued, SendAsk};
 use crate::history::thread::Committed;
-use crate::history::{Done, NewMessage, Outgoing, Place, Row, Trouble, Verdict, Write};
+use crate::history::{Done, NewMessage, Outgoing, Place, Row, Sending, Trouble, Verdict, Write};
 use crate::shown;
 
 /// Bodies of what was just queued: most are sent at once and need not be read back.
@@ -316,7 +316,14 @@ impl Owner {
                 if run.retry_after_ms > 0 {
                     retry.insert(Place { incarnation, cseq }, run.retry_after_ms);
                 }
-                verdicts.push(Verdict { settle, online: run.online, audience: run.audience, missed: run.missed });
+                let sending = self.sent.remove(&Place { incarnation, cseq });
+                verdicts.push(Verdict {
+                    sending,
+                    settle,
+                    online: run.online,
+                    audience: run.audience,
+                    missed: run.missed,
+                });
             }
         }
         self.settle(verdicts, retry);
@@ -428,8 +435,24 @@ impl Owner {
                 if let Some(session) = &mut self.session {
                     session.link.queue(&Frame::new(method::SEND, 0, &send));
                 }
+                self.was_sent(Place { incarnation, cseq });
                 true
             }
+        }
+    }
+
+    /// Remembered until the verdict is written down, or the link is lost.
+    fn was_sent(&mut self, place: Place) {
+        let at_ms = self.around.world.now_ms();
+        let sending = self.sent.entry(place).or_insert(Sending { first_ms: at_ms, last_ms: at_ms, count: 0 });
+        (sending.last_ms, sending.count) = (at_ms, sending.count + 1);
+    }
+
+    /// What was sent and not decided is written down, so that it can be traced though it never arrives.
+    pub fn keep_sent(&mut self) {
+        if !self.sent.is_empty() {
+            let sent = self.sent.drain().collect();
+            self.submit(Write::Sent(sent), Then::Nothing);
         }
     }
 

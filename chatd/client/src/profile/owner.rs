@@ -27,7 +27,7 @@ use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View
 use crate::book;
 use crate::history;
 use crate::history::thread::{Committed, Reader, Writer};
-use crate::history::{Mark, Outgoing, Place, Restored, Trouble, Unsure, Verdict, Write};
+use crate::history::{Mark, Outgoing, Place, Restored, Sending, Trouble, Unsure, Verdict, Write};
 use crate::keys::{self, Device};
 
 /// Writes that one profile may have on the way: a full batch and one that waits.
@@ -113,6 +113,8 @@ pub(super) struct Owner {
     pub reconciling: bool,
     /// Verdicts for which the disk had no room; written down before the next session opens.
     pub unsettled: Vec<(Vec<Verdict>, HashMap<Place, u64>)>,
+    /// What was put on the link and is not decided.
+    pub sent: HashMap<Place, Sending>,
     pub waiters: HashMap<u64, Vec<Waiter>>,
     /// The server asked to wait: why, until when.
     pub later: Option<(Code, u64)>,
@@ -199,6 +201,7 @@ impl Owner {
             seen: restored.seen,
             reconciling: false,
             unsettled: Vec::new(),
+            sent: HashMap::new(),
             waiters: HashMap::new(),
             later: None,
             follower: Follower::default(),
@@ -269,6 +272,7 @@ impl Owner {
 
     /// Everything that was taken is committed and answered before the owner ends.
     async fn finish(mut self, results: &mut mpsc::UnboundedReceiver<Committed<Then>>) {
+        self.keep_sent();
         while self.writing > 0 {
             let Some(done) = results.recv().await else { break };
             self.committed(done);

@@ -245,8 +245,10 @@ impl Owner {
         session.epochs = Epochs(welcome.epochs.iter().map(epoch).collect());
         let remembered: Vec<Remembered> = welcome.streams.iter().map(remembered).collect();
         let (settles, forgotten) = self.outbox.handle_welcome(&remembered);
-        let verdicts: Vec<Verdict> =
-            settles.into_iter().map(|settle| Verdict { settle, online: false, audience: 0, missed: false }).collect();
+        let verdicts: Vec<Verdict> = settles
+            .into_iter()
+            .map(|settle| Verdict { sending: None, settle, online: false, audience: 0, missed: false })
+            .collect();
         self.settle(verdicts, HashMap::new());
         self.reoffer(forgotten);
         self.reconcile(&welcome.epochs);
@@ -390,6 +392,7 @@ impl Owner {
     pub fn drop_session(&mut self) {
         let Some(session) = self.session.take() else { return };
         self.sessions += 1;
+        self.keep_sent();
         self.outbox.handle_disconnected();
         self.later = None;
         self.loading = false;

@@ -361,6 +361,17 @@ pub enum Op {
         /// Answered when durable. UNKNOWN_USER.
         answer: Answer<()>,
     },
+    /// What was decided about one place of a stream of this device.
+    Trace {
+        /// Who asks.
+        fence: Fence,
+        /// Stream.
+        incarnation: Incarnation,
+        /// Place.
+        cseq: u64,
+        /// Answered once everything that it speaks of is durable.
+        answer: Answer<wire::Traced>,
+    },
     /// How far these accounts got with this account's messages; from now on changes come by [`Outlet::receipt`].
     Follow {
         /// Who asks.

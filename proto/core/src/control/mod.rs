@@ -12,6 +12,7 @@ pub mod events;
 pub mod hooks;
 pub mod message;
 pub mod people;
+pub mod trace;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -62,6 +63,7 @@ calls! {
     message::Read => "read" -> message::Page;
     message::MarkRead => "mark_read" -> Done;
     message::Unread => "unread" -> message::UnreadReply;
+    trace::TraceMessage => "trace" -> trace::Trace;
     message::Show => "show" -> message::Message;
     message::Outbox => "outbox" -> Items<message::Message>;
     people::Whoelse => "whoelse" -> people::PeoplePage;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
-use chat_proto::id::{AccountName, DeviceId, Position};
+use chat_proto::id::{AccountName, DeviceId, Incarnation, Position};
 use chat_proto::machine::inbox::Feed;
 use chat_proto::machine::presence::Reason;
 use chat_proto::method::{self, Tag4};
@@ -195,6 +195,7 @@ impl<S: Store> Session<S> {
         }
         match frame.name {
             method::MARK => self.mark(decode(body)?).await,
+            method::TRACE => self.trace(decode(body)?).await,
             method::RECEIPT => self.follow(decode(body)?).await,
             method::WHOELSE => self.whoelse(decode(body)?).await,
             method::WHOELSESINCE => self.whoelsesince(decode(body)?).await,
@@ -241,6 +242,14 @@ impl<S: Store> Session<S> {
         self.gateway.store.submit(Op::Mark { fence: self.fence, sender, n, share: mark.share, answer }).await;
         done.await.map_err(|_| End::storage())??;
         Ok(Bytes::new())
+    }
+
+    async fn trace(&mut self, trace: wire::Trace) -> Result<Bytes, Failure> {
+        let (answer, done) = oneshot::channel();
+        let incarnation = Incarnation(trace.incarnation);
+        self.gateway.store.submit(Op::Trace { fence: self.fence, incarnation, cseq: trace.cseq, answer }).await;
+        let traced = done.await.map_err(|_| End::storage())??;
+        Ok(traced.encode_to_vec().into())
     }
 
     async fn follow(&mut self, follow: wire::Follow) -> Result<Bytes, Failure> {

@@ -1,11 +1,12 @@
 //! Accounts, devices, sessions, presence, receipts and blocks.
 
 use chat_proto::fault::Code;
+use chat_proto::id::Position;
 use chat_proto::limits::DEVICES_MAX;
 use chat_proto::machine::presence::Reason;
 use chat_proto::wire;
 
-use super::town::{Place, Told, Town, codes, message, name, new_device};
+use super::town::{Device, Place, Told, Town, codes, message, name, new_device};
 use crate::store::{AcctId, Ending, Failure, NewDevice, Op, Policy, Query, Settings};
 
 /// Who came (true) or went, and why.
@@ -326,6 +327,28 @@ pub async fn who_else<P: Place>(place: P) {
     let users = town.query(Query::Users).await;
     let seen: Vec<_> = users.iter().map(|u| (u.name.as_str(), u.online, u.last_seen_ms)).collect();
     assert_eq!(seen, [("alice", true, 0), ("bob", false, left), ("carol", true, 0), ("dave", true, 0)]);
+}
+
+/// A sender asks what was decided about its own places; of others it learns nothing.
+pub async fn own_places_are_traced<P: Place>(place: P) {
+    let mut town = Town::new(place, Settings::default()).await;
+    let (alice, bob) = (town.arrive("alice", 1).await, town.arrive("bob", 2).await);
+    let at = town.accepted(&alice, 1, "bob", "hi").await;
+    let fence = bob.fence();
+    town.ask(|answer| Op::Block { fence, who: name("alice"), on: true, answer }).await.unwrap();
+    town.send(&alice, vec![message(alice.inc, 2, "bob", "there")]).await;
+    let trace = async |town: &Town<P>, who: &Device, cseq: u64| {
+        let (fence, incarnation) = (who.fence(), alice.inc);
+        town.ask(|answer| Op::Trace { fence, incarnation, cseq, answer }).await.unwrap()
+    };
+    let accepted = trace(&town, &alice, 1).await;
+    assert_eq!((accepted.decided, accepted.kept, accepted.code), (true, true, 0));
+    assert_eq!(accepted.position.map(Position::from), Some(at));
+    let refused = trace(&town, &alice, 2).await;
+    assert_eq!((refused.kept, Code(refused.code), refused.position), (true, Code::RECIPIENT_BLOCKED, None));
+    for (who, cseq) in [(&alice, 0), (&alice, 3), (&bob, 1), (&bob, 2)] {
+        assert_eq!(trace(&town, who, cseq).await, wire::Traced::default(), "{cseq}");
+    }
 }
 
 /// How far the others got, asked and told; nothing for those whom the reader blocks.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use chat_proto::fault::Code;
+use chat_proto::fault::{Code, Fault};
 use chat_proto::id::{AccountName, Incarnation, NameRule, Position};
 use chat_proto::limits::{OPEN_STREAMS_MAX, RECEIPTS_WAITING, TRY_LATER_MAX};
 use chat_proto::machine::stream::{Decision, Offer};
@@ -331,6 +331,30 @@ impl Writer {
     }
 
     /// Gives places up: each gets its stored verdict, or is recorded as void.
+    /// What was decided about a place of the asker's own stream; no other can be named (S27).
+    pub fn trace(
+        &mut self,
+        fence: Fence,
+        incarnation: Incarnation,
+        cseq: u64,
+    ) -> Result<Result<wire::Traced, Fault>, StoreError> {
+        if !self.owns(fence) {
+            return Ok(Err(Code::REPLACED.into()));
+        }
+        let held = start::stream(&self.begun.conn, &mut self.begun.world, fence.dev, incarnation)?;
+        let offer = held.stream.offer_void(cseq);
+        self.forget_empty(fence.dev, incarnation);
+        let traced = match offer {
+            Offer::Stored(Decision { code, n, .. }) => {
+                let position = (n > 0).then(|| self.begun.epochs.position(n).into());
+                wire::Traced { decided: true, kept: true, code, position }
+            }
+            Offer::Lost if cseq > 0 => wire::Traced { decided: true, ..Default::default() },
+            _ => wire::Traced::default(),
+        };
+        Ok(Ok(traced))
+    }
+
     pub fn void(&mut self, fence: Fence, item: wire::Void) -> Result<(), StoreError> {
         if !self.owns(fence) {
             return Ok(());

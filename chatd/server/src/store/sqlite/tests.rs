@@ -97,6 +97,7 @@ contract! {
     presence_is_per_account
     a_restart_is_not_news
     who_else
+    own_places_are_traced
     receipts_and_marks
     blocks
     failure_counters

@@ -205,6 +205,10 @@ impl Writer {
                 let done = self.mark(fence, &sender, n, share)?;
                 self.answer(answer, done)
             }
+            Op::Trace { fence, incarnation, cseq, answer } => {
+                let done = self.trace(fence, incarnation, cseq)?;
+                self.answer(answer, done)
+            }
             Op::Follow { fence, accounts, answer } => {
                 let done = self.follow(fence, &accounts)?;
                 self.answer(answer, Ok(done))
