@@ -14,6 +14,7 @@ mod output;
 mod paths;
 mod prompt;
 mod schema;
+mod settings;
 mod shell;
 mod spawn;
 mod text;
@@ -215,6 +216,8 @@ mod tests {
             troubles::no_paths("x"),
             troubles::state_file(path, &gone()),
             troubles::bad_config("x"),
+            troubles::bad_setting("x"),
+            troubles::no_setting("x"),
             troubles::no_log(path),
             troubles::not_stopped(),
             troubles::not_online(),

@@ -129,6 +129,13 @@ const DEVICE: &[Member] = &[
     sometimes("revoked", Flag, "its key is gone"),
 ];
 
+const SETTING: &[Member] = &[
+    member("key", Text, "the key with its tables"),
+    member("value", Text, "its value, a text without quotes"),
+    member("default", Flag, "the configuration does not say it"),
+    member("about", Text, "what it means"),
+];
+
 const STEPS: &[&str] =
     &["queued", "sent", "accepted", "failed", "delivered", "read", "expired", "arrived", "read_here", "read_told"];
 
@@ -190,10 +197,14 @@ pub const OBJECTS: &[Object] = &[
     },
     Object {
         name: "config",
-        about: "answer of config path and config check",
+        about: "answer of the config commands",
         members: &[
             member("config", Text, "path of the configuration"),
             sometimes("ok", Flag, "it can be used"),
+            sometimes("key", Text, "config get and set: the key"),
+            sometimes("value", Text, "its value"),
+            sometimes("default", Flag, "the configuration does not say it"),
+            sometimes("items", List(&Members(SETTING)), "config list: all keys"),
             sometimes("data", Text, "path of histories"),
             sometimes("state", Text, "path of keys and the log"),
             sometimes("log", Text, "path of chatd's log"),

@@ -81,14 +81,20 @@ fn read_text(from: impl Read, name: &str) -> Result<String, Trouble> {
 }
 
 fn edited(prompt: Prompt) -> Result<String, Trouble> {
+    let text = edited_from(prompt, "", "an argument, -f FILE, or stdin")?;
+    Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
+}
+
+/// What the user makes of a text in the editor; `instead` is what he can do without one.
+pub fn edited_from(prompt: Prompt, text: &str, instead: &str) -> Result<String, Trouble> {
     if !prompt.possible {
-        return Err(troubles::no_prompt("an editor", "an argument, -f FILE, or stdin"));
+        return Err(troubles::no_prompt("an editor", instead));
     }
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
-    let draft = Draft::new().map_err(|error| troubles::editor(&editor, &error.to_string()))?;
+    let draft = Draft::new(text).map_err(|error| troubles::editor(&editor, &error.to_string()))?;
     // The variable may hold arguments, e.g. `code --wait`.
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or("vi");
@@ -97,8 +103,7 @@ fn edited(prompt: Prompt) -> Result<String, Trouble> {
     if !status.success() {
         return Err(troubles::editor(program, &status.to_string()));
     }
-    let text = from_file(&draft.path)?;
-    Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
+    from_file(&draft.path)
 }
 
 /// A private file that goes away with this value.
@@ -107,14 +112,14 @@ struct Draft {
 }
 
 impl Draft {
-    fn new() -> io::Result<Draft> {
+    fn new(text: &str) -> io::Result<Draft> {
         let name = crate::key::fresh().map_err(io::Error::other)?;
         let path = std::env::temp_dir().join(format!("chatctl-{name}.txt"));
         let mut options = File::options();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path)?.flush()?;
+        options.open(&path)?.write_all(text.as_bytes())?;
         Ok(Draft { path })
     }
 }

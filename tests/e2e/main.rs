@@ -16,6 +16,7 @@ mod people;
 mod restore;
 mod run;
 mod scripts;
+mod settings;
 mod shell;
 mod text;
 mod trace;

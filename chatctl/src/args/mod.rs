@@ -210,7 +210,7 @@ killed meanwhile. Presence, receipts and the like are told as they happen and ne
     /// Look at and steer chatd, the daemon
     #[command(subcommand, arg_required_else_help = true)]
     Daemon(Daemon),
-    /// Look at the configuration
+    /// Look at the configuration and change it
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
     /// Type commands line by line and see what happens meanwhile
@@ -254,7 +254,7 @@ Times are those of this host. Of an own message the server is asked too, when it
     /// Run a command and send USER how it ended; the exit code is the command's
     #[command(before_help = "Examples:
   chatctl run --to ops --on failure -- /usr/local/sbin/backup.sh
-  chatctl run --to me-at-home -- make -j4 test
+  chatctl run --to oncall -- /usr/local/sbin/nightly.sh
 
 The command has this terminal's input; its output goes through here as it comes. A message that cannot go
 out now is kept and goes out later. Trouble with the message is said on stderr and changes no exit code.
@@ -278,7 +278,7 @@ const HOOKS_HELP: &str = "A hook stands in the configuration file (chatctl confi
   retry_after  wait before the first repetition, then four times as long (2s)
   name         what hooks list calls it
 
-It gets the event on stdin, as chatctl watch --json prints it, and in its environment CHAT_EVENT,
+It gets the event on stdin, as watch --json prints it, and in its environment CHAT_EVENT,
 CHAT_FROM, CHAT_ID, CHAT_PROFILE, CHAT_SOCKET, PATH, HOME, USER, LOGNAME, LANG, LC_ALL and TZ; in a
 test CHAT_TEST=1. Exit 0 means done. A hook runs once at a time; for a message it runs at least once,
 also after a crash: CHAT_ID tells whether it is the same one. What it prints goes to chatd's log.

@@ -407,6 +407,22 @@ pub enum Config {
     Path,
     /// Check the configuration
     Check,
+    /// Print the value of a key
+    Get {
+        /// The key, e.g. receipts.send_read
+        key: String,
+    },
+    /// Set a key; comments are kept
+    Set {
+        /// The key, e.g. receipts.send_read
+        key: String,
+        /// Its value: true, 5, a text, or TOML such as [\"a\", \"b\"]
+        value: String,
+    },
+    /// List all keys with their values
+    List,
+    /// Write the configuration in the editor ($VISUAL, $EDITOR)
+    Edit,
 }
 
 /// `help`

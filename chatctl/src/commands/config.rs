@@ -1,6 +1,6 @@
 //! profile, trust, config.
 
-use std::process::Stdio;
+use std::path::Path;
 
 use chat_proto::control::config::{self as control, Profile, Trusted};
 
@@ -8,7 +8,8 @@ use super::Context;
 use crate::args;
 use crate::json::{self, Json, ToJson, members};
 use crate::output::{End, Form, Shown};
-use crate::spawn::chatd;
+use crate::settings::{self, Setting, Settings};
+use crate::text::{edited_from, from_file};
 use crate::time::iso;
 use crate::words::{self, ask, troubles};
 
@@ -122,6 +123,10 @@ pub async fn config(ctx: &mut Context, args: args::Config) -> Result<(), End> {
     match args {
         args::Config::Path => config_path(ctx),
         args::Config::Check => config_check(ctx),
+        args::Config::Get { key } => config_get(ctx, &key),
+        args::Config::Set { key, value } => config_set(ctx, &key, &value).await,
+        args::Config::List => config_list(ctx),
+        args::Config::Edit => config_edit(ctx).await,
     }
 }
 
@@ -150,19 +155,101 @@ fn config_path(ctx: &Context) -> Result<(), End> {
 /// chatd knows what its configuration means, so it is asked: `chatd --check` reads and judges, and starts nothing.
 fn config_check(ctx: &Context) -> Result<(), End> {
     let places = ctx.places()?;
-    let program = places.chatd().ok_or_else(troubles::no_program)?;
-    let outcome = chatd(&program, &places).arg("--check").stdin(Stdio::null()).output();
-    let outcome = outcome.map_err(|error| troubles::not_started(&error.to_string()))?;
-    let words = String::from_utf8_lossy(&outcome.stderr);
-    if !outcome.status.success() {
-        let words = words.lines().map(|line| line.strip_prefix("chatd: ").unwrap_or(line));
-        return Err(troubles::bad_config(&words.collect::<Vec<_>>().join(" ")).into());
-    }
     let file = places.layout.config_file();
+    settings::judge(&places, None)?;
     match ctx.out.form {
         Form::Json => ctx.out.object("config", members!({ "ok": true, "config": file.to_string_lossy() })),
         Form::Plain => ctx.out.row(&["ok", &file.to_string_lossy()]),
         Form::Human => ctx.out.success(&words::config_ok(&file, file.exists())),
+    }
+}
+
+fn config_get(ctx: &Context, key: &str) -> Result<(), End> {
+    let places = ctx.places()?;
+    let all = Settings::read(&places)?.all()?;
+    let found = all.iter().find(|setting| setting.key == key).ok_or_else(|| troubles::no_setting(key))?;
+    match ctx.out.form {
+        Form::Json => ctx.out.object("config", one_setting(&places.layout.config_file(), found)),
+        Form::Plain => ctx.out.row(&[bare(&found.value)]),
+        Form::Human => ctx.out.line(&Shown::line(bare(&found.value)).to_string()),
+    }
+}
+
+/// A text without its quotes, for scripts.
+fn bare(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+fn one_setting(file: &Path, setting: &Setting) -> Json {
+    members!({
+        "config": file.to_string_lossy(),
+        "key": setting.key,
+        "value": bare(&setting.value),
+        "default": setting.default,
+    })
+}
+
+fn config_list(ctx: &Context) -> Result<(), End> {
+    let places = ctx.places()?;
+    let all = Settings::read(&places)?.all()?;
+    let item =
+        |s: &Setting| members!({ "key": s.key, "value": bare(&s.value), "default": s.default, "about": s.about });
+    match ctx.out.form {
+        Form::Json => {
+            let config = members!({ "config": places.layout.config_file().to_string_lossy() });
+            ctx.out.object("config", config.with("items", &Json::list(all.iter().map(item))))
+        }
+        Form::Plain => all.iter().try_for_each(|s| {
+            ctx.out.row(&[&s.key, bare(&s.value), if s.default { "default" } else { "set" }, &s.about])
+        }),
+        Form::Human => {
+            all.iter().try_for_each(|s| ctx.out.line(&words::setting(&s.key, &s.value, s.default, &s.about)))
+        }
+    }
+}
+
+async fn config_set(ctx: &mut Context, key: &str, value: &str) -> Result<(), End> {
+    let places = ctx.places()?;
+    let value = Settings::read(&places)?.set(key, value)?;
+    let running = ctx.dial().await.is_ok_and(|daemon| daemon.is_some());
+    match ctx.out.form {
+        Form::Json => {
+            let setting = Setting { key: key.to_owned(), value, default: false, about: String::new() };
+            ctx.out.object("config", one_setting(&places.layout.config_file(), &setting))
+        }
+        Form::Plain => ctx.out.row(&[key, bare(&value)]),
+        Form::Human => ctx.out.success(&words::setting_changed(key, &value, running)),
+    }
+}
+
+/// The editor is given a copy; what chatd refuses can be edited again and never takes the file's place.
+async fn config_edit(ctx: &mut Context) -> Result<(), End> {
+    let places = ctx.places()?;
+    let file = places.layout.config_file();
+    // A file that is wrong is edited too: that is how it is mended.
+    let before = match Settings::read(&places) {
+        Ok(settings) => settings.text()?,
+        Err(_) => from_file(&file)?,
+    };
+    let mut text = before.clone();
+    loop {
+        text = edited_from(ctx.prompt, &text, "config set KEY VALUE")?;
+        if text == before {
+            ctx.out.note(words::CONFIG_UNCHANGED);
+            return Ok(());
+        }
+        let Err(trouble) = settings::replace(&places, &text) else { break };
+        ctx.out.trouble(&trouble);
+        if !ctx.prompt.confirm(ask::EDIT_AGAIN, "--yes").await? {
+            return Err(End::Quiet(trouble.exit));
+        }
+    }
+    ctx.restart_clock();
+    let running = ctx.dial().await.is_ok_and(|daemon| daemon.is_some());
+    match ctx.out.form {
+        Form::Json => ctx.out.object("config", members!({ "ok": true, "config": file.to_string_lossy() })),
+        Form::Plain => ctx.out.row(&["ok", &file.to_string_lossy()]),
+        Form::Human => ctx.out.success(&words::config_written(&file, running)),
     }
 }
 

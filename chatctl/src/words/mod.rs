@@ -435,6 +435,33 @@ pub fn config_ok(file: &Path, exists: bool) -> String {
     if exists { format!("{name} is right.") } else { format!("{name} is not there; the defaults hold.") }
 }
 
+/// After `config set`. A running chatd has read the file before.
+pub fn setting_changed(key: &str, value: &str, running: bool) -> String {
+    let text = format!("{} = {}", Shown::line(key), Shown::line(value));
+    if running { format!("{text}; chatd reads it anew: chatctl daemon restart") } else { text }
+}
+
+/// After `config edit`.
+pub fn config_written(file: &Path, running: bool) -> String {
+    let text = format!("{} is written", Shown::line(&file.to_string_lossy()));
+    if running { format!("{text}; chatd reads it anew: chatctl daemon restart") } else { format!("{text}.") }
+}
+
+/// `config edit` that changed nothing.
+pub const CONFIG_UNCHANGED: &str = "nothing was changed";
+
+/// A line of `config list`.
+pub fn setting(key: &str, value: &str, default: bool, about: &str) -> String {
+    let mut text = format!("{} = {}", Shown::line(key), Shown::line(value));
+    if default {
+        text += "  (default)";
+    }
+    if !about.is_empty() {
+        text += &format!("  # {}", Shown::line(about));
+    }
+    text
+}
+
 /// The line of `daemon status`.
 pub fn daemon(info: &DaemonInfo, clock: &Clock) -> String {
     let profiles = match info.profiles.len() {
@@ -483,6 +510,9 @@ pub mod ask {
     pub const OLD_PASSWORD: &str = "Old password: ";
     /// For a new password once more.
     pub const AGAIN: &str = "Again: ";
+
+    /// After a text that chatd refuses.
+    pub const EDIT_AGAIN: &str = "Edit it again? [y/N] ";
 
     /// Before all dead letters are forgotten.
     pub const DROP_LETTERS: &str = "Forget all dead letters? [y/N] ";

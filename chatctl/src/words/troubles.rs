@@ -31,6 +31,18 @@ pub fn not_started(reason: &str) -> Trouble {
     Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("config check")
 }
 
+/// A key that names nothing to set.
+pub fn bad_setting(key: &str) -> Trouble {
+    let what = format!("{} is not a key that can be set.", Shown::line(key));
+    Trouble::new("bad_key", Exit::Usage, what).next("config list")
+}
+
+/// A key that is not known.
+pub fn no_setting(key: &str) -> Trouble {
+    let what = format!("there is no key {}.", Shown::line(key));
+    Trouble::new("unknown_key", Exit::Unknown, what).next("config list")
+}
+
 /// The command of `run` is not there or cannot be run.
 pub fn command_not_started(command: &str, outcome: &Outcome) -> Trouble {
     let exit = Exit::Unknown;

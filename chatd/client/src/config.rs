@@ -9,6 +9,27 @@ use chat_proto::control::hooks::Occasion;
 use chat_proto::limits::{HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_AFTER, HOOK_TIMEOUT, HOOK_TIMEOUT_MAX, HOOKS_MAX};
 use serde::Deserialize;
 
+/// A key of the file, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name with its tables.
+    pub name: &'static str,
+    /// Its default, as it is written.
+    pub default: &'static str,
+    /// What it means.
+    pub about: &'static str,
+}
+
+/// Every key that has one value; profiles and hooks come beside them.
+pub const KEYS: &[Key] = &[
+    Key { name: "default_profile", default: "\"\"", about: "the profile used when none is named; \"\": the only one" },
+    Key { name: "receipts.send_read", default: "true", about: "tell senders what was read" },
+    Key { name: "log.level", default: "\"info\"", about: "how much chatd logs: off, error, warn, info, debug, trace" },
+];
+
+/// Tables that the manual names and this build does nothing with: taking them would promise what is not kept.
+const NOT_YET: &[&str] = &["notify", "private", "history", "files", "credentials"];
+
 /// The file as written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +41,11 @@ struct Written {
     hook: Vec<WrittenHook>,
     /// chatctl's; read there.
     display: toml::Table,
+    notify: Option<toml::Value>,
+    private: Option<toml::Value>,
+    history: Option<toml::Value>,
+    files: Option<toml::Value>,
+    credentials: Option<toml::Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +178,10 @@ fn modified(file: &Path) -> Option<SystemTime> {
 
 impl Written {
     fn meant(self) -> Result<Config, (String, String)> {
+        let later = [&self.notify, &self.private, &self.history, &self.files, &self.credentials];
+        if let Some((name, _)) = NOT_YET.iter().zip(later).find(|(_, value)| value.is_some()) {
+            return Err(((*name).to_owned(), "has no effect in this version; leave it out".to_owned()));
+        }
         let named = |(name, p): (String, WrittenProfile)| match is_profile_name(&name) {
             true => Ok((name, Named { server: p.server, user: p.user, autologin: p.autologin })),
             false => Err((format!("profile.{name}"), "not a name for a profile".to_owned())),
@@ -160,7 +190,7 @@ impl Written {
             return Err(("log.level".into(), format!("{level:?} is none of {}", LEVELS.join(", "))));
         }
         Ok(Config {
-            default_profile: self.default_profile,
+            default_profile: self.default_profile.filter(|name| !name.is_empty()),
             profiles: self.profile.into_iter().map(named).collect::<Result<_, _>>()?,
             send_read: self.receipts.send_read,
             log_level: self.log.level,
@@ -317,6 +347,20 @@ mod tests {
         assert!(refused("on = \"link\", run = [\"/x\"], timeout = \"2h\"").contains("at most 10m"));
         assert!(refused("on = \"link\", run = [\"/x\"], rnu = 1").contains("did you mean \"run\"?"));
         assert!(refused("on = \"link\", run = [\"/x\"] }, { on = \"link\", run = [\"/x\"]").contains("two hooks"));
+    }
+
+    #[test]
+    fn every_key_takes_its_default() {
+        let text: String = KEYS.iter().map(|key| format!("{} = {}\n", key.name, key.default)).collect();
+        assert_eq!(meant(&text).map(|config| Config { log_level: None, ..config }), meant(""));
+    }
+
+    #[test]
+    fn keys_without_an_effect_are_refused_as_such() {
+        for name in NOT_YET {
+            let refused = meant(&format!("{name} = {{ keep = \"1y\" }}")).expect_err(name);
+            assert_eq!(refused, format!("{name}: has no effect in this version; leave it out"));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown};
 use chat_process::{exit, harden};
-use chatd::config::Config;
+use chatd::config::{Config, KEYS};
 use chatd::{RunError, Setup};
 use clap::Parser;
 use listenfd::ListenFd;
@@ -49,6 +49,9 @@ struct Args {
     /// Read the configuration, say whether it is right, and end.
     #[arg(long)]
     check: bool,
+    /// Print the keys of the configuration with their defaults and meanings, between tabs, and end.
+    #[arg(long)]
+    keys: bool,
 }
 
 /// What ends the process: an exit code and a text for whoever started it.
@@ -77,6 +80,10 @@ fn main() -> ExitCode {
 
 /// Everything before the fork: one thread.
 fn start(args: &Args) -> Result<u8, Failure> {
+    if args.keys {
+        KEYS.iter().for_each(|key| println!("{}\t{}\t{}", key.name, key.default, key.about));
+        return Ok(exit::OK);
+    }
     let layout = layout(args)?;
     let file = args.config.clone().unwrap_or_else(|| layout.config_file());
     let config = Config::load(&file, args.config.is_some()).map_err(|error| Failure::new(exit::CONFIG, error))?;

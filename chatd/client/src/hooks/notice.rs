@@ -89,7 +89,7 @@ fn sample_message(from: &str, user: &str, at_ms: i64) -> Message {
         from: from.to_owned(),
         to: Some(user.to_owned()),
         kind: Kind::Direct,
-        text: "This is a sample, made by \"chatctl hooks test\".".into(),
+        text: "This is a sample, to try the hook.".into(),
         at_ms,
         state: State::Delivered,
         code: None,
