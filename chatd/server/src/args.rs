@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_manual::shells::Shell;
-use chat_server::config::Classic;
 use chat_server::config::values::Wait;
+use chat_server::config::{Classic, Level};
 use clap::builder::TypedValueParser as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -56,6 +56,17 @@ pub enum Verb {
     /// Write out what the server keeps, one JSON object a line
     #[command(subcommand)]
     Export(ExportVerb),
+    /// How the running server is
+    Status(StatusArgs),
+    /// Who keeps the running server busy
+    Top,
+    /// Let the running server read configuration and certificate anew: all of it counts, or on any mistake nothing
+    Reload,
+    /// End the running server; returns when it is gone
+    Stop(StopArgs),
+    /// The log of the running server
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Backups: one file with configuration, keys and database
     #[command(subcommand)]
     Backup(BackupVerb),
@@ -215,6 +226,42 @@ pub enum ConfigVerb {
     },
     /// Print the keys whose value is not the default
     Diff,
+}
+
+/// `status`
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Again every 2 seconds
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `stop`
+#[derive(Debug, clap::Args)]
+pub struct StopArgs {
+    /// How long sessions get for their last words
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub grace: Wait,
+}
+
+/// `log`
+#[derive(Debug, Subcommand)]
+pub enum LogVerb {
+    /// Log more, or less
+    Level {
+        /// error, warn, info, debug, trace
+        #[arg(value_parser = level, value_name = "LEVEL")]
+        level: Level,
+        /// Then as configured again
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<Wait>,
+    },
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    let known = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+    let named = known.into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(text));
+    named.ok_or_else(|| "write error, warn, info, debug or trace".to_owned())
 }
 
 /// `backup`

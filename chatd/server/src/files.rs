@@ -84,6 +84,15 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
 }
 
+/// Whether something can be written into a directory now.
+pub fn is_writable(dir: &Path) -> bool {
+    let probe = dir.join(format!(".probe-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"ok").is_ok();
+    // Gone already is as good.
+    let _ = std::fs::remove_file(&probe);
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

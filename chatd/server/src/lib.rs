@@ -15,8 +15,10 @@ pub mod config;
 pub mod database;
 pub mod files;
 pub mod gateway;
+pub mod http;
 pub mod keys;
 pub mod message;
+pub mod metrics;
 #[cfg(test)]
 mod model;
 pub mod people;
@@ -55,6 +57,7 @@ use bus::Bus as _;
 use bus::local::LocalBus;
 use clock::Clock;
 use gateway::{Directory, Gateway, Strangers};
+use metrics::Metrics;
 use people::People;
 use running::Reread;
 use settings::Live;
@@ -62,7 +65,7 @@ use store::sqlite::SqliteStore;
 use store::{Op, Store as _, StoreError};
 
 /// How long sessions get for their last words at a shutdown.
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// What the assembly is given of the world outside.
 pub struct Outside {
@@ -96,7 +99,8 @@ impl Server {
         let tls = start::tls(&config)?;
         let clock = Clock::start();
         let people = Arc::new(People::default());
-        let directory = Arc::new(Directory::new(Arc::clone(&people)));
+        let metrics = Arc::new(Metrics::default());
+        let directory = Arc::new(Directory::new(Arc::clone(&people), Arc::clone(&metrics)));
         let hasher = Hasher::new(keys.pepper)?;
         let store = open_store(&config, Arc::clone(&directory) as _, clock)?;
         let live = Live::new(start::settings(&config));
@@ -117,6 +121,7 @@ impl Server {
             started_ms: clock.wall_ms(),
             clock,
             audit,
+            metrics,
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),
             next_session: AtomicU64::new(1),
@@ -137,12 +142,18 @@ impl Server {
     ) -> Result<(), StartError> {
         let gateway = &self.running.gateway;
         let shutdown = &gateway.shutdown;
+        let http = self.config.http.map(http::listen).transpose()?;
         let admin = admin::socket::listen(&self.config.admin_socket)?;
         until_shutdown(shutdown, admin::socket::serve(admin, Desk::Open(Arc::clone(&self.running))));
         let (directory, live) = (Arc::clone(&gateway.directory), Arc::clone(&gateway.live));
         until_shutdown(shutdown, async move { people.run(&directory, &live).await });
         until_shutdown(shutdown, gateway::heed::<LocalBus>(Arc::clone(&gateway.directory), self._bus.subscribe()));
-        until_shutdown(shutdown, tick(Arc::clone(gateway), supervisor));
+        until_shutdown(shutdown, tick(Arc::clone(&self.running), supervisor));
+        let running = Arc::clone(&self.running);
+        until_shutdown(shutdown, async move { running.watch_certificate().await });
+        if let Some(listener) = http {
+            until_shutdown(shutdown, http::serve(listener, Arc::clone(&self.running)));
+        }
         for listener in listeners {
             shutdown.spawn(gateway::serve(Arc::clone(gateway), listener));
         }
@@ -167,11 +178,16 @@ impl Server {
     /// Tells every client, waits for what is on its way, and closes the store. Sessions stay open there: a restart
     /// announces nobody who comes back in time.
     pub async fn stop(self) {
+        self.stop_within(DRAIN).await;
+    }
+
+    /// As [`Server::stop`]; sessions get so long for their last words.
+    pub async fn stop_within(self, grace: Duration) {
         let Server { running, config, .. } = self;
         let gateway = &running.gateway;
         gateway.shutdown.begin();
         gateway.directory.end_all(Code::SHUTTING_DOWN, true);
-        if !gateway.shutdown.finished(DRAIN).await {
+        if !gateway.shutdown.finished(grace).await {
             tracing::warn!("some connections did not end in time");
         }
         gateway.accounts.shutdown().await;
@@ -214,7 +230,8 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
 }
 
 /// Once a second: time for the store and for locks; the supervisor hears of us while the writer makes progress.
-async fn tick(gateway: Arc<Gateway<SqliteStore>>, supervisor: Supervisor) {
+async fn tick(running: Arc<Running<SqliteStore>>, supervisor: Supervisor) {
+    let gateway = &running.gateway;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watchdog = supervisor.watchdog();
@@ -224,6 +241,7 @@ async fn tick(gateway: Arc<Gateway<SqliteStore>>, supervisor: Supervisor) {
         let (mono_ms, now_ms) = (gateway.clock.mono_ms(), gateway.clock.wall_ms());
         gateway.store.submit(Op::Tick { mono_ms, now_ms }).await;
         gateway.accounts.tick().await;
+        running.tick();
         let now = gateway.store.progress();
         if watchdog.is_some_and(|every| told.elapsed() + Duration::from_secs(1) >= every) && now != progress {
             supervisor.alive();
@@ -274,5 +292,5 @@ pub async fn close_desk(desk: Desk<SqliteStore>) {
 }
 
 fn offline_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
-    open_store(config, Arc::new(Directory::new(Arc::default())), Clock::start())
+    open_store(config, Arc::new(Directory::new(Arc::default(), Arc::default())), Clock::start())
 }

@@ -72,6 +72,11 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::Schema(wanted) => commands::manual::schema(wanted),
         Verb::Completions(wanted) => commands::manual::completions(wanted),
         Verb::Invite(verb) => commands::invite::act(args, &load(layout)?, verb),
+        Verb::Status(wanted) => commands::daemon::status(args, &reachable(layout)?, wanted, &program(args)),
+        Verb::Top => commands::daemon::top(args, &reachable(layout)?),
+        Verb::Reload => commands::daemon::reload(args, &reachable(layout)?),
+        Verb::Stop(wanted) => commands::daemon::stop(args, &reachable(layout)?, wanted),
+        Verb::Log(verb) => commands::daemon::log(args, &reachable(layout)?, verb),
         Verb::Backup(verb) => commands::backup::act(args, &load(layout)?, verb),
         Verb::Restore(wanted) => {
             let config = load(layout).ok();
@@ -87,6 +92,12 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
 
 fn load(layout: &Layout) -> Result<Config, ConfigError> {
     config::load(layout, &host_name())
+}
+
+/// The configuration, or where nothing can be made of it one that knows where the server usually is: what looks at a running
+/// server, mends or ends it must not need a good file.
+fn reachable(layout: &Layout) -> Result<Config, ConfigError> {
+    load(layout).or_else(|_| config::usual(layout, &host_name()))
 }
 
 fn host_name() -> String {
@@ -181,8 +192,13 @@ async fn serve(config: Config, supervisor: Supervisor, reread: Reread, level: Le
         say(&format!("listening on {address}"))?;
     }
     supervisor.ready();
+    let mut grace = chat_server::DRAIN;
     let failed = tokio::select! {
         () = obey(&mut signals, &server, supervisor) => None,
+        asked = server.running().asked_to_stop() => {
+            grace = asked;
+            None
+        }
         error = server.failed() => Some(error),
     };
     if let Some(error) = failed {
@@ -192,7 +208,7 @@ async fn serve(config: Config, supervisor: Supervisor, reread: Reread, level: Le
     }
     supervisor.stopping();
     tokio::select! {
-        () = server.stop() => {}
+        () = server.stop_within(grace) => {}
         () = hurried(&mut signals) => tracing::warn!("ended at once"),
     }
     Ok(ExitCode::SUCCESS)
@@ -203,7 +219,7 @@ async fn obey(signals: &mut Signals, server: &Server, supervisor: Supervisor) {
     loop {
         match signals.next().await {
             Event::Stop | Event::StopNow => return,
-            Event::State => tracing::info!("{}", server.running().summary()),
+            Event::State => tracing::info!("{}", server.running().summary().await),
             Event::Reload => {
                 supervisor.reloading();
                 reload(server).await;

@@ -174,7 +174,11 @@ fn sessions(config: &Config) -> gateway::Settings {
 
 /// How much is logged.
 pub fn level(config: &Config) -> LevelFilter {
-    match config.keys.log.level {
+    filter(config.keys.log.level)
+}
+
+pub(crate) fn filter(level: Level) -> LevelFilter {
+    match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,

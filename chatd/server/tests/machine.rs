@@ -142,7 +142,7 @@ fn a_full_disk_leaves_no_half_backup() {
     };
     let noise: String = (0..900_000).map(&mut letter).collect();
     fs::create_dir(dir.path().join("chat-server.d")).unwrap();
-    fs::write(dir.path().join("chat-server.d/noise.toml"), format!("# {noise}")).unwrap();
+    fs::write(dir.path().join("chat-server.d/noise.toml"), format!("# {noise}\n[storage]\nreserve = 0")).unwrap();
     let script = format!(
         "trap '' XFSZ; ulimit -f 500; exec {} --dir {} backup create",
         env!("CARGO_BIN_EXE_chat-server"),
@@ -318,4 +318,182 @@ fn a_certificate_is_shown_and_a_request_made_for_its_key() {
     fs::remove_file(dir.path().join("tls/fullchain.pem")).unwrap();
     let (code, out, _) = done(dir.path(), &["cert", "watch-test"]);
     assert_eq!(code, 14, "{out}");
+}
+
+fn set(dir: &Path, text: &str) {
+    fs::create_dir_all(dir.join("chat-server.d")).unwrap();
+    fs::write(dir.join("chat-server.d/x.toml"), text).unwrap();
+}
+
+#[test]
+fn a_reload_is_all_or_nothing_and_says_what_needs_a_restart() {
+    let dir = initialised();
+    let (mut child, _) = running(dir.path());
+    let (code, out, _) = done(dir.path(), &["reload"]);
+    assert_eq!((code, out.as_str()), (0, "reloaded; no key changed\n"));
+    set(dir.path(), "[limits]\nmessage_burst = 7\n[log]\nformat = \"text\"");
+    let (code, out, _) = done(dir.path(), &["reload"]);
+    let said = "reloaded: limits.message_burst, log.format\nthese need a restart: log.format\n";
+    assert_eq!((code, out.as_str()), (0, said));
+    set(dir.path(), "[sessions]\ngrace = \"5s\"\nidle_after = \"30 min\"");
+    let (code, out, err) = done(dir.path(), &["reload"]);
+    assert_eq!((code, out.as_str()), (14, ""));
+    assert!(err.contains("x.toml line 3 idle_after \"30 min\": write 30m. Old settings stay in force."), "{err}");
+    assert_eq!(follow(&err), 14, "check says the same");
+    let status = json(dir.path(), &["status"]);
+    assert_eq!(status["restart"][0], "log.format", "{status}");
+    fs::write(dir.path().join("chat-server.toml"), "garbage").unwrap();
+    let (code, out, err) = done(dir.path(), &["stop"]);
+    assert_eq!((code, out.as_str()), (0, "stopped\n"), "a broken file does not keep it from ending: {err}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!dir.path().join("run/admin.sock").exists());
+}
+
+#[test]
+fn live_verbs_say_that_no_server_runs_and_how_to_start_one() {
+    let dir = initialised();
+    for args in [&["status"][..], &["top"], &["reload"], &["stop"], &["log", "level", "debug"]] {
+        let (code, out, err) = done(dir.path(), args);
+        assert_eq!((code, out.as_str()), (3, ""), "{args:?}: {err}");
+        assert!(err.contains("is not running") && err.contains(" run\n"), "{err}");
+    }
+}
+
+#[test]
+fn the_log_level_falls_back_by_itself() {
+    let dir = initialised();
+    let (mut child, _) = running(dir.path());
+    let level = || json(dir.path(), &["status"])["log"].as_str().unwrap().to_owned();
+    assert_eq!(level(), "info");
+    assert_eq!(done(dir.path(), &["log", "level", "DEBUG", "--for", "1s"]).0, 0);
+    assert_eq!(level(), "debug");
+    let began = std::time::Instant::now();
+    while level() != "info" {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "it did not fall back");
+    }
+    assert_eq!(done(dir.path(), &["log", "level", "trace"]).0, 0);
+    assert_eq!(level(), "trace");
+    assert_eq!(done(dir.path(), &["log", "level", "loud"]).0, 2);
+    assert_eq!(done(dir.path(), &["stop", "--grace", "1s"]).0, 0);
+    child.wait().unwrap();
+}
+
+#[test]
+fn changed_certificate_files_are_served_or_said_to_be_no_good() {
+    let dir = initialised();
+    set(dir.path(), "[tls]\nreload_check = \"1s\"\n[storage]\nreserve = 0");
+    let (mut child, _) = running(dir.path());
+    let trouble = || json(dir.path(), &["status"])["certificate_trouble"].clone();
+    let wait = |what: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !what() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "in vain");
+        }
+    };
+    assert!(trouble().is_null());
+    let other = initialised();
+    let copy = |file: &str| fs::copy(other.path().join("tls").join(file), dir.path().join("tls").join(file)).unwrap();
+    copy("fullchain.pem");
+    wait(&|| trouble().is_string());
+    let (_, out, _) = done(dir.path(), &["status"]);
+    assert!(out.contains("WARN certificate or key changed and cannot be used"), "{out}");
+    assert_eq!(follow(&out), 14, "check tls says it too");
+    copy("privkey.pem");
+    wait(&|| trouble().is_null());
+    assert_eq!(done(dir.path(), &["stop"]).0, 0);
+    child.wait().unwrap();
+}
+
+/// The answer to a GET: status line and body.
+fn get(address: &str, path: &str) -> (String, String) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn health_and_metrics_over_http_and_every_name_of_dashboard_and_alerts_is_scraped() {
+    let dir = initialised();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    set(dir.path(), &format!("[admin]\nhttp = \"{address}\"\n[storage]\nreserve = 0"));
+    let (mut child, server) = running(dir.path());
+    // Something that is no client of ours, so that a refusal is counted.
+    drop(std::io::Write::write_all(&mut std::net::TcpStream::connect(&server).unwrap(), b"GET / HTTP/1.0\r\n\r\n"));
+    assert_eq!(get(&address, "/healthz"), ("HTTP/1.1 200 OK".into(), "ok\n".into()));
+    let (head, body) = get(&address, "/readyz");
+    assert_eq!(
+        (head.as_str(), body.as_str()),
+        ("HTTP/1.1 200 OK", "{\"v\":1,\"type\":\"ready\",\"ready\":true,\"reasons\":[]}\n")
+    );
+    let status: Value = serde_json::from_str(&get(&address, "/status").1).unwrap();
+    assert_eq!((&status["type"], &status["online"]), (&"status".into(), &0.into()));
+    assert_eq!(get(&address, "/else").0, "HTTP/1.1 404 Not Found");
+    assert_eq!(done(dir.path(), &["reload"]).0, 0);
+    let scrape = get(&address, "/metrics").1;
+
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/grafana");
+    let dashboard: Value =
+        serde_json::from_str(&fs::read_to_string(packaging.join("chat-server.json")).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert_eq!(panels.len(), 12);
+    let mut expressions: Vec<String> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect();
+    let alerts = fs::read_to_string(packaging.join("alerts.yml")).unwrap();
+    expressions.extend(alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned));
+    assert!(expressions.len() > 30, "{expressions:?}");
+    // What each of them is about has been described by the scrape, whether it has happened yet or not.
+    let known = |name: &str| {
+        let bare =
+            ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        scrape.lines().any(|line| line.starts_with(&format!("# TYPE {bare} ")))
+    };
+    let mut seen = 0;
+    for expression in &expressions {
+        for word in
+            expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("chat_"))
+        {
+            assert!(known(word), "{word} of {expression} is not in\n{scrape}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30 && !known("chat_nonsense_total"));
+    // And nothing that is scraped is left out of the dashboard.
+    for line in scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(expressions.iter().any(|expression| expression.contains(name)), "{name} is on no panel");
+    }
+    assert!(scrape.ends_with("# EOF\n"));
+    assert_eq!(done(dir.path(), &["stop"]).0, 0);
+    child.wait().unwrap();
+}
+
+/// A list of mappings with plain values is all the YAML that alerts need; every rule has its parts, and its next step is a verb.
+#[test]
+fn every_alert_has_an_expression_and_a_next_step() {
+    let alerts =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/grafana/alerts.yml")).unwrap();
+    assert!(!alerts.contains('\t'));
+    let rules: Vec<&str> = alerts.split("      - alert: ").skip(1).collect();
+    assert!(rules.len() >= 8);
+    for rule in rules {
+        for part in
+            ["        expr: ", "        labels:\n          severity: ", "        annotations:\n          summary: "]
+        {
+            assert!(rule.contains(part), "{part} is missing in {rule}");
+        }
+        let next = rule.split("          next: ").nth(1).unwrap().lines().next().unwrap();
+        assert!(next.starts_with("chat-server ") || next.starts_with("systemctl "), "{next}");
+        if let Some(verb) = next.strip_prefix("chat-server ") {
+            let args: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+            assert_eq!(done(Path::new("/nonexistent"), &args).0, 0, "{next}");
+        }
+    }
 }

@@ -71,6 +71,11 @@ impl Hasher {
         Ok(Hasher { pepper: Arc::new(pepper), params, turns: Turns::new(HASHES_AT_ONCE, HASH_QUEUE), nobody })
     }
 
+    /// Work that runs or waits.
+    pub fn waiting(&self) -> usize {
+        self.turns.busy()
+    }
+
     /// Hashes a new password; the result is in PHC form.
     pub async fn hash(&self, source: Source, password: Zeroizing<String>) -> Result<String, Fault> {
         let (pepper, params) = (Arc::clone(&self.pepper), self.params.clone());

@@ -203,6 +203,11 @@ impl<S: Store> Accounts<S> {
         self.ask(|answer| Op::AddAccount { name, phc, answer }).await.map(|_| ())
     }
 
+    /// Password checks that run or wait.
+    pub fn hashing(&self) -> usize {
+        self.hasher.waiting()
+    }
+
     /// Makes an account with its first device. Says when a name is taken: somebody who may register may know.
     pub async fn register(
         &self,

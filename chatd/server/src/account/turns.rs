@@ -39,6 +39,12 @@ impl Turns {
         Arc::new(Turns { at_once, waiting_max, inner: Mutex::default() })
     }
 
+    /// How many do it or wait for it.
+    pub fn busy(&self) -> usize {
+        let inner = lock(&self.inner);
+        inner.running + inner.waiting()
+    }
+
     /// Waits for a turn. When the queue is full the source that waits most gives way: its last one, or this one.
     pub async fn turn(self: &Arc<Self>, source: Source) -> Result<Turn, Full> {
         let waiting = {

@@ -194,6 +194,15 @@ impl Line {
         Ok(serde_json::from_slice(&answer)?)
     }
 
+    /// Waits until the server is gone.
+    pub async fn ended(&mut self, within: Duration) -> Result<(), AskError> {
+        let mut rest = Vec::new();
+        match timeout(within, self.stream.read_until(b'\n', &mut rest)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AskError::Silent(within)),
+        }
+    }
+
     fn broken(&self, error: io::Error) -> AskError {
         AskError::Broken { path: self.path.clone(), error }
     }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Desk, audit, backup, db, invite, session, user};
+use super::{Desk, audit, backup, daemon, db, invite, session, user};
 use crate::store::Store;
 
 /// A verb of the operator.
@@ -58,6 +58,11 @@ macro_rules! calls {
 
 calls! {
     backup::BackupCreate;
+    daemon::GetStatus;
+    daemon::GetTop;
+    daemon::Reload;
+    daemon::LogLevel;
+    daemon::Stop;
     db::DbInfo;
     db::DbCheck;
     user::UserList;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod backup;
 mod call;
 mod caller;
+pub mod daemon;
 pub mod db;
 mod desk;
 pub mod init;

@@ -34,6 +34,11 @@ fn refused(method: &str, refusal: &Refusal) -> String {
         (Code::INTERNAL, _) => "the server failed; its log says why".into(),
         (Code::STORAGE, _) => "the server's disk is full, or the server is stopping; nothing was changed".into(),
         (Code::DISK_FULL, _) => "the file cannot be written".into(),
+        (Code::BAD_CONFIG, _) => {
+            let detail = refusal.detail.as_deref().unwrap_or("the configuration cannot be used");
+            let point = if detail.ends_with('?') { "" } else { "." };
+            return format!("{}{point} Old settings stay in force.", display::line(detail));
+        }
         (Code::BAD_PARAMS | Code::PROTOCOL, _) => "the server does not understand this chat-server".into(),
         (code, _) => code.name().replace('_', " "),
     };
@@ -77,6 +82,7 @@ fn step(method: &str, refusal: &Refusal) -> Option<String> {
         (Code::UNKNOWN_INVITE | Code::LIMIT, _) => Some("invite list".into()),
         (Code::UNKNOWN_USER | Code::NAME_TAKEN, _) => Some("user list".into()),
         (Code::DISK_FULL, _) => Some("check storage".into()),
+        (Code::BAD_CONFIG, _) => Some("check".into()),
         (Code::INTERNAL, _) => Some("check all".into()),
         _ => None,
     }

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
+pub mod daemon;
 pub mod db;
 pub mod export;
 pub mod invite;

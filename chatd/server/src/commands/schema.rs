@@ -224,6 +224,22 @@ pub const OBJECTS: &[Object] = &[
         members: &[member("items", List(&Members(SESSION)), "oldest first")],
     },
     Object {
+        name: "log_level",
+        about: "answer of log level",
+        members: &[
+            member("level", Word(&["error", "warn", "info", "debug", "trace"]), "how much is logged now"),
+            member("for_s", Maybe(&Count), "seconds until it is as configured again; null: until it is changed"),
+        ],
+    },
+    Object {
+        name: "reload",
+        about: "answer of reload",
+        members: &[
+            member("changed", List(&Text), "keys with another value than before"),
+            member("restart", List(&Text), "keys whose new value counts from the next start"),
+        ],
+    },
+    Object {
         name: "request",
         about: "answer of cert csr",
         members: &[
@@ -247,6 +263,51 @@ pub const OBJECTS: &[Object] = &[
         name: "sessions",
         about: "answer of sessions list",
         members: &[member("items", List(&Members(SESSION)), "oldest first")],
+    },
+    Object {
+        name: "status",
+        about: "answer of status, and of /status",
+        members: &[
+            member("version", Text, "of the server"),
+            member("pid", Count, "its process"),
+            member("up_ms", Count, "milliseconds since it started"),
+            member("online", Count, "accounts announced online"),
+            member("sessions", Count, "open sessions"),
+            member("strangers", Count, "connections that are not logged in"),
+            member("accounts", Count, "accounts"),
+            member("queued", Count, "messages that wait for accounts"),
+            member("accepted", Count, "messages accepted since it started"),
+            member("delivered", Count, "messages given to devices since it started"),
+            member("certificate_days", Whole, "days until the certificate ends"),
+            member("certificate_trouble", Maybe(&Text), "why changed certificate files are not served; null: they are"),
+            member("backup_age_s", Maybe(&Whole), "seconds since the last backup; null: there is none"),
+            member("backup_due", Flag, "that is longer ago than backup.warn_age"),
+            member("free", Count, "free bytes on the store's disk"),
+            member("full", Flag, "messages are refused for want of room"),
+            member("log", Word(&["error", "warn", "info", "debug", "trace"]), "how much is logged"),
+            member("restart", List(&Text), "keys whose new value counts from the next start"),
+        ],
+    },
+    Object { name: "stopped", about: "answer of stop: the server is gone", members: &[] },
+    Object {
+        name: "top",
+        about: "answer of top",
+        members: &[
+            member("over_ms", Count, "milliseconds that were watched"),
+            member("accepted", Count, "messages accepted meanwhile"),
+            member("delivered", Count, "messages given to devices meanwhile"),
+            member("sessions", Count, "open sessions"),
+            member(
+                "items",
+                List(&Members(&[
+                    member("user", Text, "the account"),
+                    member("sessions", Count, "open sessions"),
+                    member("sent", Count, "messages sent meanwhile"),
+                    member("received", Count, "messages given to its devices meanwhile"),
+                ])),
+                "the busiest first",
+            ),
+        ],
     },
     Object { name: "user", about: "a line of export users", members: USER },
     Object {

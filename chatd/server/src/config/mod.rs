@@ -92,6 +92,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Sockets and what changes with every start.
     pub run: PathBuf,
+    /// Where health and metrics are, over HTTP on this host.
+    pub http: Option<SocketAddr>,
     /// Where backups go.
     pub backups: PathBuf,
     /// The files that this was read from: the main one first, then its drop-ins.
@@ -105,6 +107,11 @@ pub fn load(layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
     let files = files(&layout.config)?;
     let keys: Written = load_layers(&files)?;
     mean(keys, files, layout, host_name)
+}
+
+/// The configuration of an empty file.
+pub fn usual(layout: &Layout, host_name: &str) -> Result<Config, ConfigError> {
+    mean(Written::default(), vec![layout.config.clone()], layout, host_name)
 }
 
 fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
@@ -153,6 +160,8 @@ pub(crate) fn mean(
             .map(|path| layout.base.join(path)),
         admin_socket: place(&keys.admin.socket, layout.run.join("admin.sock")),
         run: layout.run.clone(),
+        // Checked above.
+        http: keys.admin.http.parse().ok(),
         backups: place(&keys.backup.dir, layout.backup.clone()),
         files,
         keys,
@@ -183,6 +192,7 @@ fn check(keys: &Written) -> Result<(), (&'static str, String)> {
     }
     within("limits.connections", keys.limits.connections.into(), 0, 1_000_000)?;
     within("sessions.idle_after", keys.sessions.idle_after.0.as_secs(), 1, 365 * 86_400)?;
+    within("tls.reload_check", keys.tls.reload_check.0.as_secs(), 1, 86_400)?;
     within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;
     if !keys.admin.http.is_empty() {
         let address: SocketAddr = keys.admin.http.parse().map_err(|_| {

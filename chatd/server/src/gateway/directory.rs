@@ -11,9 +11,11 @@ use chat_proto::limits;
 use chat_proto::wire;
 
 use super::mailbox::Mailbox;
+use crate::metrics::Metrics;
 use crate::people::People;
 use crate::rate::{Bucket, Rate};
-use crate::store::{AcctId, DevId, Entry, Outlet, PresenceChange, SessionNo, Verdict};
+use crate::running::Busy;
+use crate::store::{AcctId, DevId, Entry, Outlet, PresenceChange, Round, SessionNo, Verdict};
 use crate::sync::{lock, read, write};
 
 /// All sessions of this process.
@@ -21,6 +23,7 @@ pub struct Directory {
     // Read by the writer's thread for every effect, written when a session comes or goes.
     sessions: RwLock<Sessions>,
     people: Arc<People>,
+    metrics: Arc<Metrics>,
     /// When users whose session ended were last active, so that a reconnect is no activity (mission rule 7).
     left: Mutex<HashMap<DevId, u64>>,
 }
@@ -40,8 +43,8 @@ struct Present {
 
 impl Directory {
     /// Nobody is here yet; who comes and goes is passed on to `people`.
-    pub fn new(people: Arc<People>) -> Directory {
-        Directory { sessions: RwLock::default(), people, left: Mutex::default() }
+    pub fn new(people: Arc<People>, metrics: Arc<Metrics>) -> Directory {
+        Directory { sessions: RwLock::default(), people, metrics, left: Mutex::default() }
     }
 
     /// Adds a session. Answers the bucket of sends that all sessions of the account share.
@@ -87,6 +90,20 @@ impl Directory {
     /// How many sessions are here.
     pub fn count(&self) -> usize {
         read(&self.sessions).all.len()
+    }
+
+    /// What the sessions that are here sent and got so far, by account.
+    pub fn busy(&self) -> HashMap<String, Busy> {
+        let mut all: HashMap<String, Busy> = HashMap::new();
+        for mailbox in self.all() {
+            let user = mailbox.login().name.to_string();
+            let busy = all.entry(user.clone()).or_insert(Busy { user, sessions: 0, sent: 0, received: 0 });
+            let (sent, given) = mailbox.carried();
+            busy.sessions += 1;
+            busy.sent += sent;
+            busy.received += given;
+        }
+        all
     }
 
     /// The mailboxes of an account.
@@ -164,6 +181,11 @@ impl Directory {
 
 impl Outlet for Directory {
     fn verdict(&self, session: SessionNo, verdicts: Vec<Verdict>) {
+        for verdict in &verdicts {
+            if let Verdict::Decided { code, stored: false, .. } = verdict {
+                self.metrics.message(*code);
+            }
+        }
         if let Some(mailbox) = read(&self.sessions).all.get(&session) {
             mailbox.verdicts(verdicts);
         }
@@ -174,6 +196,7 @@ impl Outlet for Directory {
     }
 
     fn presence(&self, changes: Vec<PresenceChange>) {
+        self.metrics.presence.inc_by(changes.len() as u64);
         self.people.changed(changes);
     }
 
@@ -191,6 +214,10 @@ impl Outlet for Directory {
                 mailbox.mark(&mark);
             }
         });
+    }
+
+    fn committed(&self, round: &Round) {
+        self.metrics.committed(round);
     }
 
     fn end(&self, session: SessionNo, code: Code, may_reconnect: bool) {

@@ -111,7 +111,10 @@ pub(super) async fn meet<S: Store>(gateway: Arc<Gateway<S>>, stream: TcpStream, 
         // From here on nothing cuts it short: a session that the store opened must have a task.
         Ok(Some((stranger, hello))) => stranger.enter(hello).await,
         Ok(None) => {}
-        Err(_) => gateway.audit.stranger(peer, format_args!("dropped: not logged in in time")),
+        Err(_) => {
+            gateway.metrics.turned_away("login_timed_out");
+            gateway.audit.stranger(peer, format_args!("dropped: not logged in in time"));
+        }
     }
 }
 
@@ -150,6 +153,12 @@ async fn greet<S: Store>(
 
 /// TLS failed: said once a second, in words that hold nothing of the client's.
 fn refused<S: Store>(gateway: &Gateway<S>, peer: SocketAddr, error: &AcceptError) {
+    gateway.metrics.turned_away(match error {
+        AcceptError::TimedOut => "tls_timed_out",
+        AcceptError::Tls(_) => "tls_failed",
+        AcceptError::WrongProtocol => "other_protocol",
+        AcceptError::Io(_) => "broken",
+    });
     match error {
         AcceptError::Tls(text) => {
             gateway.audit.stranger(peer, format_args!("closed: TLS failed: {}", display::line(text)));
@@ -305,12 +314,13 @@ impl<S: Store> Stranger<S> {
     fn logged_in(
         &mut self,
         done: Result<Login, Fault>,
-        how: &str,
+        how: &'static str,
         account: &str,
         device: DeviceId,
         known: impl FnOnce(Login) -> Known,
     ) -> Result<Bytes, Refusal> {
         let (peer, audit) = (self.peer, &self.gateway.audit);
+        self.gateway.metrics.login(how, done.as_ref().map_or_else(|fault| fault.code, |_| Code::ACCEPTED));
         match done {
             Ok(login) => {
                 audit.line(peer, format_args!("{how}: account {}, device {device}", login.name));

@@ -35,6 +35,9 @@ pub struct Mailbox {
     bell: Notify,
     /// When its user was last active: monotonic milliseconds, for others to read.
     active_ms: AtomicU64,
+    /// Messages that it sent, and that it was given: counted by its task, read by others.
+    sent: AtomicU64,
+    given: AtomicU64,
     /// Kept outside the lock: presence passes it by where nobody follows.
     follows: AtomicBool,
     // A lock instead of a channel: a session takes all kinds at once, and a channel could neither bound entries by bytes nor
@@ -89,6 +92,8 @@ impl Mailbox {
             origin,
             bell: Notify::new(),
             active_ms: AtomicU64::new(active_ms),
+            sent: AtomicU64::new(0),
+            given: AtomicU64::new(0),
             follows: AtomicBool::new(false),
             inner: Mutex::new(Inner { lost: true, ..Inner::default() }),
         }
@@ -247,6 +252,21 @@ impl Mailbox {
         }
         drop(inner);
         self.bell.notify_one();
+    }
+
+    /// It sent a message.
+    pub fn count_sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was given a message.
+    pub fn count_given(&self) {
+        self.given.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many messages it sent, and was given.
+    pub fn carried(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.given.load(Ordering::Relaxed))
     }
 
     /// The user did something (mission rule 7).

@@ -28,6 +28,7 @@ use crate::audit::Audit;
 use crate::bus::{Bus, Heard, Subscription};
 use crate::clock::Clock;
 use crate::config::Idle;
+use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::settings::Live;
 use crate::source::Source;
@@ -79,6 +80,8 @@ pub struct Gateway<S: Store> {
     pub started_ms: i64,
     /// The audit log.
     pub audit: Audit,
+    /// What is counted for monitoring.
+    pub metrics: Arc<Metrics>,
     /// The stop signal and the tasks that heed it.
     pub shutdown: Shutdown,
     /// Those who are not logged in.
@@ -101,10 +104,12 @@ impl<S: Store> Gateway<S> {
     fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let source = Source::of(peer.ip());
         if self.is_full() {
+            self.metrics.turned_away("full");
             self.audit.stranger(peer, format_args!("turned away: as many connections as there may be"));
             return;
         }
         let Some(place) = self.strangers.admit(source, dice()) else {
+            self.metrics.turned_away("too_many_strangers");
             self.audit.stranger(peer, format_args!("turned away: too many that are not logged in"));
             return;
         };

@@ -13,6 +13,7 @@ mod world;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chat_proto::fault::{Code, Fault};
@@ -472,11 +473,22 @@ pub enum Query {
     Failures(oneshot::Sender<Vec<Failure>>),
 }
 
+/// A round of the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Operations that were decided together.
+    pub operations: usize,
+    /// How long the commit with its flush took; nothing when nothing was written.
+    pub commit: Option<Duration>,
+}
+
 /// How a store goes just now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     /// Operations that wait for the writer.
     pub waiting: u64,
+    /// Accounts announced online.
+    pub online: u64,
     /// Log rows that wait for the folder.
     pub unfolded: u64,
     /// Bytes that are free on its disk.
@@ -488,7 +500,7 @@ pub struct Gauges {
 }
 
 /// What a store holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// The version of its form.
     pub schema: i64,
@@ -589,6 +601,8 @@ pub trait Outlet: Send + Sync + 'static {
     fn block(&self, by: AcctId, who: AcctId, on: bool);
     /// A read mark of the account's own, for its other sessions.
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark);
+    /// The writer committed.
+    fn committed(&self, _round: &Round) {}
     /// End a session: replaced, fenced, duplicate.
     fn end(&self, session: SessionNo, code: Code, may_reconnect: bool);
 }

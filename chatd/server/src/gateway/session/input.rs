@@ -111,6 +111,7 @@ impl<S: Store> Session<S> {
         let item: wire::Send = decode(&frame.body)?;
         self.mailbox.active(self.gateway.clock.mono_ms());
         if self.may_send()? {
+            self.mailbox.count_sent();
             gathered.sends.push(item);
         }
         Ok(())

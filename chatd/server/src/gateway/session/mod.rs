@@ -267,6 +267,11 @@ impl<S: Store> Session<S> {
     }
 
     fn audit(&self, end: End) {
+        self.gateway.metrics.ended(match end {
+            End::Gone => "link_lost",
+            End::Over { code: Code::ACCEPTED, .. } => "logout",
+            End::Over { code, .. } => code.name(),
+        });
         let peer = self.link.peer_addr();
         let name = &self.login.name;
         match end {

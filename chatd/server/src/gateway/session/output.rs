@@ -116,6 +116,8 @@ impl<S: Store> Session<S> {
         let prev = self.feed.give(entry.n, HEADER + entry.tail.len());
         let head = wire::deliver_head(self.place(prev), self.feed.presses());
         self.link.queue_parts(method::DELIVER, 0, &head, &entry.tail);
+        self.mailbox.count_given();
+        self.gateway.metrics.delivered.inc();
     }
 
     /// The full position of a place; the first one exactly as the client knows it.
@@ -191,6 +193,7 @@ impl<S: Store> Session<S> {
     }
 
     pub(super) fn tell_later(&mut self, code: Code, after_ms: u64) {
+        self.gateway.metrics.later(code);
         self.undecided = 0;
         self.gaps.clear();
         if code == Code::SLOW_DOWN {

@@ -130,6 +130,7 @@ impl Store for SqliteStore {
         let space = *self.shared.space.lock().unwrap_or_else(PoisonError::into_inner);
         Gauges {
             waiting: (WRITER_QUEUE - self.ops.capacity()) as u64,
+            online: self.shared.online.read().unwrap_or_else(PoisonError::into_inner).len() as u64,
             unfolded: self.shared.behind.load(Ordering::Relaxed),
             free: space.free,
             floor: space.floor,

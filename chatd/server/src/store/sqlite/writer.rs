@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use chat_proto::fault::{Code, Fault};
 use chat_proto::id::AccountName;
@@ -17,7 +18,7 @@ use super::start::{self, Begun};
 use super::{Shared, fold, schema};
 use crate::planted::planted;
 use crate::store::{
-    AcctId, Answer, DevId, Entry, Fence, Op, Outlet, PresenceChange, SessionNo, Settings, StoreError, Verdict,
+    AcctId, Answer, DevId, Entry, Fence, Op, Outlet, PresenceChange, Round, SessionNo, Settings, StoreError, Verdict,
 };
 
 /// Something to be told once the round is durable, in this order.
@@ -116,6 +117,7 @@ impl Writer {
     /// One transaction: what came is decided, something is folded, all is committed, then told.
     fn round(&mut self, batch: &mut Vec<Op>) -> Result<(), StoreError> {
         self.begun.space.look();
+        let operations = batch.len();
         for op in batch.drain(..) {
             self.apply(op)?;
         }
@@ -130,8 +132,9 @@ impl Writer {
         if planted("ack-before-commit") {
             self.tell();
         }
-        self.commit()?;
+        let commit = self.commit()?;
         self.tell();
+        self.outlet.committed(&Round { operations, commit });
         self.shared.behind.store(self.unfolded(), Ordering::Relaxed);
         *self.shared.space.lock().unwrap_or_else(PoisonError::into_inner) = self.begun.space.room();
         self.shared.progress.fetch_add(1, Ordering::Relaxed);
@@ -257,12 +260,16 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
+    /// Answers how long it took, when there was something to commit.
+    fn commit(&mut self) -> Result<Option<Duration>, StoreError> {
+        let mut took = None;
         if std::mem::take(&mut self.in_tx) {
+            let began = Instant::now();
             self.begun.conn.execute_batch("COMMIT")?;
+            took = Some(began.elapsed());
         }
         self.begun.committed = self.begun.next - 1;
-        Ok(())
+        Ok(took)
     }
 
     /// Log rows that wait for the folder.

@@ -1,0 +1,86 @@
+//! Health and metrics for monitoring on this host: `/healthz`, `/readyz`, `/metrics`, `/status` over plain HTTP. Nobody is asked
+//! who he is, so it listens on loopback alone (the configuration refuses anything else), changes nothing and tells no names.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::StartError;
+use crate::running::Running;
+use crate::store::Store;
+
+/// The form of `/metrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Listens.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    chat_link::listen(address).map_err(|error| StartError::Listen { address, error })
+}
+
+/// Answers until dropped.
+pub async fn serve<S: Store>(listener: TcpListener, running: Arc<Running<S>>) {
+    let app = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz::<S>))
+        .route("/metrics", get(metrics::<S>))
+        .route("/status", get(status::<S>))
+        .with_state(running);
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "health and metrics are not served any more");
+    }
+}
+
+/// The process lives.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether clients can be served, with the reasons where not.
+async fn readyz<S: Store>(State(running): State<Arc<Running<S>>>) -> Response {
+    let reasons = running.not_ready().await;
+    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(code, &Ready { v: 1, r#type: "ready", ready: reasons.is_empty(), reasons })
+}
+
+async fn metrics<S: Store>(State(running): State<Arc<Running<S>>>) -> Response {
+    running.measure().await;
+    match running.gateway.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn status<S: Store>(State(running): State<Arc<Running<S>>>) -> Response {
+    let status = running.status().await;
+    json(StatusCode::OK, &Object { v: 1, r#type: "status", status })
+}
+
+fn json(code: StatusCode, object: &impl Serialize) -> Response {
+    match serde_json::to_string(object) {
+        Ok(text) => (code, [(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct Ready {
+    v: u32,
+    r#type: &'static str,
+    ready: bool,
+    reasons: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Object<T> {
+    v: u32,
+    r#type: &'static str,
+    #[serde(flatten)]
+    status: T,
+}
