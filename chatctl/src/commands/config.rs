@@ -233,7 +233,9 @@ async fn config_edit(ctx: &mut Context) -> Result<(), End> {
     };
     let mut text = before.clone();
     loop {
-        text = edited_from(ctx.prompt, &text, "config set KEY VALUE")?;
+        let edited = edited_from(ctx.prompt, &text, "config set KEY VALUE");
+        // Not a message's trouble.
+        text = edited.map_err(|trouble| trouble.next("config list"))?;
         if text == before {
             ctx.out.note(words::CONFIG_UNCHANGED);
             return Ok(());

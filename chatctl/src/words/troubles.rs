@@ -126,7 +126,7 @@ pub fn no_prompt(what: &str, how: &str) -> Trouble {
 
 /// A password that no server takes.
 pub fn bad_password() -> Trouble {
-    let what = format!("a password has 1 to {} bytes; nothing was sent.", limits::PASSWORD_MAX);
+    let what = format!("a password has 1 to {} bytes; nothing was done.", limits::PASSWORD_MAX);
     Trouble::new("bad_password", Exit::BadInput, what)
 }
 
