@@ -118,6 +118,7 @@ impl Exit {
             Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,
+            Code::SIGN_UP => Exit::Prompt,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
             Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE => Exit::BadState,
             Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE => Exit::BadInput,

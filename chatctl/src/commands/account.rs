@@ -57,38 +57,107 @@ fn register_refused(ctx: &Context, error: CallError, request: &control::Register
     }
 }
 
-/// `login`: by password when one is given, else by the device's key, else by a password that is asked for.
+/// `login`: by password when one is given, else by the device's key, else by a password that is asked for. A server that tells of
+/// names is asked first: a name that nobody has may become an account, one that is active elsewhere may be replaced by another.
 pub async fn login(ctx: &mut Context, args: args::Login) -> Result<(), End> {
-    let password = given_password(&args.password)?;
+    let given = given_password(&args.password)?;
     let profile = if args.user.is_some() { ctx.profile_to_make().await? } else { ctx.profile().await? };
     let mut request = control::Login {
         profile,
         user: args.user,
         server: args.server,
-        password: password.map(|password| password.to_string()),
+        password: given.as_ref().map(|password| password.to_string()),
         device: args.device,
         take_over: args.take_over,
+        sign_up: false,
         trust: trust(&args.trust)?,
         timeout_ms: ctx.timeout_ms(),
     };
-    let mut outcome = trusting(ctx, &mut request).await?;
-    if request.password.is_none() && is_refusal(&outcome, Code::WRONG_CREDENTIALS) {
-        request.password = Some(checked(ctx.prompt.password().await?)?.to_string());
+    let outcome = loop {
+        let outcome = trusting(ctx, &mut request).await?;
+        let refusal = match &outcome {
+            Err(CallError::Refused(data)) => data.clone(),
+            _ => break outcome,
+        };
+        if !answered(ctx, &mut request, given.as_ref(), &refusal).await? {
+            break outcome;
+        }
         ctx.restart_clock();
         request.timeout_ms = ctx.timeout_ms();
-        outcome = trusting(ctx, &mut request).await?;
-    }
+    };
     request.password.zeroize();
-    let account = outcome.map_err(|error| login_refused(ctx, error))?;
+    let account = outcome.map_err(|error| login_refused(ctx, error, &request))?;
     let inbox = format!("{} inbox", ctx.out.chatctl);
-    report(ctx, &account, &words::logged_in(&account, &inbox))
+    let words = if request.sign_up { words::registered(&account) } else { words::logged_in(&account, &inbox) };
+    report(ctx, &account, &words)
+}
+
+/// Asks the person for what a refused login misses; false: nothing can be asked, the refusal stands.
+async fn answered(
+    ctx: &mut Context,
+    request: &mut control::Login,
+    given: Option<&Secret>,
+    refusal: &ErrorData,
+) -> Result<bool, End> {
+    match refusal.code {
+        Code::WRONG_CREDENTIALS if request.password.is_none() => {
+            request.password = Some(checked(ctx.prompt.password().await?)?.to_string());
+            Ok(true)
+        }
+        Code::SIGN_UP if !request.sign_up => {
+            let name = refusal.subject.as_deref().unwrap_or_default();
+            if !ctx.prompt.confirm(&ask::sign_up(name), "--yes").await? {
+                return Err(troubles::declined().into());
+            }
+            if request.password.is_none() {
+                request.password = Some(checked(ctx.prompt.new_password().await?)?.to_string());
+            }
+            request.sign_up = true;
+            Ok(true)
+        }
+        Code::ALREADY_LOGGED_IN if !request.take_over && ctx.prompt.possible => {
+            let question = ask::another_name(refusal.subject.as_deref().unwrap_or_default());
+            let name = ctx.prompt.line(&question, "another name", "another name as the argument").await?;
+            if name.is_empty() {
+                return Ok(false);
+            }
+            request.user = Some(name);
+            request.sign_up = false;
+            request.password.zeroize();
+            request.password = given.map(|password| password.to_string());
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// An unknown profile is one that was never logged in: what is missing is the name of the server.
-fn login_refused(ctx: &Context, error: CallError) -> End {
+/// What to type next names the account and the server where they were typed: the profile may not know them.
+fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> End {
+    let again = |take_over: &str| match (&request.user, &request.server) {
+        (Some(user), Some(server)) => format!("login {} --server {}{take_over}", quoted(user), quoted(server)),
+        _ => format!("login{take_over}"),
+    };
     match &error {
         CallError::Refused(data) if data.code == Code::UNKNOWN_PROFILE => troubles::first_login().into(),
+        // Not a recipient: an account that is not there yet.
+        CallError::Refused(data) if data.code == Code::UNKNOWN_USER => {
+            hinted(ctx.refused(error), "help register".into())
+        }
+        CallError::Refused(data) if [Code::WRONG_CREDENTIALS, Code::LOCKED_OUT].contains(&data.code) => {
+            hinted(ctx.refused(error), again(""))
+        }
+        CallError::Refused(data) if data.code == Code::ALREADY_LOGGED_IN => {
+            hinted(ctx.refused(error), again(" --take-over"))
+        }
         _ => ctx.refused(error),
+    }
+}
+
+fn hinted(end: End, next: String) -> End {
+    match end {
+        End::Said(trouble) => trouble.next(next).into(),
+        end => end,
     }
 }
 
@@ -321,8 +390,4 @@ async fn trusting<C: Trusting>(ctx: &mut Context, request: &mut C) -> Result<Res
     ctx.restart_clock();
     request.trust_key(key, ctx.timeout_ms());
     ctx.try_call(request).await
-}
-
-fn is_refusal<T>(outcome: &Result<T, CallError>, code: Code) -> bool {
-    matches!(outcome, Err(CallError::Refused(data)) if data.code == code)
 }

@@ -91,6 +91,7 @@ impl Door {
             password: None,
             device: args.device,
             take_over: args.take_over,
+            sign_up: false,
             trust: Trust { trust: args.trust.trust, ca },
             timeout_ms: 0,
         };

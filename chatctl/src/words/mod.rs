@@ -517,6 +517,16 @@ pub mod ask {
     /// Before all dead letters are forgotten.
     pub const DROP_LETTERS: &str = "Forget all dead letters? [y/N] ";
 
+    /// Before a login makes an account of a name that nobody has.
+    pub fn sign_up(name: &str) -> String {
+        format!("Nobody is called {} here yet. Sign up with this name? [y/N] ", Shown::name(name))
+    }
+
+    /// After a name that is active elsewhere; an empty line gives up.
+    pub fn another_name(name: &str) -> String {
+        format!("{} is active on another device. Another name: ", Shown::name(name))
+    }
+
     /// For a text.
     pub fn text(to: &str) -> String {
         format!("Message to {}: ", Shown::name(to))

@@ -129,17 +129,21 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::NAME_TAKEN => (format!("the name {} is taken.", what("you asked for")), "help register"),
         Code::BAD_NAME => (
             format!(
-                "{} is not a name that can be used: 1-32 of a-z 0-9 . _ - starting with a letter or digit, and none of the reserved ones.",
+                "{} is not a name that can be used: 1-32 characters without blanks; save in the classic profile of a-z 0-9 . _ - alone, starting with a letter or digit, and none of the reserved ones.",
                 what("that")
             ),
             "help register",
         ),
-        Code::BAD_PASSWORD => ("the password is empty, too long, or not UTF-8.".into(), "login"),
+        Code::BAD_PASSWORD => ("the password is empty, too long, not UTF-8, or breaks a line.".into(), "login"),
         Code::REGISTRATION_CLOSED => ("the server takes no new accounts; ask its admin for one.".into(), "login"),
         Code::BAD_INVITE => {
             ("the invitation is missing, wrong, used up or expired; ask the server's admin.".into(), "help register")
         }
         Code::ALREADY_LOGGED_IN => ("the account is active on another device.".into(), "login --take-over"),
+        Code::SIGN_UP => (
+            format!("nobody is called {} here yet; a login makes the account when told so.", what("that")),
+            "help login",
+        ),
         Code::SLOW_DOWN => ("too many requests of this kind.".into(), "status"),
         Code::BUSY => ("the other side has no room for this now.".into(), "status"),
         Code::UNKNOWN_USER => (format!("there is no user {}.", what("of that name")), "whoelse"),

@@ -33,6 +33,8 @@ pub struct Entry {
     pub ca: Option<String>,
     /// The server has the names of the classic profile: case is kept.
     pub classic: bool,
+    /// The server forgets the device's key at logout: so does this side.
+    pub forgets_device: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

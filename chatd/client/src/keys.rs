@@ -62,18 +62,15 @@ pub fn generate() -> Result<Device, KeyFileError> {
     Ok(Device { id: DeviceId(id), key: Arc::new(DeviceKey::generate().map_err(malformed)?) })
 }
 
+/// The same device with a new key, where the server forgot the old one; nothing is written. What it sent and received stays its own.
+pub fn renew(device: &Device) -> Result<Device, KeyFileError> {
+    Ok(Device { id: device.id, ..generate()? })
+}
+
 /// Writes a device down, in the place of an old one.
 pub fn store(directory: &Path, device: &Device) -> Result<(), KeyFileError> {
     let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
     let mut content = zeroize::Zeroizing::new(device.id.0.to_vec());
     content.extend_from_slice(&device.key.to_pkcs8().map_err(malformed)?);
     Ok(files::replace(directory, FILE, &content)?)
-}
-
-/// Removes a profile's key, if it has one.
-pub fn forget(directory: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(directory.join(FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

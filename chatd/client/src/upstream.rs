@@ -39,6 +39,13 @@ pub enum Credentials {
         password: Zeroizing<String>,
         /// End another device's session.
         take_over: bool,
+        /// Make the account where nobody has the name and the server lets a login do so.
+        sign_up: bool,
+    },
+    /// There is neither password nor key yet: hear what the server says of the name.
+    Name {
+        /// A session of another device is no hindrance.
+        take_over: bool,
     },
     /// By the device's key.
     Device {
@@ -81,6 +88,8 @@ pub struct Opened {
     pub account: String,
     /// The server has the names of the classic profile.
     pub classic: bool,
+    /// The server forgets the device's key at logout.
+    pub forgets_device: bool,
     /// The server's key.
     pub server: ServerId,
     /// Its program's version.
@@ -107,14 +116,17 @@ async fn steps(attempt: Attempt) -> Result<Opened, Box<ErrorData>> {
     let (server, identity, rtt_ms) = identify(&mut talk, attempt.world).await?;
     let shown = Shown { name: &target.to_string(), server, certificate: &connected.certificate, asked: attempt.trust };
     judge(&attempt, shown)?;
-    let (account, classic) = name(&mut talk, &attempt.account).await?;
-    let logged_in = log_in(&mut talk, &attempt, server, &account).await?;
+    let named = name(&mut talk, &attempt).await?;
+    let account = fold(&attempt.account, named.keeps_case);
+    let step = step(&attempt.credentials, &named).map_err(|code| refused_name(code, &account))?;
+    let logged_in = log_in(&mut talk, &attempt, step, server, &account).await?;
     talk.link.set_frame_max(FRAME_MAX);
     let account = AccountName::try_from(logged_in.account).map_err(|_| protocol("the account's name is malformed"))?;
     Ok(Opened {
         link: talk.link,
         account: account.into(),
-        classic,
+        classic: named.keeps_case,
+        forgets_device: named.forgets_device,
         server,
         server_version: identity.server_version,
         rtt_ms,
@@ -164,12 +176,43 @@ fn judge(attempt: &Attempt, shown: Shown<'_>) -> Result<(), Box<ErrorData>> {
     })
 }
 
-/// Names the account; the classic profile answers what it knows, and keeps the case of names.
-async fn name(talk: &mut Talk, typed: &str) -> Result<(String, bool), Box<ErrorData>> {
-    let state: wire::NameState =
-        talk.ask(method::NAME, &wire::Name { account: typed.to_owned(), ..wire::Name::default() }).await?;
-    let classic = state.state != 0;
-    Ok((fold(typed, classic), classic))
+/// Names the account, and says nothing else yet.
+async fn name(talk: &mut Talk, attempt: &Attempt) -> Result<wire::NameState, Box<ErrorData>> {
+    let name = wire::Name { account: attempt.account.clone(), device_id: attempt.device.id.0.to_vec() };
+    talk.ask(method::NAME, &name).await.map_err(|error| Box::new(ErrorData { subject: Some(name.account), ..*error }))
+}
+
+/// How the login goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Register,
+    Password,
+    Device,
+}
+
+/// What comes after the name: the classic profile tells of it, the default one does not (mission rule 1). A reconnect goes on
+/// whatever it is told: HELLO decides.
+fn step(credentials: &Credentials, named: &wire::NameState) -> Result<Step, Code> {
+    const UNKNOWN: u32 = 2;
+    const ACTIVE: u32 = 3;
+    let (step, take_over, sign_up) = match credentials {
+        Credentials::Register { .. } => return Ok(Step::Register),
+        Credentials::Device { by_user: false, .. } => return Ok(Step::Device),
+        Credentials::Device { take_over, .. } => (Ok(Step::Device), *take_over, false),
+        Credentials::Password { take_over, sign_up, .. } => (Ok(Step::Password), *take_over, *sign_up),
+        Credentials::Name { take_over } => (Err(Code::WRONG_CREDENTIALS), *take_over, false),
+    };
+    match named.state {
+        UNKNOWN if !named.sign_up => Err(Code::UNKNOWN_USER),
+        UNKNOWN if sign_up => Ok(Step::Register),
+        UNKNOWN => Err(Code::SIGN_UP),
+        ACTIVE if !take_over => Err(Code::ALREADY_LOGGED_IN),
+        _ => step,
+    }
+}
+
+fn refused_name(code: Code, account: &str) -> Box<ErrorData> {
+    Box::new(ErrorData { subject: Some(account.to_owned()), ..code.into() })
 }
 
 /// A name as the server keeps it, as far as this side knows its rule.
@@ -181,6 +224,7 @@ pub fn fold(typed: &str, classic: bool) -> String {
 async fn log_in(
     talk: &mut Talk,
     attempt: &Attempt,
+    step: Step,
     server: ServerId,
     account: &str,
 ) -> Result<wire::LoggedIn, Box<ErrorData>> {
@@ -202,7 +246,13 @@ async fn log_in(
     };
     match &attempt.credentials {
         Credentials::Register { password: p, invite } => talk.ask(method::REGISTER, &password(p, invite, false)).await,
-        Credentials::Password { password: p, take_over } => talk.ask(method::LOGIN, &password(p, "", *take_over)).await,
+        Credentials::Password { password: p, .. } if step == Step::Register => {
+            talk.ask(method::REGISTER, &password(p, "", false)).await
+        }
+        Credentials::Password { password: p, take_over, .. } => {
+            talk.ask(method::LOGIN, &password(p, "", *take_over)).await
+        }
+        Credentials::Name { .. } => Err(Box::new(Code::WRONG_CREDENTIALS.into())),
         &Credentials::Device { by_user, take_over } => {
             let login = wire::DeviceLogin {
                 account: account.to_owned(),
@@ -295,4 +345,41 @@ fn internal(detail: &str) -> Box<ErrorData> {
 
 fn about(code: Code, subject: String, detail: &str) -> Box<ErrorData> {
     Box::new(ErrorData { subject: Some(subject), detail: Some(detail.to_owned()), ..code.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(state: u32, sign_up: bool) -> wire::NameState {
+        wire::NameState { state, sign_up, ..wire::NameState::default() }
+    }
+
+    fn typed(sign_up: bool, take_over: bool) -> Credentials {
+        Credentials::Password { password: Zeroizing::new("x".into()), take_over, sign_up }
+    }
+
+    #[test]
+    fn the_name_decides_before_a_password_is_asked_for() {
+        let nothing = Credentials::Name { take_over: false };
+        let key = |by_user| Credentials::Device { by_user, take_over: false };
+        for state in [0, 1] {
+            assert_eq!(step(&nothing, &named(state, true)), Err(Code::WRONG_CREDENTIALS), "ask for the password");
+            assert_eq!(step(&typed(true, false), &named(state, true)), Ok(Step::Password));
+            assert_eq!(step(&key(true), &named(state, true)), Ok(Step::Device));
+        }
+        for credentials in [&nothing, &typed(false, false), &key(true)] {
+            assert_eq!(step(credentials, &named(2, true)), Err(Code::SIGN_UP));
+            assert_eq!(step(credentials, &named(2, false)), Err(Code::UNKNOWN_USER));
+            assert_eq!(step(credentials, &named(3, true)), Err(Code::ALREADY_LOGGED_IN));
+        }
+        assert_eq!(step(&typed(true, false), &named(2, true)), Ok(Step::Register));
+        assert_eq!(step(&typed(true, false), &named(2, false)), Err(Code::UNKNOWN_USER), "not by a login");
+        assert_eq!(step(&typed(false, true), &named(3, true)), Ok(Step::Password));
+        let registers = Credentials::Register { password: Zeroizing::new("x".into()), invite: String::new() };
+        for state in 0..4 {
+            assert_eq!(step(&registers, &named(state, false)), Ok(Step::Register));
+            assert_eq!(step(&key(false), &named(state, false)), Ok(Step::Device), "a reconnect goes on");
+        }
+    }
 }

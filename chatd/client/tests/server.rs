@@ -232,6 +232,7 @@ async fn another_server_key_is_a_hard_stop_and_nothing_is_said_to_it() {
         password: Some("correct horse".into()),
         device: None,
         take_over: false,
+        sign_up: false,
         trust: Trust::default(),
         timeout_ms: 5000,
     };
@@ -344,6 +345,7 @@ fn by_key() -> Login {
         password: None,
         device: None,
         take_over: false,
+        sign_up: false,
         trust: Trust::default(),
         timeout_ms: 5000,
     }

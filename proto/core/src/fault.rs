@@ -162,6 +162,8 @@ codes! {
     UNKNOWN_HOOK = 58, "unknown_hook", Caller;
     /// No dead letter has this number.
     UNKNOWN_LETTER = 59, "unknown_letter", Caller;
+    /// Nobody has this name, and a login may make it an account once the user said so (`sign_up`).
+    SIGN_UP = 60, "sign_up", Caller;
 }
 
 impl Code {

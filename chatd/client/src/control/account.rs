@@ -47,7 +47,9 @@ pub(super) async fn login(d: &Daemon, call: Login) -> Answer<Account> {
     }
     let credentials = match call.password {
         None => Credentials::Device { by_user: true, take_over: call.take_over },
-        Some(text) => Credentials::Password { password: password(text)?, take_over: call.take_over },
+        Some(text) => {
+            Credentials::Password { password: password(text)?, take_over: call.take_over, sign_up: call.sign_up }
+        }
     };
     let ask = LoginAsk {
         user,

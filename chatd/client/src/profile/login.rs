@@ -81,9 +81,9 @@ impl Owner {
             return;
         }
         match self.prepare(&ask, same_user, by_key) {
-            Ok(trying) => {
+            Ok((credentials, trying)) => {
                 self.login = Some(Login { reply, catching_up: None });
-                self.start(ask.credentials, ask.trust, ask.within, trying);
+                self.start(credentials.unwrap_or(ask.credentials), ask.trust, ask.within, trying);
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -91,8 +91,13 @@ impl Owner {
         }
     }
 
-    /// What the profile becomes by this login, and the device to do it with.
-    fn prepare(&mut self, ask: &LoginAsk, same_user: bool, by_key: bool) -> Answer<(book::Entry, Device, bool)> {
+    /// What the profile becomes by this login, and the device to do it with; other credentials where there is no key to log in by.
+    fn prepare(
+        &mut self,
+        ask: &LoginAsk,
+        same_user: bool,
+        by_key: bool,
+    ) -> Answer<(Option<Credentials>, (book::Entry, Device, bool))> {
         let fresh = self.entry.user.is_empty();
         if !fresh && !same_user && !ask.empty {
             let subject = Some(self.entry.user.clone());
@@ -101,10 +106,15 @@ impl Owner {
         let same_server = ask.server == self.entry.server;
         let useless = self.entry.ended.as_ref().is_some_and(|ended| costs_the_key(ended.code));
         let anew = (!fresh && !same_user) || (useless && !by_key);
-        let device = match self.device.clone().filter(|_| !anew) {
-            Some(device) => device,
-            None if by_key => return Err(Box::new(Code::WRONG_CREDENTIALS.into())),
-            None => self.new_device().map_err(|error| disk(&error))?,
+        let mut credentials = None;
+        let device = match (self.device.clone().filter(|_| !anew), &ask.credentials) {
+            (Some(device), _) => device,
+            // Nobody will know this device: the name alone is said.
+            (None, &Credentials::Device { take_over, .. }) => {
+                credentials = Some(Credentials::Name { take_over });
+                keys::generate().map_err(|error| disk(&error))?
+            }
+            (None, _) => self.new_device().map_err(|error| disk(&error))?,
         };
         let named = |name: &String| !name.is_empty();
         let name = ask.device.clone().filter(named).or(Some(self.entry.device.clone()).filter(named));
@@ -116,8 +126,9 @@ impl Owner {
             ended: None,
             ca: ask.ca.clone().or_else(|| self.entry.ca.clone().filter(|_| same_server)),
             classic: self.entry.classic,
+            forgets_device: self.entry.forgets_device,
         };
-        Ok((entry, device, !fresh && !same_server && !ask.empty))
+        Ok((credentials, (entry, device, !fresh && !same_server && !ask.empty)))
     }
 
     fn key_directory(&self) -> std::path::PathBuf {
@@ -193,7 +204,12 @@ impl Owner {
             let subject = Some(self.entry.server.clone());
             return self.not_connected(&ErrorData { subject, ..Code::PROFILE_EXISTS.into() });
         }
-        let entry = book::Entry { user: opened.account.clone(), classic: opened.classic, ..trying.entry.clone() };
+        let entry = book::Entry {
+            user: opened.account.clone(),
+            classic: opened.classic,
+            forgets_device: opened.forgets_device,
+            ..trying.entry.clone()
+        };
         if entry != self.entry
             && let Err(error) = self.around.book.put(&self.name, entry.clone())
         {
@@ -279,6 +295,9 @@ impl Owner {
         }
         self.drop_session();
         self.retry_at = None;
+        if code == Code::IDLE {
+            self.forget_key();
+        }
         let over = self.not_logged_in();
         self.give_up_waiting(Some(&over));
     }
@@ -370,18 +389,25 @@ impl Owner {
         self.retry_at = None;
         self.tries = 0;
         self.cause = None;
-        if self.entry.classic {
-            // The classic profile asks for the password at every login (mission rule 3).
-            self.device = None;
-            if let Err(error) = keys::forget(&self.key_directory()) {
-                tracing::error!(%error, "the device key could not be removed");
-            }
-        }
+        self.forget_key();
         let over = self.not_logged_in();
         self.give_up_waiting(Some(&over));
         leaving.answer.confirmed = confirmed;
         leaving.answer.unsent = self.outbox.open_count() as u64;
         let _ = leaving.reply.send(Ok(leaving.answer));
+    }
+
+    /// A logout, where the server forgets the device's key: the next login is by password (mission rule 3). The device stays.
+    fn forget_key(&mut self) {
+        let Some(device) = self.device.as_ref().filter(|_| self.entry.forgets_device) else { return };
+        let renewed = keys::renew(device).and_then(|device| {
+            keys::store(&self.key_directory(), &device)?;
+            Ok(device)
+        });
+        match renewed {
+            Ok(device) => self.device = Some(device),
+            Err(error) => tracing::error!(%error, "the device key could not be renewed"),
+        }
     }
 
     pub fn leave_in_time(&mut self, now: Instant) {

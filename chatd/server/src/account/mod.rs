@@ -180,7 +180,7 @@ impl<S: Store> Accounts<S> {
         }
         let (all, new) = (passwords.len(), fresh.len());
         self.add_all(fresh).await?;
-        tracing::info!("{shown}: {all} accounts, {new} of them new, {bad} lines left out");
+        tracing::info!("{shown}: accounts {all}, new {new}, lines left out {bad}");
         self.listed = Some(Listed { file: tokio::sync::Mutex::new(file), passwords: Mutex::new(passwords) });
         Ok(())
     }

@@ -40,7 +40,8 @@ pub struct Register {
     pub timeout_ms: u64,
 }
 
-/// Log in: by password when one is given, else by the device's key.
+/// Log in: by password when one is given, else by the device's key. The server hears the name before anything else; where it tells of
+/// names, a name that is active elsewhere is `already_logged_in` and one that nobody has `sign_up` or `unknown_user`, password or not.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Login {
     /// Profile to use or create.
@@ -60,6 +61,9 @@ pub struct Login {
     /// End another device's session where the policy would refuse.
     #[serde(default)]
     pub take_over: bool,
+    /// The user said yes to a new account, should nobody have the name; needs `password`.
+    #[serde(default)]
+    pub sign_up: bool,
     /// Trust in the server.
     #[serde(flatten)]
     pub trust: Trust,
