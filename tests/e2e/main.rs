@@ -1,6 +1,7 @@
 //! Black-box tests over the real binaries, one module per noun; run by `tests/run`.
 
 mod account;
+mod classic;
 mod config;
 mod daemon;
 mod devices;

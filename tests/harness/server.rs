@@ -32,13 +32,32 @@ const SETTINGS: &[(&str, &str, &str)] = &[
 impl Server {
     /// Initialise under `dir` and start, with these settings (table, key, value in TOML) besides the usual ones.
     pub fn start(dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
+        let mut server = Server::made(dir);
+        server.set(settings);
+        server.up();
+        server
+    }
+
+    /// As [`Server::start`], with the shipped classic profile; the settings win over it.
+    pub fn classic(dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
+        let mut server = Server::made(dir);
+        let drop_ins = server.dir.join("chat-server.d");
+        fs::create_dir(&drop_ins).expect("a fresh directory");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/config/classic.toml");
+        fs::copy(shipped, drop_ins.join("classic.toml")).expect("the classic profile is shipped");
+        let own = settings.iter().fold(String::new(), |text, (table, key, value)| set_key(&text, table, key, value));
+        fs::write(drop_ins.join("test.toml"), own).expect("a fresh file");
+        server.up();
+        server
+    }
+
+    /// Initialised, with the settings of every world, not started.
+    fn made(dir: PathBuf) -> Server {
         let mut server = Server { dir, port: free_port(), fingerprint: String::new(), child: None };
         server.ctl(&["init", "--self-signed"]).ok();
         server.fingerprint = server.ctl(&["cert", "fingerprint"]).ok().stdout.trim().to_owned();
         assert!(server.fingerprint.starts_with("sha256:"), "fingerprint: {}", server.fingerprint);
         server.set(SETTINGS);
-        server.set(settings);
-        server.up();
         server
     }
 
@@ -144,7 +163,7 @@ impl Drop for Server {
 }
 
 /// A port that nobody uses now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     probe.local_addr().expect("a bound socket has an address").port()
 }

@@ -33,9 +33,18 @@ impl World {
 
     /// A server with these settings: table, key, value as TOML.
     pub fn with(settings: &[(&str, &str, &str)]) -> World {
+        World::around(|dir| Server::start(dir, settings))
+    }
+
+    /// A server with the shipped classic profile and these settings.
+    pub fn classic(settings: &[(&str, &str, &str)]) -> World {
+        World::around(|dir| Server::classic(dir, settings))
+    }
+
+    fn around(start: impl FnOnce(PathBuf) -> Server) -> World {
         // short: the path of a local socket has at most 107 bytes
         let dir = tempfile::Builder::new().prefix("ct-").tempdir_in("/tmp").expect("/tmp can be written");
-        let server = Server::start(dir.path().join("s"), settings);
+        let server = start(dir.path().join("s"));
         fs::write(dir.path().join("password"), format!("{PASSWORD}\n")).expect("a fresh file");
         World { server, rng: Rng::from_environment(), homes: Vec::new(), dir }
     }
