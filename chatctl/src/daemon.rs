@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use chat_local::DialError;
+use chat_local::connection::Connection;
 use chat_local::rpc::{Client, ErrorObject, METHOD_NOT_FOUND, RpcError};
 use chat_proto::control::daemon::{Hello, HelloReply};
 use chat_proto::control::events::Event;
 use chat_proto::control::{Call, EVENT, ErrorData};
 use chat_proto::fault::Code;
 use chat_proto::version;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::output::Trouble;
@@ -80,6 +82,16 @@ impl Daemon {
     pub async fn call<C: Call>(&mut self, params: &C, deadline: Instant) -> Result<C::Reply, CallError> {
         let answer = self.client.call::<_, C::Reply>(C::METHOD, params);
         in_time(answer, deadline + GRACE, C::METHOD).await
+    }
+
+    /// Calls a method by its name, with parameters as they were typed.
+    pub async fn call_named(&mut self, method: &str, params: &Value, deadline: Instant) -> Result<Value, CallError> {
+        in_time(self.client.call(method, params), deadline + GRACE, method).await
+    }
+
+    /// The connection, behind the hello.
+    pub fn into_connection(self) -> Connection {
+        self.client.into_connection()
     }
 
     /// The next event; nothing when chatd is gone. Safe to cancel.

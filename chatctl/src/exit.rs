@@ -100,7 +100,7 @@ impl Exit {
     pub fn of(code: Code) -> Exit {
         match code {
             Code::ACCEPTED => Exit::Done,
-            Code::UNSENT | Code::VOID | Code::CANCELLED | Code::OUTCOME_LOST => Exit::No,
+            Code::UNSENT | Code::VOID | Code::CANCELLED | Code::OUTCOME_LOST | Code::TOO_LATE => Exit::No,
             Code::YOURSELF | Code::BAD_PARAMS => Exit::Usage,
             Code::DAEMON_STOPPING => Exit::NoDaemon,
             Code::NOT_LOGGED_IN | Code::IDLE | Code::KICKED | Code::REPLACED | Code::REVOKED => Exit::NotLoggedIn,
@@ -121,7 +121,7 @@ impl Exit {
             Code::SIGN_UP => Exit::Prompt,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
             Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE => Exit::BadState,
-            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE => Exit::BadInput,
+            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::BAD_PATTERN => Exit::BadInput,
             Code::INTERNAL | Code::PROTOCOL => Exit::Bug,
             _ => Exit::Refused,
         }
@@ -160,7 +160,7 @@ mod tests {
         (Exit::TimedOut, &[Code::TIMED_OUT]),
         (Exit::Unknown, &[Code::UNKNOWN_USER, Code::NOT_BLOCKED]),
         (Exit::Usage, &[Code::YOURSELF]),
-        (Exit::No, &[Code::UNSENT]),
+        (Exit::No, &[Code::UNSENT, Code::TOO_LATE]),
     ];
 
     #[test]

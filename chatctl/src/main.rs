@@ -28,7 +28,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
-use args::{Cli, Global, When};
+use args::{Cli, Global, Verb, When};
 use commands::{Session, Underway};
 use exit::Exit;
 use output::{End, Form, Output, Trouble};
@@ -76,7 +76,11 @@ fn parse(typed: Vec<OsString>) -> Result<(Cli, ArgMatches), Exit> {
 
 /// The exit code of what was typed.
 fn run(cli: Cli, matches: &ArgMatches) -> u8 {
-    let out = output(&cli.global, spelled(&cli.global, matches));
+    let mut out = output(&cli.global, spelled(&cli.global, matches));
+    if matches!(cli.verb, Some(Verb::Call(_))) {
+        // What it says is JSON in any case: errors too.
+        out.form = Form::Json;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -227,6 +231,8 @@ mod tests {
             troubles::no_schema("x"),
             troubles::cannot_write(path, &gone()),
             troubles::cannot_make(&gone()),
+            troubles::unknown_method("x", &[]),
+            troubles::bad_params("x"),
             troubles::no_handler("x", "y"),
             troubles::not_handled("x", "y", &id, &"triage".parse().expect("a name")),
         ];

@@ -36,6 +36,9 @@ const MESSAGE: &[Member] = &[
     sometimes("run", Members(RUN), "the text tells how a command ended"),
     sometimes("key", Text, "the --id that it was sent with"),
     sometimes("code", Text, "why it failed"),
+    sometimes("replaces", Maybe(&Id), "outbox retry: the failed message in whose place this new one was sent"),
+    sometimes("found", Flag, "search: it was found; false: it stands near one that was"),
+    sometimes("group", Count, "search: equal for messages that stand together"),
     sometimes("recipient_online", Flag, "the recipient was announced online at acceptance"),
     sometimes("duplicate", Flag, "the key had been used for the same content before; nothing was sent twice"),
 ];
@@ -321,6 +324,14 @@ pub const OBJECTS: &[Object] = &[
         members: &[
             member("items", List(&Members(MESSAGE)), "oldest first"),
             member("next", Maybe(&Id), "null: that was all"),
+        ],
+    },
+    Object {
+        name: "outbox",
+        about: "answer of outbox retry",
+        members: &[
+            member("went", Count, "messages that had waited and have a verdict now"),
+            member("waiting", Count, "messages that wait still"),
         ],
     },
     Object {

@@ -174,6 +174,22 @@ Text given as an argument is visible in ps and in the shell's history; text on s
   chatctl read --unread --peek
 ")]
     Read(Read),
+    /// Find messages by their words, oldest first; never marks
+    #[command(before_help = "Examples:
+  chatctl search backup failed --from ci --since 7d
+  chatctl search --regex 'disk (9[0-9]|100)%' -C 2
+
+Every word must be in the message, whole or (from 3 letters) as the beginning of one, in any case; no sign in
+the text means anything else. A pattern is in the syntax of the regex crate and minds the case: (?i) makes it not.
+")]
+    Search(Search),
+    /// Write the whole history to stdout, oldest first; never marks, works logged out
+    #[command(before_help = "Examples:
+  chatctl export > history.ndjson
+  chatctl export bob --format text --since 30d
+  chatctl export --since \"$(tail -1 history.ndjson | jq -r .id)\" >> history.ndjson
+")]
+    Export(Export),
     /// Count unread messages; never marks, never uses the network
     Unread(Unread),
     /// Follow what happens
@@ -185,7 +201,8 @@ Text given as an argument is visible in ps and in the shell's history; text on s
     handle \"$line\" && chatctl ack triage \"$(jq -r .id <<<\"$line\")\" || break; done
 
 A cursor is kept by chatd: a watch with --cursor begins behind the last acknowledged message, whatever was
-killed meanwhile. Presence, receipts and the like are told as they happen and never again.
+killed meanwhile. Presence, receipts and the like are told as they happen and never again. A cursor is for one
+reader: two that watch it at once get the same messages.
 ")]
     Watch(Watch),
     /// Say that everything up to a message was handled: moves a cursor of watch
@@ -195,8 +212,25 @@ killed meanwhile. Presence, receipts and the like are told as they happen and ne
     Cursor(Cursor),
     /// Show one message and how far it got
     Show(Show),
-    /// List own messages without a verdict, and those that failed
-    Outbox,
+    /// List own messages without a verdict, and those that failed; cancel or retry them
+    #[command(args_conflicts_with_subcommands = true)]
+    Outbox(Outbox),
+    /// Talk to chatd in its own words: JSON-RPC 2.0, a line each, on stdin and stdout, until stdin ends
+    #[command(before_help = "Example:
+  echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"unread\"}' | chatctl rpc
+
+The profile and the timeout are filled in where they are missing; chatctl says hello itself. After the method
+watch, events come as notifications. What the methods take and answer: proto/spec/control.md.
+")]
+    Rpc,
+    /// Call one method of chatd and print its result
+    #[command(before_help = "Examples:
+  chatctl call unread
+  chatctl call message '{\"user\": \"bob\", \"text\": \"hi\", \"wait\": \"delivered\"}'
+
+Result and error are objects of the control protocol; the exit code is that of the command.
+")]
+    Call(CallArgs),
     /// List who else is online
     Whoelse(Whoelse),
     /// List who else was online in the last SECONDS or DURATION

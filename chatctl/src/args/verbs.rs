@@ -9,6 +9,7 @@ use chat_proto::control::events::Topic;
 use chat_proto::control::hooks::Occasion;
 use chat_proto::control::message::State;
 use chat_proto::id::{CursorName, Fingerprint};
+use chat_proto::limits::CONTEXT_MAX;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::time::parse_duration;
@@ -264,6 +265,51 @@ pub struct Read {
     pub peek: bool,
 }
 
+/// `search`
+#[derive(Debug, Args)]
+pub struct Search {
+    /// The words to find, or with --regex a pattern
+    #[arg(required = true)]
+    pub text: Vec<String>,
+    /// Only the conversation with USER
+    #[arg(long, value_name = "USER")]
+    pub with: Option<String>,
+    /// Only from USER
+    #[arg(long, value_name = "USER")]
+    pub from: Option<String>,
+    /// Only from this time on: 2h, today, yesterday or RFC 3339
+    #[arg(long, value_name = "T")]
+    pub since: Option<String>,
+    /// TEXT is a regular expression
+    #[arg(long)]
+    pub regex: bool,
+    /// Also N messages of the same conversation before and after each
+    #[arg(short = 'C', value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=i64::from(CONTEXT_MAX)))]
+    pub context: u32,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Only the conversation with USER
+    pub user: Option<String>,
+    /// One object a line, or text for people
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson", conflicts_with = "plain")]
+    pub format: ExportFormat,
+    /// Only from this time on (2h, today, yesterday, RFC 3339), or behind the message with this id
+    #[arg(long, value_name = "T or ID")]
+    pub since: Option<String>,
+}
+
+/// Forms of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    // An object of format 1 a line.
+    Ndjson,
+    // As `read` prints, with whole times.
+    Text,
+}
+
 /// `unread`
 #[derive(Debug, Args)]
 pub struct Unread {
@@ -272,6 +318,9 @@ pub struct Unread {
     /// Print for a status bar
     #[arg(long, value_name = "BAR", default_value = "plain", conflicts_with = "json")]
     pub format: Bar,
+    /// Print again whenever it changes, until the reader goes
+    #[arg(long)]
+    pub follow: bool,
 }
 
 /// Status bars.
@@ -344,6 +393,43 @@ pub enum Cursor {
         /// Its name
         name: CursorName,
     },
+}
+
+/// `outbox`
+#[derive(Debug, Args)]
+pub struct Outbox {
+    /// What to do; nothing: list
+    #[command(subcommand)]
+    pub verb: Option<OutboxVerb>,
+}
+
+/// `outbox cancel`, `outbox retry`
+#[derive(Debug, Subcommand)]
+pub enum OutboxVerb {
+    /// Give up a message that the server has not decided on; exit 1 says that it was too late, and how far it got
+    Cancel {
+        /// Id, the end of one, or the --id it was sent with
+        id: String,
+    },
+    /// Try now what waits; or send a failed message again, once however often this is run
+    #[command(before_help = "Examples:
+  chatctl outbox retry                  # what waits is tried now, under its id
+  chatctl outbox retry m7k2             # what failed is sent again as a new message
+")]
+    Retry {
+        /// One message: id, the end of one, or the --id it was sent with
+        id: Option<String>,
+    },
+}
+
+/// `call`
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// The method: named as the command, e.g. message, outbox_cancel
+    pub method: String,
+    /// An object of parameters, named as the long flags; "-": read it from stdin
+    #[arg(value_name = "JSON")]
+    pub parameters: Option<String>,
 }
 
 /// `show`

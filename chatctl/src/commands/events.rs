@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::future::ready;
+use std::pin::pin;
 
 use chat_local::json::object;
 use chat_proto::control::events::{Ack, Acked, Cursor, CursorList, CursorRemove, Event, Watch};
@@ -18,8 +19,8 @@ use crate::exit::Exit;
 use crate::follow::Follow;
 use crate::handler::{Handler, Outcome};
 use crate::json::{self, members};
-use crate::output::{End, Form, Shown};
-use crate::time::iso;
+use crate::output::{End, Form, Output, Shown};
+use crate::time::{Clock, iso};
 use crate::words::{self, troubles};
 
 /// Lines that `--auto-ack` lets stand while more are coming.
@@ -91,21 +92,31 @@ impl Watched {
         let mut got = 0;
         while args.count.is_none_or(|count| got < count) {
             let idle = self.unacked() > 0 && self.follow.is_connected();
-            tokio::select! {
-                biased;
-                () = until(end) => return ran_out(args, got),
-                () = until(beat) => {
-                    self.heartbeat(ctx)?;
-                    beat = args.heartbeat.map(|every| Instant::now() + every);
-                }
-                event = next(&mut self.kept, &mut self.follow, ctx) => {
-                    if let Some(event) = event? {
-                        self.give(ctx, &event).await?;
-                        got += 1;
+            // With --exec stdout is the program's.
+            let out = self.handler.is_none().then(|| ctx.out.clone());
+            let woken = {
+                // Begun once: a heartbeat must not have chatd dialled anew each time.
+                let mut event = pin!(next(&mut self.kept, &mut self.follow, ctx));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = until(end) => return ran_out(args, got),
+                        () = until(beat) => {
+                            out.as_ref().map_or(Ok(()), heartbeat)?;
+                            beat = args.heartbeat.map(|every| Instant::now() + every);
+                        }
+                        event = &mut event => break Woken::Event(event?),
+                        () = ready(()), if idle => break Woken::Idle,
                     }
                 }
-                // Nothing more is there to be written now.
-                () = ready(()), if idle => self.ack(ctx).await?,
+            };
+            match woken {
+                Woken::Event(Some(event)) => {
+                    self.give(ctx, &event).await?;
+                    got += 1;
+                }
+                Woken::Event(None) => {}
+                Woken::Idle => self.ack(ctx).await?,
             }
         }
         Ok(())
@@ -191,11 +202,14 @@ impl Watched {
             }
         }
     }
+}
 
-    fn heartbeat(&self, ctx: &mut Context) -> Result<(), End> {
-        // With --exec stdout is the program's.
-        if self.handler.is_some() { Ok(()) } else { heartbeat(ctx) }
-    }
+/// What happened first.
+enum Woken {
+    /// An event came; nothing: chatd went or came back.
+    Event(Option<Event>),
+    /// Nothing more is there to be written now.
+    Idle,
 }
 
 async fn next(kept: &mut VecDeque<Event>, follow: &mut Follow, ctx: &mut Context) -> Result<Option<Event>, End> {
@@ -267,6 +281,7 @@ fn words_of(event: &Event) -> String {
         Event::PresenceMany { count, .. } => words::presence_many(*count),
         Event::Receipt { id, to, state, code, .. } => words::receipt(id, to.as_deref(), *state, *code),
         Event::Link { state, cause, .. } => words::link_changed(*state, cause.as_ref()),
+        Event::Unread { .. } => words::UNREAD_CHANGED.to_owned(),
         Event::Gap { count, .. } => words::gap(*count),
     }
 }
@@ -278,18 +293,18 @@ fn at(event: &Event) -> i64 {
         | Event::PresenceMany { at_ms, .. }
         | Event::Receipt { at_ms, .. }
         | Event::Link { at_ms, .. }
+        | Event::Unread { at_ms }
         | Event::Gap { at_ms, .. } => *at_ms,
     }
 }
 
-fn heartbeat(ctx: &mut Context) -> Result<(), End> {
+fn heartbeat(out: &Output) -> Result<(), End> {
     let now = jiff::Timestamp::now();
-    ctx.out.clock.now = now;
     let ms = now.as_millisecond();
-    match ctx.out.form {
-        Form::Json => ctx.out.object("heartbeat", members!({ "at": iso(ms) })),
-        Form::Plain => ctx.out.row(&["heartbeat", &iso(ms), ""]),
-        Form::Human => ctx.out.line(&format!("{} * {}", ctx.out.clock.show(ms), words::ALIVE)),
+    match out.form {
+        Form::Json => out.object("heartbeat", members!({ "at": iso(ms) })),
+        Form::Plain => out.row(&["heartbeat", &iso(ms), ""]),
+        Form::Human => out.line(&format!("{} * {}", Clock { now, ..out.clock.clone() }.show(ms), words::ALIVE)),
     }
 }
 

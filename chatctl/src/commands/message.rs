@@ -1,4 +1,4 @@
-//! message, broadcast, show, outbox: own messages and how far they got.
+//! message, broadcast, show: own messages and how far they got.
 
 use chat_proto::control::Call;
 use chat_proto::control::message::{self as control, Message, Sent, State};
@@ -12,9 +12,6 @@ use crate::text::Source;
 use crate::time::iso;
 use crate::words::{self, refusals, troubles};
 use crate::{json, key};
-
-/// Columns of a preview in lists.
-const PREVIEW: usize = 60;
 
 /// `message`.
 pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> {
@@ -77,7 +74,7 @@ async fn send<C: Call<Reply = Sent>>(ctx: &mut Context, request: &C, key: &str, 
 }
 
 /// The exit of a message that was handed over: a wait that ended early is a trouble, though the message is kept.
-fn settled(sent: &Sent) -> Result<(), End> {
+pub fn settled(sent: &Sent) -> Result<(), End> {
     match sent.pending {
         None => Ok(()),
         Some(pending) => Err(refusals::kept(sent, pending).into()),
@@ -125,26 +122,4 @@ pub fn row(ctx: &Context, message: &Message) -> Result<(), End> {
         &iso(message.at_ms),
         &message.text,
     ])
-}
-
-/// `outbox`: what waits, and what failed.
-pub async fn outbox(ctx: &mut Context) -> Result<(), End> {
-    let profile = ctx.profile().await?;
-    let messages = ctx.call(&control::Outbox { profile }).await?.items;
-    match ctx.out.form {
-        Form::Json => {
-            ctx.out.object("messages", json::messages(messages.iter().map(json::message)))?;
-        }
-        Form::Plain => messages.iter().try_for_each(|message| row(ctx, message))?,
-        Form::Human => {
-            for message in &messages {
-                let text = Shown::preview(&message.text, PREVIEW);
-                ctx.out.line(&format!("{}  {text}", words::progress(message, &ctx.out.clock)))?;
-            }
-            if messages.is_empty() {
-                ctx.out.note(words::NOTHING_WAITS);
-            }
-        }
-    }
-    ctx.listed(messages.is_empty())
 }

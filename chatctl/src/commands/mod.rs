@@ -8,10 +8,14 @@ pub mod events;
 pub mod help;
 pub mod hooks;
 pub mod message;
+pub mod outbox;
 pub mod people;
 pub mod read;
+pub mod rpc;
 pub mod run;
 pub mod trace;
+pub mod search;
+pub mod unread;
 
 use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
@@ -79,13 +83,17 @@ pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> 
         Some(Verb::Message(args)) => message::message(ctx, args).await,
         Some(Verb::Broadcast(args)) => message::broadcast(ctx, args).await,
         Some(Verb::Show(args)) => message::show(ctx, args).await,
-        Some(Verb::Outbox) => message::outbox(ctx).await,
+        Some(Verb::Outbox(args)) => outbox::outbox(ctx, args).await,
         Some(Verb::Inbox(args)) => read::inbox(ctx, args).await,
         Some(Verb::Read(args)) => read::read(ctx, args).await,
-        Some(Verb::Unread(args)) => read::unread(ctx, args).await,
+        Some(Verb::Search(args)) => search::search(ctx, args).await,
+        Some(Verb::Export(args)) => search::export(ctx, args).await,
+        Some(Verb::Unread(args)) => unread::unread(ctx, args).await,
         Some(Verb::Watch(args)) => events::watch(ctx, args).await,
         Some(Verb::Ack(args)) => events::ack(ctx, args).await,
         Some(Verb::Cursor(args)) => events::cursor(ctx, args).await,
+        Some(Verb::Rpc) => rpc::rpc(ctx).await,
+        Some(Verb::Call(args)) => rpc::call(ctx, args).await,
         Some(Verb::Whoelse(args)) => people::whoelse(ctx, args).await,
         Some(Verb::Whoelsesince(args)) => people::whoelsesince(ctx, args).await,
         Some(Verb::Block(args)) => people::block(ctx, args).await,

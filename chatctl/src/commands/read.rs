@@ -1,12 +1,11 @@
-//! inbox, read, unread: what others wrote.
+//! inbox, read: what others wrote.
 
-use chat_proto::control::message::{self as control, Conversation, Message, Page, UnreadReply};
+use chat_proto::control::message::{self as control, Conversation, Message, Page};
 
 use super::Context;
 use super::message::row;
-use crate::args::{self, Bar};
-use crate::daemon::CallError;
-use crate::json::{self, Json, members};
+use crate::args;
+use crate::json;
 use crate::output::{End, Form, Shown};
 use crate::time::{iso, parse_moment};
 use crate::words::{self, troubles};
@@ -58,7 +57,7 @@ fn table(ctx: &Context, conversations: &[Conversation]) -> Result<(), End> {
 
 /// `read`: prints, and only then marks what was printed.
 pub async fn read(ctx: &mut Context, args: args::Read) -> Result<(), End> {
-    let since_ms = args.since.as_deref().map(|text| moment(ctx, text)).transpose()?;
+    let since_ms = args.since.as_deref().map(|text| moment(ctx, text, "help read")).transpose()?;
     let limit = args.n.or((!args.unread && since_ms.is_none()).then_some(NEWEST));
     let profile = ctx.profile().await?;
     let mut request = control::Read {
@@ -95,9 +94,10 @@ pub async fn read(ctx: &mut Context, args: args::Read) -> Result<(), End> {
     ctx.listed(!shown)
 }
 
-fn moment(ctx: &Context, text: &str) -> Result<i64, End> {
+/// `--since` as typed; `help` says where it is explained.
+pub fn moment(ctx: &Context, text: &str, help: &str) -> Result<i64, End> {
     let clock = &ctx.out.clock;
-    parse_moment(text, clock.now, &clock.zone).map_err(|wrong| troubles::usage(wrong, "help read").into())
+    parse_moment(text, clock.now, &clock.zone).map_err(|wrong| troubles::usage(wrong, help).into())
 }
 
 fn print(ctx: &Context, messages: &[Message]) -> Result<(), End> {
@@ -134,64 +134,4 @@ async fn mark(ctx: &mut Context, profile: &str, messages: &[Message], peek: bool
         ctx.call(&control::MarkRead { profile: profile.to_owned(), indices: some.to_vec() }).await?;
     }
     Ok(())
-}
-
-/// `unread`: a number, or what a status bar wants. Nobody being logged in is no trouble.
-pub async fn unread(ctx: &mut Context, args: args::Unread) -> Result<(), End> {
-    let profile = ctx.profile().await?;
-    let reply = match ctx.try_call(&control::Unread { profile, user: args.user }).await? {
-        Ok(reply) => reply,
-        Err(CallError::Refused(data)) if ctx.named_profile().is_none() && is_nobody(&data) => {
-            UnreadReply { total: 0, people: Vec::new(), requests: 0 }
-        }
-        Err(error) => return Err(ctx.refused(error)),
-    };
-    match ctx.out.form {
-        Form::Json => ctx.out.object("unread", json::unread(&reply))?,
-        Form::Plain | Form::Human => bar(ctx, args.format, &reply)?,
-    }
-    ctx.listed(reply.total == 0)
-}
-
-fn is_nobody(data: &chat_proto::control::ErrorData) -> bool {
-    use chat_proto::fault::Code;
-    matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN)
-}
-
-fn bar(ctx: &Context, format: Bar, reply: &UnreadReply) -> Result<(), End> {
-    let count = reply.total.to_string();
-    // A bar shows nothing rather than a zero.
-    let shown = if reply.total == 0 { "" } else { count.as_str() };
-    match format {
-        Bar::Plain => ctx.out.line(&count),
-        Bar::Polybar | Bar::Tmux => ctx.out.line(shown),
-        // Full text, short text.
-        Bar::I3blocks => ctx.out.line(&format!("{shown}\n{shown}")),
-        Bar::Waybar => ctx.out.line(&waybar(shown, reply).0),
-    }
-}
-
-fn waybar(shown: &str, reply: &UnreadReply) -> Json {
-    let class = if reply.total == 0 { "none" } else { "unread" };
-    let people: Vec<_> = reply.people.iter().map(|one| format!("{} {}", markup(&one.user), one.count)).collect();
-    members!({ "text": shown, "alt": class, "tooltip": people.join("\n"), "class": [class] })
-}
-
-/// The bar reads its tooltip as markup.
-fn markup(name: &str) -> String {
-    Shown::line(name).to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chat_proto::control::message::UnreadPerson;
-
-    #[test]
-    fn waybar_is_the_sample_of_the_manual() {
-        let person = |user: &str, count| UnreadPerson { user: user.into(), count };
-        let reply = UnreadReply { total: 3, people: vec![person("bob", 2), person("ci", 1)], requests: 0 };
-        assert_eq!(waybar("3", &reply).0, r#"{"text":"3","alt":"unread","tooltip":"bob 2\nci 1","class":["unread"]}"#);
-        assert_eq!(markup("<b>&"), "&lt;b&gt;&amp;");
-    }
 }

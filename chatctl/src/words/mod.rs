@@ -38,6 +38,8 @@ Everyday commands:
 
 /// A list of messages that is empty.
 pub const NO_MESSAGES: &str = "no messages";
+/// A search without result.
+pub const NOTHING_FOUND: &str = "nothing found";
 /// An empty outbox.
 pub const NOTHING_WAITS: &str = "nothing waits to be sent";
 /// chatd keeps no log of its own.
@@ -46,6 +48,8 @@ pub const LOG_ELSEWHERE: &str = "chatd logs to its stderr or to the journal: jou
 pub const ALIVE: &str = "alive";
 /// No named cursors.
 pub const NO_CURSORS: &str = "no cursors; watch --cursor NAME makes one";
+/// An event for status bars alone.
+pub const UNREAD_CHANGED: &str = "unread messages changed";
 /// `watch` lost chatd.
 pub const WAITING_FOR_DAEMON: &str = "chatctl: chatd went away; waiting for it";
 
@@ -176,10 +180,40 @@ pub fn progress(message: &Message, clock: &Clock) -> String {
         (true, None) => format!("{id} to all: {} {at}", message.state.word()),
         (false, _) => format!("{id} from {}: {} {at}", Shown::name(&message.from), message.state.word()),
     };
-    if let Some(code) = message.code {
-        text += &format!(" ({})", refusals::reason(code));
+    match (message.state, message.code) {
+        (State::Queued, Some(Code::CANCELLED)) => text += " (being cancelled)",
+        (_, Some(code)) => text += &format!(" ({})", refusals::reason(code)),
+        (_, None) => {}
     }
     text
+}
+
+/// Whose message it is, as in `m7k2 to bob`.
+pub fn named(message: &Message) -> String {
+    let to = message.to.as_deref().map_or_else(|| "all".to_owned(), |to| Shown::name(to).to_string());
+    format!("{} to {to}", Shown::line(message.id.short()))
+}
+
+/// After `outbox cancel`.
+pub fn cancelled(message: &Message) -> String {
+    format!("Cancelled {}; it was not sent and will not be.", named(message))
+}
+
+/// After `outbox retry ID`.
+pub fn sent_again(again: &Sent, replaces: Option<&MessageId>) -> String {
+    match replaces {
+        None => sent(again),
+        Some(failed) => format!("{} It is a new message in the place of {}.", sent(again), Shown::line(failed.short())),
+    }
+}
+
+/// After `outbox retry`.
+pub fn went(count: u64) -> String {
+    match count {
+        0 => "Nothing waits to be sent.".to_owned(),
+        1 => "1 message that waited has its answer from the server.".to_owned(),
+        count => format!("{count} messages that waited have their answers from the server."),
+    }
 }
 
 /// Who wrote it to whom, as it stands before the colon.

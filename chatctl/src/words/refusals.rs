@@ -113,6 +113,28 @@ pub fn next(code: Code) -> Option<String> {
     sentence(&ErrorData::from(code)).1
 }
 
+/// The message of the data got so far already.
+fn too_late(data: &ErrorData) -> String {
+    match &data.message {
+        Some(sent) => {
+            let id = Shown::line(sent.id.short());
+            format!("it is too late: {id} is {} already; nothing was changed.", sent.state.word())
+        }
+        None => "it is too late: the message got further already; nothing was changed.".to_owned(),
+    }
+}
+
+/// `outbox retry` left messages waiting.
+pub fn still_waiting(count: u64, pending: Pending) -> Trouble {
+    let (code, exit, why) = match pending {
+        Pending::TimedOut => (Code::TIMED_OUT, Exit::TimedOut, "no verdict from the server in time"),
+        Pending::Unreachable => (Code::SERVER_UNREACHABLE, Exit::Unreachable, "the server cannot be reached"),
+    };
+    let (wait, go) = if count == 1 { ("1 message waits", "it goes out") } else { ("messages wait", "they go out") };
+    let wait = if count == 1 { wait.to_owned() } else { format!("{count} {wait}") };
+    Trouble::new(code.name(), exit, format!("{wait}: {why}; {go} as soon as that changes.")).next("status")
+}
+
 /// What happened and what to run next. The subject is a user unless the code speaks of something else.
 fn sentence(data: &ErrorData) -> (String, Option<String>) {
     let subject = data.subject.as_deref().filter(|subject| !subject.is_empty());
@@ -196,6 +218,8 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::TOO_MANY_CURSORS => ("there are as many cursors as may be; forget some.".into(), "cursor list"),
         Code::UNKNOWN_HOOK => (format!("no hook is called or waits for {}.", what("that")), "hooks list"),
         Code::UNKNOWN_LETTER => (format!("no dead letter has the number {}.", what("given")), "hooks letters"),
+        Code::TOO_LATE => (too_late(data), "outbox"),
+        Code::BAD_PATTERN => ("this cannot be searched for.".into(), "help search"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chat_proto::control::config::TrustQuestion;
 use chat_proto::control::hooks::Outcome;
+use chat_proto::control::message::{Message, Pending};
 use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits;
 
@@ -273,6 +274,31 @@ pub fn not_handled(name: &str, how: &str, id: &MessageId, cursor: &CursorName) -
     let mut trouble = Trouble::new("handler", Exit::No, what).next(format!("show {}", id.short()));
     trouble.add("id", id.to_string());
     trouble
+}
+
+/// A message was given up, and the server may have had it.
+pub fn not_cancelled_yet(message: &Message, pending: Pending) -> Trouble {
+    let (code, exit, why) = match pending {
+        Pending::TimedOut => ("timed_out", Exit::TimedOut, "the server did not answer in time"),
+        Pending::Unreachable => ("server_unreachable", Exit::Unreachable, "the server cannot be reached"),
+    };
+    let named = super::named(message);
+    let what = format!("{named} is given up, but the server may have had it before: {why}. It tells when it can.");
+    let mut trouble = Trouble::new(code, exit, what).next(format!("show {}", message.id.short()));
+    trouble.add("id", message.id.to_string());
+    trouble
+}
+
+/// `call` of a method that there is not.
+pub fn unknown_method(name: &str, known: &[&str]) -> Trouble {
+    let what = format!("chatd has no method {}; it has: {}.", Shown::line(name), known.join(", "));
+    Trouble::new("unknown_method", Exit::Usage, what).next("help call")
+}
+
+/// `call` with parameters that are no object.
+pub fn bad_params(reason: &str) -> Trouble {
+    let what = format!("the parameters are no JSON object: {}.", Shown::line(reason));
+    Trouble::new("bad_params", Exit::Usage, what).next("help call")
 }
 
 /// `status --wait online` ended without it.

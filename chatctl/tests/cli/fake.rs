@@ -112,6 +112,11 @@ impl Home {
         found.remove(0).1
     }
 
+    /// How often this method was called.
+    pub fn call_count(&self, method: &str) -> usize {
+        self.calls().iter().filter(|(name, _)| name == method).count()
+    }
+
     /// chatctl in this home, never starting a daemon.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatctl"));

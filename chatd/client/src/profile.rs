@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::book::Book;
 use crate::history::sqlite::{OpenHistoryError, Sqlite};
 use crate::history::thread::{OnBroken, Reader, Writer};
-use crate::history::{Done, History as _, Trouble, Write};
+use crate::history::{Done, History as _, Place, Trouble, Write};
 use crate::hooks::{self, Hooks};
 use crate::keys::KeyFileError;
 use crate::trust::TrustStore;
@@ -236,6 +236,10 @@ pub enum Ask {
     Saw(Vec<String>),
     /// People seen lately.
     Seen(oneshot::Sender<Answer<Vec<String>>>),
+    /// Give up the message at this place; answered once that is on the disk, or at once when its verdict came before.
+    Cancel(Place, oneshot::Sender<Answer<()>>),
+    /// Try to connect now; answers whether that is worth waiting for.
+    Try(oneshot::Sender<Answer<bool>>),
     /// Write something down that nobody here has a part in.
     Keep(Write, oneshot::Sender<Answer<Done>>),
     /// Try to connect now.

@@ -10,8 +10,8 @@ use chat_proto::machine::outbox::Settle;
 use chat_proto::wire::{self, TEXT_PLAIN, content_hash, kind};
 use chatd::history::sqlite::Sqlite;
 use chatd::history::{
-    Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Wanted,
-    Write,
+    Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Pattern, Place, Reach, Row, Search,
+    Verdict, Wanted, Write,
 };
 use prost::Message as _;
 
@@ -394,4 +394,211 @@ fn the_message_before_a_gap_is_known() {
     assert_eq!(before(&rows[0]), None);
     assert_eq!(before(&rows[2]), Some(rows[1].id.clone()));
     assert_eq!(before(&rows[3]), Some(rows[1].id.clone()));
+}
+
+fn wanted(pattern: Pattern) -> Search {
+    Search { pattern, peer: None, from: None, since_ms: None, after: 0, context: 0, page_bytes: usize::MAX }
+}
+
+fn words(text: &str) -> Search {
+    wanted(Pattern::Words(text.into()))
+}
+
+fn regex(text: &str) -> Search {
+    wanted(Pattern::Regex(regex::Regex::new(text).expect("a pattern")))
+}
+
+impl Store {
+    /// The texts that a search finds, page after page.
+    fn found(&mut self, mut search: Search) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let (hits, next) = self.history.search(&search).expect("searched");
+            texts.extend(hits.iter().map(|hit| String::from_utf8_lossy(&hit.row.body).into_owned()));
+            match next {
+                Some(next) => search.after = next,
+                None => return texts,
+            }
+        }
+    }
+}
+
+#[test]
+fn searches_find_words_in_any_case_and_take_every_sign_as_data() {
+    let mut store = Store::new();
+    let texts = [
+        "The Backup failed",
+        "backups are fine",
+        "d\u{e9}j\u{e0} vu",
+        "say \"hi\" OR not",
+        "91% :-)",
+        "a-b*c",
+        "\u{6f22}\u{5b57}\u{6587}",
+    ];
+    store.receive(texts.iter().zip(1..).map(|(text, n)| from_bob(n, n, text)).collect());
+    store.queue("own backup", "k1");
+    assert_eq!(store.found(words("backup")), ["The Backup failed", "backups are fine", "own backup"]);
+    assert_eq!(store.found(words("FAILED back")), ["The Backup failed"]);
+    assert_eq!(store.found(words("deja")), ["d\u{e9}j\u{e0} vu"]);
+    assert_eq!(store.found(words("OR")), ["say \"hi\" OR not"], "no operator");
+    assert_eq!(store.found(words("NOT fine")), [""; 0], "no operator");
+    assert_eq!(store.found(words("91% :-)")), ["91% :-)"]);
+    assert_eq!(store.found(words(":-)")), ["91% :-)"], "signs alone are looked for as they are");
+    assert_eq!(store.found(words("*")), ["a-b*c"]);
+    assert_eq!(store.found(words("\u{6f22}\u{5b57}")), ["\u{6f22}\u{5b57}\u{6587}"]);
+    for odd in [
+        "\"",
+        "\"\"",
+        "(",
+        "a AND",
+        "NEAR(a b, 2)",
+        "text:backup",
+        "^say",
+        "-backup",
+        "a+b",
+        "'; DROP TABLE message",
+        "{x}",
+    ] {
+        store.found(words(odd));
+    }
+    assert_eq!(store.found(regex("^b.*e$")), ["backups are fine"]);
+    assert_eq!(store.found(regex("(?i)BACKUP$")), ["own backup"]);
+    let only = |f: fn(&mut Search)| {
+        let mut search = words("backup");
+        f(&mut search);
+        search
+    };
+    assert_eq!(store.found(only(|s| s.from = Some("alice".into()))), ["own backup"]);
+    assert_eq!(store.found(only(|s| s.peer = Some("carol".into()))), [""; 0]);
+    assert_eq!(store.found(only(|s| s.since_ms = Some(6))), ["The Backup failed", "backups are fine"]);
+    // nothing was marked
+    assert_eq!(store.history.counts().expect("read").unread, 7);
+    assert_eq!(store.reopened().found(words("backup")).len(), 3);
+}
+
+#[test]
+fn searches_come_in_pages_and_in_order() {
+    let mut store = Store::new();
+    let entries =
+        |range: std::ops::RangeInclusive<u64>| range.map(|n| from_bob(n, n, &format!("number {n} of many"))).collect();
+    store.receive(entries(1..=1200));
+    let all: Vec<String> = (1..=1200).map(|n| format!("number {n} of many")).collect();
+    assert_eq!(store.found(words("many")), all);
+    assert_eq!(store.found(regex("number")), all);
+    let mut small = words("many");
+    small.page_bytes = 3000;
+    let (page, next) = store.history.search(&small).expect("searched");
+    assert!(page.len() < 10 && next == page.last().map(|hit| hit.row.index), "{}", page.len());
+    assert_eq!(store.found(small), all);
+}
+
+#[test]
+fn what_stands_around_is_shown_once_and_by_conversation() {
+    let mut store = Store::new();
+    let from_carol = |n: u64, cseq: u64, text: &str| Incoming {
+        from: "carol".into(),
+        device: Some(DeviceId([3; 16])),
+        ..from_bob(n, cseq, text)
+    };
+    store.receive(vec![
+        from_bob(1, 1, "b1"),
+        from_carol(2, 1, "c1"),
+        from_bob(3, 2, "b2 here"),
+        from_carol(4, 2, "c2 here"),
+        from_bob(5, 3, "b3"),
+        from_bob(6, 4, "b4 here"),
+        from_bob(7, 5, "b5"),
+        from_bob(8, 6, "b6"),
+        from_bob(9, 7, "b7"),
+        from_bob(10, 8, "b8 here"),
+    ]);
+    let search = Search { context: 1, ..words("here") };
+    let (hits, next) = store.history.search(&search).expect("searched");
+    let shown: Vec<(String, bool)> =
+        hits.iter().map(|hit| (String::from_utf8_lossy(&hit.row.body).into_owned(), hit.found)).collect();
+    let expected = [
+        ("b1", false),
+        ("b2 here", true),
+        ("b3", false),
+        ("b4 here", true),
+        ("b5", false),
+        ("c1", false),
+        ("c2 here", true),
+        ("b7", false),
+        ("b8 here", true),
+    ];
+    assert_eq!(shown, expected.map(|(text, found)| (text.to_owned(), found)));
+    let mut groups: Vec<u64> = hits.iter().map(|hit| hit.group).collect();
+    groups.dedup();
+    assert_eq!((groups.len(), next), (3, None));
+}
+
+#[test]
+fn an_older_history_is_indexed_when_it_is_opened() {
+    let mut store = Store::new();
+    store.receive(vec![from_bob(1, 1, "an old backup"), chatd::history::gap(at(2), 2, 6)]);
+    let path = file(store.home.path());
+    let Store { home, history } = store;
+    drop(history);
+    // as the build before the index left it
+    let old = rusqlite::Connection::open(&path).expect("opened");
+    old.execute_batch(
+        "DROP TRIGGER message_search_new; DROP TRIGGER message_search_changed; DROP TRIGGER message_search_gone; DROP TABLE search; \
+         DROP INDEX message_void; ALTER TABLE message DROP COLUMN void; DELETE FROM refinery_schema_history WHERE version >= 4;",
+    )
+    .expect("set back");
+    drop(old);
+    let history = Sqlite::open(&path).expect("opened");
+    let mut store = Store { home, history };
+    assert_eq!(store.found(words("backup")), ["an old backup"]);
+    store.receive(vec![from_bob(3, 2, "a new backup")]);
+    assert_eq!(store.found(words("backup")), ["an old backup", "a new backup"]);
+}
+
+impl Store {
+    fn cancel(&mut self, cseq: u64, unsent: bool) -> Vec<Row> {
+        match self.write(Write::Cancel { place: Place { incarnation: INC, cseq }, unsent }) {
+            Done::Changed(rows) => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn state(&mut self, row: &Row) -> (State, Option<Code>) {
+        let row = self.history.row(row.index).expect("read").expect("there");
+        (row.state, row.code)
+    }
+
+    /// Places that the machine gets back at a start: cseq and whether it is void.
+    fn open_places(&mut self) -> Vec<(u64, bool)> {
+        let restored = self.history.restore().expect("restored");
+        restored.streams.iter().flat_map(|(_, _, open)| open).map(|entry| (entry.cseq, entry.void)).collect()
+    }
+}
+
+#[test]
+fn a_cancelled_message_has_failed_and_its_place_is_owed() {
+    let mut store = Store::new();
+    let rows: Vec<Row> = (1..=4).map(|n| store.queue(&format!("m{n}"), &format!("k{n}"))).collect();
+    assert_eq!(store.cancel(1, true).len(), 1);
+    assert_eq!(store.state(&rows[0]), (State::Failed, Some(Code::CANCELLED)));
+    // the server may have these
+    store.cancel(2, false);
+    store.cancel(3, false);
+    assert_eq!(store.state(&rows[1]), (State::Queued, Some(Code::CANCELLED)));
+    let mut store = store.reopened();
+    assert_eq!(store.open_places(), [(1, true), (2, true), (3, true), (4, false)]);
+    assert_eq!(store.history.counts().expect("read").queued, 3);
+    // the first is recorded, the second was given up in time, the third too late
+    assert!(store.settle(1, Code::VOID, None).is_empty());
+    assert_eq!(store.settle(2, Code::VOID, None)[0].code, Some(Code::CANCELLED));
+    assert_eq!(store.settle(3, Code::ACCEPTED, Some(7))[0].code, None);
+    assert_eq!(store.state(&rows[0]), (State::Failed, Some(Code::CANCELLED)));
+    assert_eq!(store.state(&rows[1]), (State::Failed, Some(Code::CANCELLED)));
+    assert_eq!(store.state(&rows[2]), (State::Accepted, None));
+    assert_eq!(store.open_places(), [(4, false)]);
+    // decided: nothing is given up any more
+    assert!(store.cancel(3, false).is_empty());
+    assert_eq!(store.state(&rows[2]), (State::Accepted, None));
+    let again: Vec<bool> = store.history.forgotten(INC, 1, 3).expect("read").iter().map(|e| !e.void).collect();
+    assert_eq!(again, [false, false, true], "what was given up is not offered again");
 }

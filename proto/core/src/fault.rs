@@ -164,6 +164,10 @@ codes! {
     UNKNOWN_LETTER = 59, "unknown_letter", Caller;
     /// Nobody has this name, and a login may make it an account once the user said so (`sign_up`).
     SIGN_UP = 60, "sign_up", Caller;
+    /// The text to search for is empty, too long, or no pattern.
+    BAD_PATTERN = 61, "bad_pattern", Caller;
+    /// The message got further than the request allows; the data says how far.
+    TOO_LATE = 62, "too_late", Caller;
 }
 
 impl Code {

@@ -60,6 +60,12 @@ pub const CURSOR_NAME_MAX: usize = 64;
 pub const CURSORS_MAX: u32 = 100;
 /// Messages behind a named cursor that are counted: beyond it "many" is enough to know.
 pub const CURSOR_WAITING: u64 = 10_000;
+/// Bytes of a text or pattern to search for.
+pub const SEARCH_MAX: usize = 4 * KIB;
+/// Bytes that a compiled pattern may take: what people write takes some KiB.
+pub const PATTERN_MAX: usize = MIB;
+/// Messages shown around a found one, on each side.
+pub const CONTEXT_MAX: u32 = 100;
 /// Profiles in one chatd.
 pub const PROFILES_MAX: usize = 16;
 

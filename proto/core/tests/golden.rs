@@ -104,6 +104,16 @@ fn control_samples() -> Vec<(&'static str, String)> {
         count: 3,
         at_ms: 9,
     };
+    let search = message::Search {
+        profile: "work".into(),
+        text: "disk 91%".into(),
+        with: None,
+        from: Some("ci".into()),
+        since_ms: None,
+        regex: false,
+        context: 2,
+        next: None,
+    };
     let link = events::Event::Link { state: account::LinkState::Waiting, cause: None, at_ms: 6 };
     vec![
         (daemon::Hello::METHOD, json(&daemon::Hello { versions: CONTROL, build: "0.1.0".into() })),
@@ -111,6 +121,7 @@ fn control_samples() -> Vec<(&'static str, String)> {
         ("event", json(&event)),
         ("event", json(&link)),
         ("event", json(&gap)),
+        (message::Search::METHOD, json(&search)),
         ("acked", json(&events::Acked { cursor, changed: true })),
         ("items", json(&Items { items: vec!["bob".to_owned()] })),
         ("error", json(&chat_proto::control::ErrorData::from(Code::RECIPIENT_BLOCKED))),

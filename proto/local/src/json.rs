@@ -141,6 +141,7 @@ pub fn event(event: &Event, hint: &impl Fn(Code) -> Option<String>) -> (&'static
             "link",
             members!({"state": link(*state), "cause": Json::or_null(cause.as_ref().map(|cause| problem(cause, hint))), "at": iso(*at_ms)}),
         ),
+        Event::Unread { at_ms } => ("unread_changed", members!({"at": iso(*at_ms)})),
         // The id is that of its end: what is acknowledged stands under the same name as in a message.
         Event::Gap { from, to, count, at_ms, .. } => {
             ("gap", members!({"id": to, "from": from, "to": to, "count": count, "at": iso(*at_ms)}))
@@ -149,7 +150,7 @@ pub fn event(event: &Event, hint: &impl Fn(Code) -> Option<String>) -> (&'static
 }
 
 /// JSON that a terminal shows and does not obey: what [`display`] would escape is escaped as JSON does, so the value is unchanged.
-fn escaped(plain: &str) -> String {
+pub fn escaped(plain: &str) -> String {
     if plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return plain.to_owned();
     }

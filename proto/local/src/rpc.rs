@@ -233,6 +233,11 @@ impl Client {
         Self { connection, last_id: 0, events: VecDeque::new(), missed: false }
     }
 
+    /// The connection, for a caller who goes on with it in its own words. Events that were kept are dropped.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// Calls a method and waits for its answer. The caller sets the deadline by dropping the future; the late answer is skipped
     /// then, but a call dropped while it was being sent ends the connection.
     pub async fn call<P: Serialize, T: DeserializeOwned>(&mut self, method: &str, params: P) -> Result<T, RpcError> {

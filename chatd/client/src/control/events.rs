@@ -200,8 +200,9 @@ fn wanted_by(only: &[Topic], from: Option<&str>, event: &Event) -> bool {
         Event::PresenceMany { .. } => (Topic::Presence, None),
         Event::Receipt { to, .. } => (Topic::Receipt, to.as_deref()),
         Event::Link { .. } => (Topic::Link, None),
+        Event::Unread { .. } => (Topic::Unread, None),
     };
-    let topic_fits = only.is_empty() || only.contains(&topic);
+    let topic_fits = only.contains(&topic) || (only.is_empty() && topic != Topic::Unread);
     let person_fits = from.is_none_or(|from| who.is_none_or(|who| who == from));
     topic_fits && person_fits
 }

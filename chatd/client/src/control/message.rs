@@ -1,11 +1,11 @@
-//! Calls about messages: message, broadcast, inbox, read, mark_read, unread, show, outbox.
+//! Calls about messages: message, broadcast, inbox, read, mark_read, unread, show.
 
 use std::time::Duration;
 
 use chat_proto::control::account::LinkState;
 use chat_proto::control::message::{
-    Broadcast, Conversation, Inbox, MarkRead, Message, Outbox, Page, Pending, Read, SendMessage, Sent, Show, State,
-    Unread, UnreadPerson, UnreadReply,
+    Broadcast, Conversation, Inbox, MarkRead, Message, Page, Pending, Read, SendMessage, Sent, Show, State, Unread,
+    UnreadPerson, UnreadReply,
 };
 use chat_proto::control::{Done, ErrorData, Items};
 use chat_proto::fault::Code;
@@ -23,8 +23,6 @@ use crate::shown;
 
 /// Conversations in one answer when nothing is said.
 const CONVERSATIONS: u32 = 200;
-/// Messages in one answer of `outbox`.
-const OUTBOX_SHOWN: u32 = 1000;
 /// Bytes of the shown part of a conversation's newest message, so that a list fits into one answer.
 const EXCERPT: usize = 512;
 
@@ -72,7 +70,7 @@ pub(super) fn recipient(typed: &str, classic: bool) -> Answer<String> {
     })
 }
 
-async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> Answer<Sent> {
+pub(super) async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> Answer<Sent> {
     if ask.body.len() > TEXT_MAX {
         return Err(Box::new(Code::TOO_LARGE.into()));
     }
@@ -146,7 +144,7 @@ pub(super) async fn inbox(d: &Daemon, call: Inbox) -> Answer<Items<Conversation>
     Ok(Items { items: found.into_iter().map(conversation).collect() })
 }
 
-fn shorten(text: &mut String) {
+pub(super) fn shorten(text: &mut String) {
     if text.len() > EXCERPT {
         let mut end = EXCERPT;
         while !text.is_char_boundary(end) {
@@ -179,7 +177,7 @@ pub(super) async fn read(d: &Daemon, call: Read) -> Answer<Page> {
 }
 
 /// Failures that were shown are not counted any more.
-async fn looked(profile: &Profile, rows: &[Row]) -> Answer<()> {
+pub(super) async fn looked(profile: &Profile, rows: &[Row]) -> Answer<()> {
     let over = |row: &&Row| matches!(row.state, State::Failed | State::Expired);
     let failed: Vec<u64> = rows.iter().filter(over).map(|row| row.index).collect();
     if failed.is_empty() {
@@ -252,16 +250,7 @@ async fn wait_for(profile: &Profile, row: Row, goal: State, at_most: Duration) -
     }
 }
 
-async fn again(profile: &Profile, index: u64, id: &MessageId) -> Answer<Row> {
+pub(super) async fn again(profile: &Profile, index: u64, id: &MessageId) -> Answer<Row> {
     let row = profile.reader.ask(move |history| history.row(index)).await.map_err(|t| unreadable(&t))?;
     row.ok_or_else(|| Box::new(ErrorData { subject: Some(id.0.clone()), ..Code::UNKNOWN_ID.into() }))
-}
-
-pub(super) async fn outbox(d: &Daemon, call: Outbox) -> Answer<Items<Message>> {
-    let profile = d.profile(&call.profile).await?;
-    let rows = profile.reader.ask(|history| history.outbox(OUTBOX_SHOWN)).await.map_err(|t| unreadable(&t))?;
-    looked(&profile, &rows).await?;
-    let mut items: Vec<Message> = rows.into_iter().map(shown::message).collect();
-    items.iter_mut().for_each(|message| shorten(&mut message.text));
-    Ok(Items { items })
 }

@@ -7,8 +7,10 @@ mod device;
 mod events;
 mod hooks;
 mod message;
+mod outbox;
 mod people;
 mod trace;
+mod search;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,10 +112,14 @@ impl Session {
             "inbox" => run(call, async |p| message::inbox(d, p).await).await,
             "read" => run(call, async |p| message::read(d, p).await).await,
             "mark_read" => run(call, async |p| message::mark_read(d, p).await).await,
+            "search" => run(call, async |p| search::search(d, p).await).await,
+            "export" => run(call, async |p| search::export(d, p).await).await,
             "unread" => run(call, async |p| message::unread(d, p).await).await,
             "trace" => run(call, async |p| trace::trace(d, p).await).await,
             "show" => run(call, async |p| message::show(d, p).await).await,
-            "outbox" => run(call, async |p| message::outbox(d, p).await).await,
+            "outbox" => run(call, async |p| outbox::outbox(d, p).await).await,
+            "outbox_cancel" => run(call, async |p| outbox::cancel(d, p).await).await,
+            "outbox_retry" => run(call, async |p| outbox::retry(d, p).await).await,
             "whoelse" => run(call, async |p| people::whoelse(d, p).await).await,
             "whoelsesince" => run(call, async |p| people::whoelsesince(d, p).await).await,
             "block" => run(call, async |p| people::block(d, p).await).await,

@@ -8,6 +8,7 @@ mod cursor;
 pub mod hooks;
 mod read;
 mod schema;
+mod search;
 pub mod sqlite;
 pub mod thread;
 pub mod trace;
@@ -82,6 +83,13 @@ pub struct Row {
     pub audience: u32,
     /// Broadcast: somebody was left out.
     pub missed: bool,
+}
+
+impl Row {
+    /// With whom the conversation is that it belongs to; nobody for own broadcasts.
+    pub fn peer(&self) -> &str {
+        if self.own == Own::No { &self.from } else { &self.to }
+    }
 }
 
 /// A message to be queued.
@@ -232,6 +240,13 @@ pub enum Write {
     Settle(Vec<Verdict>),
     /// These were put on the link, and nothing is decided yet: [`Done::Plain`].
     Sent(Vec<(Place, Sending)>),
+    /// This message is given up: [`Done::Changed`] with its row if it had no verdict.
+    Cancel {
+        /// Its place.
+        place: Place,
+        /// It was never sent: it has failed. Else its verdict tells.
+        unsent: bool,
+    },
     /// Open these places again because the server lost them: [`Done::Plain`].
     Reopen(Vec<Place>),
     /// Entries came and the cursor moves: [`Done::Received`].
@@ -388,6 +403,45 @@ pub struct Wanted {
     pub page_bytes: usize,
 }
 
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// Words that all must be there, whole or as beginnings; signs as they are.
+    Words(String),
+    /// A regular expression.
+    Regex(regex::Regex),
+}
+
+/// Which messages a search finds.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// What must be in their text.
+    pub pattern: Pattern,
+    /// Only the conversation with this person.
+    pub peer: Option<String>,
+    /// Only from this account.
+    pub from: Option<String>,
+    /// Only from this time on.
+    pub since_ms: Option<i64>,
+    /// Only behind this place.
+    pub after: u64,
+    /// So many messages around each.
+    pub context: u32,
+    /// Bytes after which a page ends.
+    pub page_bytes: usize,
+}
+
+/// A message that was found, or one around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The message.
+    pub row: Row,
+    /// It was found.
+    pub found: bool,
+    /// Equal for those that stand together.
+    pub group: u64,
+}
+
 /// Counts for status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -427,6 +481,9 @@ pub trait History: Send + 'static {
     fn lost(&mut self, epochs: &Epochs) -> Result<Vec<Unsure>, Trouble>;
     /// A page of messages, oldest first, and the place to go on behind if there are more.
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble>;
+    /// A page of what a search finds, oldest first, and the place to go on behind if there may be more: also an empty page may have
+    /// one, as each looks at a bounded part.
+    fn search(&mut self, search: &Search) -> Result<(Vec<Hit>, Option<u64>), Trouble>;
     /// Newest message and unread count per person, newest first.
     fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble>;
     /// People with whom messages were exchanged whose names begin so, in the order of names.

@@ -34,7 +34,8 @@ fn known(c: &Connection) -> Result<Vec<Incarnation>> {
 /// Streams with open places, the newest, and the newest without open places: that one is the newest which the server is sure
 /// to know, and it takes a device that does not name it for an old copy.
 fn streams(c: &Connection) -> Result<Vec<(Incarnation, u64, Vec<Entry>)>> {
-    const OPEN: &str = "EXISTS (SELECT 1 FROM message m WHERE m.own = 1 AND m.state = 0 AND m.inc = s.inc)";
+    const OPEN: &str = "(EXISTS (SELECT 1 FROM message m WHERE m.own = 1 AND m.state = 0 AND m.inc = s.inc) \
+         OR EXISTS (SELECT 1 FROM message m WHERE m.void = 1 AND m.inc = s.inc))";
     let mut all = c.prepare(&format!(
         "SELECT inc, last FROM stream s WHERE {OPEN} OR ord = (SELECT max(ord) FROM stream) \
          OR ord = (SELECT max(ord) FROM stream s WHERE NOT {OPEN}) ORDER BY ord"
@@ -51,13 +52,16 @@ fn streams(c: &Connection) -> Result<Vec<(Incarnation, u64, Vec<Entry>)>> {
 }
 
 fn open(c: &Connection, inc: i64) -> Result<Vec<Entry>> {
-    c.prepare("SELECT cseq, length(body), h FROM message WHERE own = 1 AND state = 0 AND inc = ?1 ORDER BY cseq")?
+    // Two parts, each with an index of its own.
+    let sql = "SELECT cseq, length(body), h, void FROM message WHERE own = 1 AND state = 0 AND void = 0 AND inc = ?1 \
+         UNION ALL SELECT cseq, length(body), h, void FROM message WHERE void = 1 AND inc = ?1 ORDER BY cseq";
+    c.prepare(sql)?
         .query_map([inc], |r| {
             Ok(Entry {
                 cseq: u(r.get(0)?),
                 size: size(r.get(1)?),
                 h8: h8(&r.get::<_, Vec<u8>>(2)?).unwrap_or_default(),
-                void: false,
+                void: r.get(3)?,
             })
         })?
         .collect()
@@ -85,7 +89,7 @@ fn seen(c: &Connection) -> Result<Option<(u64, u64)>> {
 pub(super) fn lost(c: &Connection, epochs: &Epochs) -> Result<Vec<Unsure>> {
     let mut own = c.prepare(
         "SELECT s.ord, s.inc, s.last, m.state, m.epoch, m.nonce, m.n FROM message m JOIN stream s ON s.inc = m.inc \
-         WHERE m.own = 1 AND (m.state = ?1 OR (m.state = ?2 AND m.kind = ?3 AND m.n IS NOT NULL))",
+         WHERE m.own = 1 AND (m.state = ?1 OR m.void = 1 OR (m.state = ?2 AND m.kind = ?3 AND m.n IS NOT NULL))",
     )?;
     let mut rows = own.query(params![QUEUED, ACCEPTED, kind::DIRECT])?;
     // Only the newest starts are told: what stands before them is not lost, it is old.
@@ -140,12 +144,13 @@ pub(super) fn load(c: &Connection, places: &[Place]) -> Result<Vec<Outgoing>> {
 pub(super) fn forgotten(c: &Connection, incarnation: Incarnation, first: u64, last: u64) -> Result<Vec<Entry>> {
     let known = c
         .prepare_cached(
-            "SELECT cseq, length(body), h, kind, state FROM message WHERE own = 1 AND inc = ?1 AND cseq BETWEEN ?2 AND ?3 \
+            "SELECT cseq, length(body), h, kind, state, void FROM message WHERE own = 1 AND inc = ?1 AND cseq BETWEEN ?2 AND ?3 \
              ORDER BY cseq",
         )?
         .query_map(params![i(incarnation.0), i(first), i(last)], |r| {
             // Queued: opened again before, in a session that broke before the server had it.
-            let again = r.get::<_, u32>(3)? == kind::DIRECT && [QUEUED, ACCEPTED].contains(&r.get(4)?);
+            let given_up: bool = r.get(5)?;
+            let again = !given_up && r.get::<_, u32>(3)? == kind::DIRECT && [QUEUED, ACCEPTED].contains(&r.get(4)?);
             Ok(Entry { cseq: u(r.get(0)?), size: size(r.get(1)?), h8: h8(&r.get::<_, Vec<u8>>(2)?).unwrap_or_default(), void: !again })
         })?
         .collect::<Result<Vec<Entry>>>()?;
@@ -200,7 +205,7 @@ fn fill(statement: &mut Statement<'_>, values: Vec<Value>, page_bytes: usize) ->
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let row = convert::row(row)?;
-        bytes += ENVELOPE + as_json(&row.body);
+        bytes += weight(&row);
         if !page.is_empty() && (bytes > page_bytes || page.len() == PAGE_ROWS) {
             let next = page.last().map(|row: &Row| row.index);
             return Ok((page, next));
@@ -212,6 +217,11 @@ fn fill(statement: &mut Statement<'_>, values: Vec<Value>, page_bytes: usize) ->
 
 fn size(bytes: i64) -> usize {
     usize::try_from(bytes).unwrap_or_default()
+}
+
+/// Bytes of a message in JSON, roughly.
+pub(super) fn weight(row: &Row) -> usize {
+    ENVELOPE + as_json(&row.body)
 }
 
 /// Bytes of a body in JSON.

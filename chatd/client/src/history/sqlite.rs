@@ -13,8 +13,8 @@ use chat_proto::machine::outbox::Entry;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 
 use super::{
-    Counts, Cursor, Done, Found, History, Outgoing, Place, Restored, Row, Trouble, Unsure, Wanted, Write, cursor,
-    hooks, read, schema, trace, write,
+    Counts, Cursor, Done, Found, History, Hit, Outgoing, Place, Restored, Row, Search, Trouble, Unsure, Wanted, Write,
+    cursor, hooks, read, schema, search, trace, write,
 };
 use crate::planted::planted;
 use crate::world::World;
@@ -232,6 +232,10 @@ impl History for Sqlite {
 
     fn peers(&mut self, prefix: &str, limit: u32) -> Result<Vec<String>, Trouble> {
         read::peers(&self.connection, prefix, limit).map_err(broken)
+    }
+
+    fn search(&mut self, search: &Search) -> Result<(Vec<Hit>, Option<u64>), Trouble> {
+        search::search(&self.connection, search).map_err(broken)
     }
 
     fn conversations(&mut self, unread: bool, limit: u32) -> Result<Vec<(String, u64, Row)>, Trouble> {

@@ -21,6 +21,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::Queue(message) => queue(t, message),
         Write::Recall { key, h } => Ok(recall(t, key, h)?.unwrap_or(Done::Plain)),
         Write::Settle(verdicts) => settle(t, verdicts, at_ms),
+        Write::Cancel { place, unsent } => cancel(t, *place, *unsent, at_ms),
         Write::Sent(places) => {
             places.iter().try_for_each(|(place, sending)| trace::sent(t, *place, *sending))?;
             Ok(Done::Plain)
@@ -137,7 +138,7 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict, at_ms: i64) -> Result<Option<i64
     let p = s.position;
     let moved: Option<(i64, String, u32)> = t
         .prepare_cached(
-            "UPDATE message SET state = ?3, code = CASE WHEN ?3 = 2 AND n IS NOT NULL THEN ?11 ELSE ?4 END, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10, here_ms = ?12 \
+            "UPDATE message SET state = ?3, code = CASE WHEN ?3 = 2 AND n IS NOT NULL THEN ?11 WHEN void = 1 AND ?4 = ?12 THEN ?13 ELSE ?4 END, void = 0, epoch = ?5, nonce = ?6, n = ?7, online = ?8, audience = ?9, missed = ?10, here_ms = ?14 \
              WHERE own = 1 AND state = 0 AND inc = ?1 AND cseq = ?2 RETURNING idx, peer, kind",
         )?
         .query_row(
@@ -153,12 +154,19 @@ fn settle_one(t: &Transaction<'_>, v: &Verdict, at_ms: i64) -> Result<Option<i64
                 v.audience,
                 v.missed,
                 Code::OUTCOME_LOST.0,
+                Code::VOID.0,
+                Code::CANCELLED.0,
                 at_ms
             ],
             |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
         )
         .optional()?;
-    let Some((index, peer, kind_)) = moved else { return Ok(None) };
+    let Some((index, peer, kind_)) = moved else {
+        // Cancelled before it was ever sent: the server has recorded that now.
+        t.prepare_cached("UPDATE message SET void = 0 WHERE void = 1 AND inc = ?1 AND cseq = ?2")?
+            .execute(params![i(s.incarnation.0), i(s.cseq)])?;
+        return Ok(None);
+    };
     if let Some(p) = p.filter(|_| kind_ == kind::DIRECT) {
         sent(t, &peer, p.n)?;
     }
@@ -170,6 +178,21 @@ fn sent(t: &Transaction<'_>, peer: &str, n: u64) -> Result<()> {
     t.prepare_cached("UPDATE conversation SET sent_n = max(sent_n, ?2) WHERE peer = ?1")?
         .execute(params![peer, i(n)])?;
     Ok(())
+}
+
+fn cancel(t: &Transaction<'_>, place: Place, unsent: bool, at_ms: i64) -> Result<Done> {
+    let index: Option<i64> = t
+        .prepare_cached(
+            "UPDATE message SET void = 1, state = ?3, code = ?4, here_ms = CASE WHEN ?3 = 2 THEN ?5 ELSE here_ms END WHERE own = 1 AND state = 0 AND inc = ?1 AND cseq = ?2 \
+             RETURNING idx",
+        )?
+        .query_row(
+            params![i(place.incarnation.0), i(place.cseq), if unsent { FAILED } else { QUEUED }, Code::CANCELLED.0, at_ms],
+            |r| r.get(0),
+        )
+        .optional()?;
+    let row = index.map(|index| without_body(t, index)).transpose()?;
+    Ok(Done::Changed(row.into_iter().collect()))
 }
 
 fn reopen(t: &Transaction<'_>, places: &[Place]) -> Result<Done> {
@@ -410,6 +433,7 @@ fn belong(t: &Transaction<'_>, server: ServerId, device: DeviceId) -> Result<Don
         .query_map(params![FAILED, Code::OUTCOME_LOST.0], |r| r.get(0))?
         .collect::<Result<Vec<i64>>>()?;
     t.execute("DELETE FROM stream", [])?;
+    t.execute("UPDATE message SET void = 0 WHERE void = 1", [])?;
     put_cursor(t, None)?;
     if !same(&was_server, &server.0) {
         t.execute_batch(

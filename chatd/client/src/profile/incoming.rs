@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::Answer;
 use super::owner::{Owner, Then};
 use super::session::Pending;
-use crate::history::{self, Done, Incoming, Mark, Place, Reach, Row, Trouble, Write};
+use crate::history::{self, Done, Incoming, Mark, Own, Place, Reach, Row, Trouble, Write};
 use crate::planted::planted;
 use crate::shown;
 use chat_proto::control::ErrorData;
@@ -118,14 +118,23 @@ impl Owner {
             self.tries = 0;
             self.follower.handle_committed(self.around.world.mono_ms(), position, count, ack_now);
         }
+        let unread = new.iter().any(|row| row.own == Own::No && !row.from.is_empty());
         for row in new {
             let index = row.index;
             if let Some(event) = shown::arrived(row) {
                 self.tell(index, event);
             }
         }
+        if unread {
+            self.tell_unread();
+        }
         expired.iter().for_each(|row| self.moved(row, None));
         self.greet(tokio::time::Instant::now());
+    }
+
+    /// Followers of the counts ask again.
+    pub fn tell_unread(&self) {
+        self.tell(0, Event::Unread { at_ms: self.around.world.now_ms() });
     }
 
     /// Acknowledges when it is time.
@@ -169,6 +178,7 @@ impl Owner {
     pub fn marked(&mut self, outcome: Result<Done, Trouble>, reply: oneshot::Sender<Answer<()>>) {
         let answer = match outcome {
             Ok(Done::Marks(marks)) => {
+                self.tell_unread();
                 for mark in marks {
                     self.marks.insert(mark.peer.clone(), mark.clone());
                     if self.online().is_some() {
@@ -214,7 +224,7 @@ impl Owner {
         let position: Position = mark.position.unwrap_or_default().into();
         let upto = self.read_there.entry(mark.account.clone()).or_default();
         *upto = (*upto).max(position.n);
-        self.submit(Write::ReadElsewhere(Mark { peer: mark.account, position }), Then::Nothing);
+        self.submit(Write::ReadElsewhere(Mark { peer: mark.account, position }), Then::ReadElsewhere);
     }
 
     pub fn presence(&mut self, presence: &wire::Presence) {

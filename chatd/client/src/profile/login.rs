@@ -375,7 +375,7 @@ impl Owner {
         if !self.entry.logged_in || self.leaving.is_some() {
             return Err(Box::new(self.not_logged_in()));
         }
-        let unsent = self.outbox.open_count() + self.queueing;
+        let unsent = self.outbox.waiting_count() + self.queueing;
         if unsent > 0 && !force {
             return Err(Box::new(ErrorData { subject: Some(unsent.to_string()), ..Code::UNSENT.into() }));
         }
@@ -393,7 +393,7 @@ impl Owner {
         let over = self.not_logged_in();
         self.give_up_waiting(Some(&over));
         leaving.answer.confirmed = confirmed;
-        leaving.answer.unsent = self.outbox.open_count() as u64;
+        leaving.answer.unsent = self.outbox.waiting_count() as u64;
         let _ = leaving.reply.send(Ok(leaving.answer));
     }
 

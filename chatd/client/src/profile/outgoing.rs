@@ -11,7 +11,7 @@ use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{
     BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX, TRY_LATER_MAX,
 };
-use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
+use chat_proto::machine::outbox::{Cancel, Entry, Outbox, Reoffer, Transmit};
 use chat_proto::{method, wire};
 use tokio::sync::oneshot;
 
@@ -142,6 +142,9 @@ impl Owner {
                 let _ = reply.send(self.recalled(outcome, wait, key, refusal));
             }
             (outcome, Then::Marked(reply)) => self.marked(outcome, reply),
+            (outcome, Then::Cancelled(reply)) => {
+                let _ = reply.send(self.cancelled(outcome));
+            }
             (outcome, Then::Kept(reply)) => {
                 // Who asked may have gone; it is written down all the same.
                 let _ = reply.send(outcome.map_err(|_| Box::new(Code::DISK_FULL.into())));
@@ -154,6 +157,7 @@ impl Owner {
             (Ok(Done::Belongs { moved, lost }), Then::Belongs) => self.belong(moved, &lost),
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
             (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
+            (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
             (Ok(_), _) => {}
         }
         if !self.belonging {
@@ -164,7 +168,7 @@ impl Owner {
     /// The disk is full: what came stays with the server, the link is made again later.
     fn no_room(&mut self, then: Then) {
         tracing::error!(profile = self.name, "the disk is full");
-        let harmless = matches!(then, Then::Nothing | Then::Reached);
+        let harmless = matches!(then, Then::Nothing | Then::Reached | Then::ReadElsewhere);
         match then {
             Then::Received { .. } => self.inbox.receiving = false,
             Then::Settled { verdicts, retry } => self.unsettled.push((verdicts, retry)),
@@ -299,6 +303,30 @@ impl Owner {
             for (_, _, parked) in std::mem::take(&mut self.parked) {
                 super::session::refuse(parked, &cause);
             }
+        }
+    }
+
+    /// Gives a message up. It is void at once and on the disk soon: a kill in between loses the wish, and no more.
+    pub fn cancel(&mut self, place: Place, reply: oneshot::Sender<Answer<()>>) {
+        let unsent = match self.outbox.handle_cancel(place.incarnation, place.cseq) {
+            Cancel::TooLate => {
+                let _ = reply.send(Ok(()));
+                return;
+            }
+            Cancel::Unsent => true,
+            Cancel::Unsure => false,
+        };
+        self.submit(Write::Cancel { place, unsent }, Then::Cancelled(reply));
+    }
+
+    fn cancelled(&mut self, outcome: Result<Done, Trouble>) -> Answer<()> {
+        match outcome {
+            Ok(Done::Changed(rows)) => {
+                rows.iter().filter(|row| row.state == State::Failed).for_each(|row| self.moved(row, None));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(_) => Err(Box::new(Code::DISK_FULL.into())),
         }
     }
 

@@ -53,8 +53,12 @@ pub(super) enum Then {
     Belongs,
     /// Places are open again: offer them.
     Reopened { session: u64, reoffer: Reoffer, entries: Vec<Entry> },
+    /// Another device of this account read.
+    ReadElsewhere,
     /// Receipts.
     Reached,
+    /// A message that was given up.
+    Cancelled(oneshot::Sender<Answer<()>>),
     /// Something that only who asked has a part in.
     Kept(oneshot::Sender<Answer<history::Done>>),
     /// Nothing to do.
@@ -180,7 +184,7 @@ impl Owner {
         }
         let (loads, loaded) = mpsc::unbounded_channel();
         let link = if entry.logged_in { LinkState::Waiting } else { LinkState::LoggedOut };
-        let (view, viewed) = watch::channel(first_view(&entry, link, around.world.now_ms(), outbox.open_count()));
+        let (view, viewed) = watch::channel(first_view(&entry, link, around.world.now_ms(), outbox.waiting_count()));
         let owner = Owner {
             name: name.to_owned(),
             entry,
@@ -295,6 +299,10 @@ impl Owner {
             Ask::Saw(names) => self.saw(names),
             Ask::Seen(reply) => {
                 let _ = reply.send(Ok(self.seen_people.iter().cloned().collect()));
+            }
+            Ask::Cancel(place, reply) => self.cancel(place, reply),
+            Ask::Try(reply) => {
+                let _ = reply.send(Ok(self.hurry(Duration::ZERO)));
             }
             Ask::Keep(write, reply) => self.submit(write, Then::Kept(reply)),
             Ask::Hurry => {
@@ -428,7 +436,7 @@ impl Owner {
                 ended: self.entry.ended.clone(),
                 server_version: self.server_version.clone(),
                 problems: self.problems.clone(),
-                queued: self.outbox.open_count(),
+                queued: self.outbox.waiting_count(),
             };
             let changed = *view != new;
             *view = new;

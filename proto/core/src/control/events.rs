@@ -23,6 +23,8 @@ pub enum Topic {
     Receipt,
     /// The server link.
     Link,
+    /// That counts of unread messages may have changed: told only to those who ask for it by name.
+    Unread,
 }
 
 /// Follow events from now on, or from a place in the history.
@@ -160,6 +162,11 @@ pub enum Event {
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<Problem>,
+        /// When.
+        at_ms: i64,
+    },
+    /// Counts of unread messages may have changed: `unread` tells them.
+    Unread {
         /// When.
         at_ms: i64,
     },

@@ -1,4 +1,4 @@
-//! Control calls about messages: message, broadcast, inbox, read, unread, show, outbox.
+//! Control calls about messages: message, broadcast, inbox, read, search, export, unread, show, outbox.
 
 use serde::{Deserialize, Serialize};
 
@@ -260,6 +260,73 @@ pub struct MarkRead {
     pub indices: Vec<u64>,
 }
 
+/// Messages with these words, oldest first, a page at a time; marks nothing. Text is data: no sign in it is an operator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Search {
+    /// Profile.
+    pub profile: String,
+    /// Words that all must be in a message, whole or as beginnings, in any case; or a pattern.
+    pub text: String,
+    /// Only the conversation with this user.
+    #[serde(default)]
+    pub with: Option<String>,
+    /// Only from this user.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Only from this time on.
+    #[serde(default)]
+    pub since_ms: Option<i64>,
+    /// The text is a regular expression.
+    #[serde(default)]
+    pub regex: bool,
+    /// So many messages of the same conversation before and after each found one.
+    #[serde(default)]
+    pub context: u32,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub next: Option<u64>,
+}
+
+/// A page of what was found. It may be empty although more follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchPage {
+    /// By groups, and oldest first in each.
+    pub items: Vec<Hit>,
+    /// Ask again with this for more.
+    #[serde(default)]
+    pub next: Option<u64>,
+}
+
+/// A message that was found, or one around it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The message.
+    pub message: Message,
+    /// It was found; false: it stands near one that was.
+    pub found: bool,
+    /// Equal for messages that stand together.
+    pub group: u64,
+}
+
+/// The history as it is, oldest first, a page at a time; marks nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Export {
+    /// Profile.
+    pub profile: String,
+    /// Only the conversation with this user.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Only from this time on.
+    #[serde(default)]
+    pub since_ms: Option<i64>,
+    /// Only behind this message: an id or an unambiguous suffix.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub next: Option<u64>,
+}
+
 /// How many unread? Never touches the network, works logged out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unread {
@@ -309,4 +376,55 @@ pub struct Show {
 pub struct Outbox {
     /// Profile.
     pub profile: String,
+}
+
+/// Give up a message that has no verdict; `too_late` with `data.message` when it has one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutboxCancel {
+    /// Profile.
+    pub profile: String,
+    /// Id, unambiguous suffix, or key.
+    pub id: String,
+    /// Wait so long for the server's word where it may have the message already.
+    pub timeout_ms: u64,
+}
+
+/// Answer to [`OutboxCancel`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxCancelled {
+    /// The message: `failed` with `cancelled`; still `queued` with `pending`.
+    pub message: Message,
+    /// Whether the server had it already is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+}
+
+/// Try now what waits; or one message: what waits is tried under its id, what failed is sent again as a new message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutboxRetry {
+    /// Profile.
+    pub profile: String,
+    /// Id, unambiguous suffix, or key; absent: all that wait.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Give up waiting after this long; what waits stays queued.
+    pub timeout_ms: u64,
+}
+
+/// Answer to [`OutboxRetry`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRetried {
+    /// Messages that had waited and have a verdict now; nothing where one was named.
+    pub went: u64,
+    /// Messages that wait still.
+    pub waiting: u64,
+    /// Why they wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The message that was named, or the new one in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
+    /// `sent` is a new message in the place of this one, which failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MessageId>,
 }

@@ -64,8 +64,12 @@ calls! {
     message::MarkRead => "mark_read" -> Done;
     message::Unread => "unread" -> message::UnreadReply;
     trace::TraceMessage => "trace" -> trace::Trace;
+    message::Search => "search" -> message::SearchPage;
+    message::Export => "export" -> message::Page;
     message::Show => "show" -> message::Message;
     message::Outbox => "outbox" -> Items<message::Message>;
+    message::OutboxCancel => "outbox_cancel" -> message::OutboxCancelled;
+    message::OutboxRetry => "outbox_retry" -> message::OutboxRetried;
     people::Whoelse => "whoelse" -> people::PeoplePage;
     people::Whoelsesince => "whoelsesince" -> people::PeoplePage;
     people::Block => "block" -> people::BlockReply;

@@ -81,6 +81,17 @@ pub struct Entry {
     pub void: bool,
 }
 
+/// What cancelling a place means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// The place has a verdict.
+    TooLate,
+    /// It was never handed to a link, and will not be.
+    Unsent,
+    /// The server may have it: the place's verdict tells which came first.
+    Unsure,
+}
+
 #[derive(Clone, Debug)]
 struct OutStream {
     incarnation: Incarnation,
@@ -92,6 +103,8 @@ struct OutStream {
     deciding: VecDeque<u64>,
     /// Places up to here are on the way (or decided).
     sent: u64,
+    /// Places up to here may have been on the way some time, in this start or an earlier one.
+    handed: u64,
     /// Bytes on the way.
     in_flight: usize,
 }
@@ -129,7 +142,8 @@ impl Outbox {
         let open: VecDeque<Entry> = open.into_iter().collect();
         let sent = open.front().map_or(settled, |e| e.cseq - 1);
         let top = open.back().map_or(settled, |e| e.cseq);
-        self.streams.push_back(OutStream { incarnation, top, open, deciding: VecDeque::new(), sent, in_flight: 0 });
+        let deciding = VecDeque::new();
+        self.streams.push_back(OutStream { incarnation, top, open, deciding, sent, handed: top, in_flight: 0 });
     }
 
     /// The streams that HELLO names, oldest first, with their settled marks.
@@ -140,6 +154,11 @@ impl Outbox {
     /// How many places have no verdict.
     pub fn open_count(&self) -> usize {
         self.streams.iter().map(|s| s.open.len()).sum()
+    }
+
+    /// How many messages are to be sent: open places that were not given up.
+    pub fn waiting_count(&self) -> usize {
+        self.streams.iter().flat_map(|s| &s.open).filter(|entry| !entry.void).count()
     }
 
     /// A message was committed to the outbox at this place; a new incarnation opens a new stream.
@@ -153,19 +172,19 @@ impl Outbox {
         }
     }
 
-    /// The user cancels a place; answers whether it was still open. Its verdict tells which came first.
-    pub fn handle_cancel(&mut self, incarnation: Incarnation, cseq: u64) -> bool {
+    /// The user cancels a place: from here on VOID is sent in its stead.
+    pub fn handle_cancel(&mut self, incarnation: Incarnation, cseq: u64) -> Cancel {
         let Some(stream) = self.stream(incarnation) else {
-            return false;
+            return Cancel::TooLate;
         };
         let Some(entry) = stream.open.iter_mut().find(|e| e.cseq == cseq) else {
-            return false;
+            return Cancel::TooLate;
         };
         entry.void = true;
         if cseq <= stream.sent {
             stream.rewind();
         }
-        true
+        if cseq > stream.handed { Cancel::Unsent } else { Cancel::Unsure }
     }
 
     /// The session is open. Settles what the server remembers, and says what it forgot.
@@ -209,7 +228,10 @@ impl Outbox {
                 Some(held) => at = held,
                 None => {
                     let (open, deciding) = (VecDeque::new(), VecDeque::new());
-                    self.streams.insert(at, OutStream { incarnation, top, open, deciding, sent: top, in_flight: 0 });
+                    self.streams.insert(
+                        at,
+                        OutStream { incarnation, top, open, deciding, sent: top, handed: top, in_flight: 0 },
+                    );
                 }
             }
             at += 1;
@@ -285,6 +307,9 @@ impl Outbox {
         }
         stream.sent = entry.cseq;
         stream.in_flight += entry.size;
+        if !entry.void {
+            stream.handed = stream.handed.max(entry.cseq);
+        }
         let (incarnation, cseq) = (stream.incarnation, entry.cseq);
         Some(match entry.void {
             true => Transmit::Void { incarnation, cseq },
@@ -385,6 +410,26 @@ mod tests {
         outbox.handle_disconnected();
         let void = Remembered { incarnation: INC, last: 3, decisions: vec![(0, Code::VOID, None)] };
         assert_eq!(outbox.handle_welcome(&[void]).0[0].code, Code::VOID);
+    }
+
+    #[test]
+    fn a_cancelled_place_is_void_and_says_whether_it_was_ever_sent() {
+        let mut outbox = Outbox::default();
+        outbox.restore(INC, 0, [entry(1)]);
+        outbox.handle_queued(INC, entry(2));
+        outbox.handle_queued(INC, entry(3));
+        assert_eq!(outbox.handle_cancel(INC, 1), Cancel::Unsure, "an earlier start may have sent it");
+        assert_eq!(outbox.handle_cancel(INC, 2), Cancel::Unsent);
+        assert_eq!((outbox.open_count(), outbox.waiting_count()), (3, 1));
+        outbox.handle_welcome(&[]);
+        assert_eq!(outbox.poll_transmit(0), Some(Transmit::Void { incarnation: INC, cseq: 1 }));
+        assert_eq!(outbox.poll_transmit(0), Some(Transmit::Void { incarnation: INC, cseq: 2 }));
+        assert_eq!(outbox.handle_cancel(INC, 2), Cancel::Unsent, "a VOID is no message");
+        assert_eq!(sends(&mut outbox), [1, 2, 3]);
+        outbox.handle_disconnected();
+        assert_eq!(outbox.handle_cancel(INC, 3), Cancel::Unsure);
+        outbox.handle_verdict(INC, 3, Code::ACCEPTED, None, false);
+        assert_eq!(outbox.handle_cancel(INC, 3), Cancel::TooLate);
     }
 
     #[test]
