@@ -300,6 +300,7 @@ impl Session {
             Event::Receipt { .. } => Ok(Flow::Go),
             Event::Link { state, cause, .. } => self.link(ctx, state, cause.as_ref()).await,
             Event::Gap { count, .. } => self.notice(crate::words::gap(count)),
+            Event::Unread { .. } => Ok(Flow::Go),
         }
     }
 
