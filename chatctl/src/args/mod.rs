@@ -179,8 +179,9 @@ Text given as an argument is visible in ps and in the shell's history; text on s
   chatctl search backup failed --from ci --since 7d
   chatctl search --regex 'disk (9[0-9]|100)%' -C 2
 
-Every word must be in the message, whole or (from 3 letters) as the beginning of one, in any case; no sign in
-the text means anything else. A pattern is in the syntax of the regex crate and minds the case: (?i) makes it not.
+Every word must be in the message, whole or (from 3 letters) as the beginning of one, in any case;
+no sign in the text means anything else. A pattern is in the syntax of Rust's regex crate, without
+look-around, and minds the case: (?i) makes it not.
 ")]
     Search(Search),
     /// Write the whole history to stdout, oldest first; never marks, works logged out
@@ -200,9 +201,9 @@ the text means anything else. A pattern is in the syntax of the regex crate and 
   chatctl watch --json --only message --cursor triage | while read -r line; do
     handle \"$line\" && chatctl ack triage \"$(jq -r .id <<<\"$line\")\" || break; done
 
-A cursor is kept by chatd: a watch with --cursor begins behind the last acknowledged message, whatever was
-killed meanwhile. Presence, receipts and the like are told as they happen and never again. A cursor is for one
-reader: two that watch it at once get the same messages.
+A cursor is kept by chatd: a watch with --cursor begins behind the last acknowledged message,
+whatever was killed meanwhile. Presence, receipts and the like are told as they happen and never
+again. A cursor is for one reader: two that watch it at once get the same messages.
 ")]
     Watch(Watch),
     /// Say that everything up to a message was handled: moves a cursor of watch
@@ -219,8 +220,8 @@ reader: two that watch it at once get the same messages.
     #[command(before_help = "Example:
   echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"unread\"}' | chatctl rpc
 
-The profile and the timeout are filled in where they are missing; chatctl says hello itself. After the method
-watch, events come as notifications. What the methods take and answer: proto/spec/control.md.
+The profile and the timeout are filled in where they are missing; chatctl says hello itself.
+After the method watch, events come as notifications until stdin ends.
 ")]
     Rpc,
     /// Call one method of chatd and print its result

@@ -7,7 +7,7 @@ use super::message::{row, settled};
 use crate::args::{self, OutboxVerb};
 use crate::json::{self, members};
 use crate::output::{End, Form, Shown};
-use crate::words::{self, refusals, troubles};
+use crate::words::{self, troubles};
 
 /// Columns of a preview.
 const PREVIEW: usize = 60;
@@ -89,6 +89,6 @@ fn all(ctx: &Context, retried: &OutboxRetried) -> Result<(), End> {
     }
     match retried.pending {
         None => Ok(()),
-        Some(pending) => Err(refusals::still_waiting(waiting, pending).into()),
+        Some(pending) => Err(troubles::still_waiting(waiting, pending).into()),
     }
 }

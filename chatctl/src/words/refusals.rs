@@ -124,17 +124,6 @@ fn too_late(data: &ErrorData) -> String {
     }
 }
 
-/// `outbox retry` left messages waiting.
-pub fn still_waiting(count: u64, pending: Pending) -> Trouble {
-    let (code, exit, why) = match pending {
-        Pending::TimedOut => (Code::TIMED_OUT, Exit::TimedOut, "no verdict from the server in time"),
-        Pending::Unreachable => (Code::SERVER_UNREACHABLE, Exit::Unreachable, "the server cannot be reached"),
-    };
-    let (wait, go) = if count == 1 { ("1 message waits", "it goes out") } else { ("messages wait", "they go out") };
-    let wait = if count == 1 { wait.to_owned() } else { format!("{count} {wait}") };
-    Trouble::new(code.name(), exit, format!("{wait}: {why}; {go} as soon as that changes.")).next("status")
-}
-
 /// What happened and what to run next. The subject is a user unless the code speaks of something else.
 fn sentence(data: &ErrorData) -> (String, Option<String>) {
     let subject = data.subject.as_deref().filter(|subject| !subject.is_empty());

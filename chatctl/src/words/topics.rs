@@ -74,7 +74,20 @@ Follow messages, each once, whatever is killed meanwhile: chatd keeps a cursor, 
   chatctl watch --json --only message --cursor triage | while read -r line; do
     handle \"$line\" && chatctl ack triage \"$(jq -r .id <<<\"$line\")\" || break; done
   chatctl watch --only message --cursor triage --exec ./handle       # the same: acknowledged when ./handle ends with 0
-  chatctl cursor list";
+  chatctl cursor list
+
+Look back, without marking anything as read:
+
+  chatctl search --json backup failed --from ci --since 7d
+  chatctl export --since \"$last\" >> history.ndjson
+  chatctl unread --format waybar --follow
+
+Own messages that wait or failed; a retry never doubles:
+
+  chatctl outbox retry
+  chatctl outbox cancel ID
+
+A program may speak to chatd itself, in JSON-RPC: chatctl rpc, chatctl call";
 
 /// The text of a topic.
 pub fn topic(name: &str) -> Option<String> {

@@ -276,6 +276,17 @@ pub fn not_handled(name: &str, how: &str, id: &MessageId, cursor: &CursorName) -
     trouble
 }
 
+/// `outbox retry` left messages waiting.
+pub fn still_waiting(count: u64, pending: Pending) -> Trouble {
+    let (code, exit, why) = match pending {
+        Pending::TimedOut => ("timed_out", Exit::TimedOut, "no verdict from the server in time"),
+        Pending::Unreachable => ("server_unreachable", Exit::Unreachable, "the server cannot be reached"),
+    };
+    let (wait, go) = if count == 1 { ("1 message waits", "it goes out") } else { ("messages wait", "they go out") };
+    let wait = if count == 1 { wait.to_owned() } else { format!("{count} {wait}") };
+    Trouble::new(code, exit, format!("{wait}: {why}; {go} as soon as that changes.")).next("status")
+}
+
 /// A message was given up, and the server may have had it.
 pub fn not_cancelled_yet(message: &Message, pending: Pending) -> Trouble {
     let (code, exit, why) = match pending {

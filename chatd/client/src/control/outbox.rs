@@ -177,8 +177,8 @@ async fn retry_one(profile: &Profile, row: Row, deadline: Instant, timeout_ms: u
 /// The same content as a message of its own.
 fn anew(row: Row) -> Answer<SendAsk> {
     if row.kind != kind::DIRECT && row.kind != kind::BROADCAST {
-        let detail = Some("a private message is sent again by its sender alone".into());
-        return Err(Box::new(ErrorData { detail, ..Code::UNSUPPORTED.into() }));
+        let detail = Some("only direct messages and broadcasts are sent again".into());
+        return Err(Box::new(ErrorData { subject: Some(row.id.0), detail, ..Code::UNKNOWN_ID.into() }));
     }
     Ok(SendAsk {
         key: retry_key(&row),
