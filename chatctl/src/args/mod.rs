@@ -177,7 +177,7 @@ Text given as an argument is visible in ps and in the shell's history; text on s
     /// Find messages by their words, oldest first; never marks
     #[command(before_help = "Examples:
   chatctl search backup failed --from ci --since 7d
-  chatctl search --regex 'disk (9[0-9]|100)%' -C 2
+  chatctl search --regex disk.9.% -C 2
 
 Every word must be in the message, whole or (from 3 letters) as the beginning of one, in any case;
 no sign in the text means anything else. A pattern is in the syntax of Rust's regex crate, without
@@ -227,7 +227,7 @@ After the method watch, events come as notifications until stdin ends.
     /// Call one method of chatd and print its result
     #[command(before_help = "Examples:
   chatctl call unread
-  chatctl call message '{\"user\": \"bob\", \"text\": \"hi\", \"wait\": \"delivered\"}'
+  chatctl call read '{\"user\": \"bob\", \"since\": \"2h\"}'
 
 Result and error are objects of the control protocol; the exit code is that of the command.
 ")]

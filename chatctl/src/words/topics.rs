@@ -87,7 +87,9 @@ Own messages that wait or failed; a retry never doubles:
   chatctl outbox retry
   chatctl outbox cancel ID
 
-A program may speak to chatd itself, in JSON-RPC: chatctl rpc, chatctl call";
+A program may speak to chatd itself, in JSON-RPC (help rpc, help call):
+
+  chatctl call unread";
 
 /// The text of a topic.
 pub fn topic(name: &str) -> Option<String> {
