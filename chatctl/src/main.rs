@@ -213,7 +213,7 @@ mod tests {
             troubles::first_login(),
             troubles::which_profile(),
             troubles::unknown_trust("x"),
-            troubles::passwords_differ(),
+            troubles::passwords_differ("passwd"),
             troubles::empty_text(),
             troubles::too_large(None),
             troubles::bad_key(),

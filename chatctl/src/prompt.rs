@@ -45,11 +45,21 @@ impl Prompt {
         secret(ask::OLD_PASSWORD).await
     }
 
-    /// A new password, twice.
-    pub async fn new_password(self) -> Result<Secret, End> {
+    /// The first password of an account, twice. `verb` is what to run again when they differ.
+    pub async fn first_password(self, verb: &str) -> Result<Secret, End> {
         let first = self.password().await?;
+        self.again(first, verb).await
+    }
+
+    /// Another password for an account, twice.
+    pub async fn new_password(self, verb: &str) -> Result<Secret, End> {
+        let first = secret(ask::NEW_PASSWORD).await?;
+        self.again(first, verb).await
+    }
+
+    async fn again(self, first: Secret, verb: &str) -> Result<Secret, End> {
         if *first != *secret(ask::AGAIN).await? {
-            return Err(troubles::passwords_differ().into());
+            return Err(troubles::passwords_differ(verb).into());
         }
         Ok(first)
     }

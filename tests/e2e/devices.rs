@@ -252,6 +252,8 @@ fn a_living_session_refuses_another_one() {
     assert!(refused.error()["hint"].as_str().is_some_and(|hint| hint.contains("--take-over")), "{refused}");
     first.sends("bob", "untouched");
     bob.gets(&["untouched"]);
+    let devices = first.json(&["device", "list"]).ok().items();
+    assert_eq!(devices.len(), 1, "who was refused left no device behind: {devices:?}");
     // the user insists
     enter(&world, &second, "login", &password, &["--take-over"]).ok();
     is_logged_out(&first, "replaced");

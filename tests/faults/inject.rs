@@ -68,6 +68,31 @@ fn an_error_at_the_opening_of_a_history() {
     }
 }
 
+/// SQLite does not tell a quota from a broken disk; a chatd does, refuses what does not fit, and goes on.
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    if !traceable() {
+        return;
+    }
+    let mut stage = Stage::new(&[]);
+    stage.talk(1, |_| {});
+    stage.kill(Victim::Chatd);
+    let mut wrap = strace("pwrite64,write", "error=EDQUOT");
+    for name in ["chat.db-wal", "chat.probe"] {
+        let file = stage.alice.dir().join("data/default").join(name);
+        wrap.extend(["-P".to_owned(), file.display().to_string()]);
+    }
+    stage.alice.launch(&wrap).expect("chatd starts");
+    let refused = stage.alice.json(&["message", "--timeout", "5s", "bob", "does not fit"]);
+    assert_eq!(refused.code, 14, "{refused}");
+    assert_eq!(stage.alice.ended(), None, "chatd goes on");
+    stage.kill(Victim::Chatd);
+    stage.up(Victim::Chatd);
+    stage.talk(2, |_| {});
+    stage.check("a quota");
+    stage.no_panic();
+}
+
 fn kills(step: u64) {
     if !traceable() {
         return;

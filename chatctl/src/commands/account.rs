@@ -23,7 +23,7 @@ pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End
     let invite = invitation(args.invite_file.as_deref(), args.password.password_stdin)?;
     let password = match given_password(&args.password)? {
         Some(password) => password,
-        None => checked(ctx.prompt.new_password().await?)?,
+        None => checked(ctx.prompt.first_password("help register").await?)?,
     };
     let trust = trust(&args.trust)?;
     let profile = ctx.profile_to_make().await?;
@@ -199,7 +199,7 @@ pub async fn passwd(ctx: &mut Context, args: args::Passwd) -> Result<(), End> {
     let others = super::device::devices(ctx).await?.iter().filter(|device| !device.own).count();
     let (old, new) = match given_passwords(&args)? {
         Some(given) => given,
-        None => (checked(ctx.prompt.old_password().await?)?, checked(ctx.prompt.new_password().await?)?),
+        None => (checked(ctx.prompt.old_password().await?)?, checked(ctx.prompt.new_password("passwd").await?)?),
     };
     let revoke_others = match (args.revoke_others, args.keep_others) {
         (false, false) if others > 0 => {

@@ -542,6 +542,8 @@ pub mod ask {
     pub const PASSWORD: &str = "Password: ";
     /// For the password as it is.
     pub const OLD_PASSWORD: &str = "Old password: ";
+    /// For the password as it is to be.
+    pub const NEW_PASSWORD: &str = "New password: ";
     /// For a new password once more.
     pub const AGAIN: &str = "Again: ";
 

@@ -131,9 +131,9 @@ pub fn bad_password() -> Trouble {
     Trouble::new("bad_password", Exit::BadInput, what)
 }
 
-/// The two passwords differ.
-pub fn passwords_differ() -> Trouble {
-    Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next("help register")
+/// The two passwords differ; `verb` goes on.
+pub fn passwords_differ(verb: &str) -> Trouble {
+    Trouble::new("bad_password", Exit::BadInput, "the two passwords differ; nothing was done.").next(verb)
 }
 
 /// `passwd` with a wrong old password.

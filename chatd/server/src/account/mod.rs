@@ -99,6 +99,17 @@ struct Listed {
     passwords: Mutex<HashMap<AccountName, PasswordDigest>>,
 }
 
+/// Somebody who knows the password of an account.
+pub struct Proven {
+    source: Source,
+    /// The account.
+    pub acct: AcctId,
+    /// The hash that the password fits.
+    phc: String,
+    /// The password, where the hash is weaker than today's.
+    stale: Option<Zeroizing<String>>,
+}
+
 /// The owner of the rules; one for the server.
 pub struct Accounts<S> {
     store: Arc<S>,
@@ -325,14 +336,8 @@ impl<S: Store> Accounts<S> {
         AccountName::try_from(folded).ok()
     }
 
-    /// Checks a password and enrols the device.
-    pub async fn login(
-        &self,
-        source: Source,
-        name: &str,
-        password: Zeroizing<String>,
-        device: NewDevice,
-    ) -> Result<Login, Fault> {
+    /// Checks a password.
+    pub async fn prove(&self, source: Source, name: &str, password: Zeroizing<String>) -> Result<Proven, Fault> {
         check_password(&password)?;
         self.spend(&self.logins, source)?;
         let key = self.key(source, name);
@@ -349,9 +354,15 @@ impl<S: Store> Accounts<S> {
         self.refuse_locked(&key)?;
         let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
         self.right(&key).await;
-        let old = checked.stale.then(|| phc.clone());
+        Ok(Proven { source, acct, phc, stale: checked.stale.then_some(password) })
+    }
+
+    /// Enrols the device of somebody who proved to know the password.
+    pub async fn enrol(&self, proven: Proven, device: NewDevice) -> Result<Login, Fault> {
+        let Proven { source, acct, phc, stale } = proven;
+        let old = phc.clone();
         let login = self.ask(|answer| Op::Enrol { acct, phc, device, answer }).await?;
-        if let Some(old) = old {
+        if let Some(password) = stale {
             self.rehash(source, acct, old, password).await;
         }
         Ok(login)

@@ -242,18 +242,18 @@ impl<S: Store> Stranger<S> {
         let state = match told {
             Told::Nothing => 0,
             Told::Unknown => 2,
-            Told::Known(acct) if self.is_active(acct, &ask).await => 3,
+            Told::Known(acct) if self.is_active(acct, &ask.account, &ask.device_id).await => 3,
             Told::Known(_) => 1,
         };
         Ok(wire::NameState { state, ..manners }.encode_to_vec().into())
     }
 
     /// Whether the account lives on another device, so that a login would be refused.
-    async fn is_active(&mut self, acct: AcctId, ask: &wire::Name) -> bool {
+    async fn is_active(&mut self, acct: AcctId, account: &str, device: &[u8]) -> bool {
         if self.gateway.live.get().sessions.policy != Policy::Refuse {
             return false;
         }
-        let own = self.gateway.accounts.device_number(&ask.account, &ask.device_id).await;
+        let own = self.gateway.accounts.device_number(account, device).await;
         let others = self.gateway.directory.others(acct, own);
         if others.is_empty() {
             return false;
@@ -269,14 +269,28 @@ impl<S: Store> Stranger<S> {
         let enrol = ask.enrol.ok_or(Refusal::Leave(Leave::Over(Code::PROTOCOL)))?;
         let device = self.new_device(&ask.account, enrol)?;
         let id = device.id;
-        let accounts = &self.gateway.accounts;
         let done = if register {
-            accounts.register(self.source, &ask.account, password, &ask.invite, device).await
+            self.gateway.accounts.register(self.source, &ask.account, password, &ask.invite, device).await
         } else {
-            accounts.login(self.source, &ask.account, password, device).await
+            self.login(&ask.account, password, device, ask.take_over).await
         };
         let how = if register { "register" } else { "login by password" };
         self.logged_in(done, how, &ask.account, id, Known::typed(ask.take_over))
+    }
+
+    /// A device that would be refused at HELLO is not enrolled: each try would leave one behind, until there is room for no more.
+    async fn login(
+        &mut self,
+        account: &str,
+        password: Zeroizing<String>,
+        device: NewDevice,
+        take_over: bool,
+    ) -> Result<Login, Fault> {
+        let proven = self.gateway.accounts.prove(self.source, account, password).await?;
+        if !take_over && self.is_active(proven.acct, account, &device.id.0).await {
+            return Err(Code::ALREADY_LOGGED_IN.into());
+        }
+        self.gateway.accounts.enrol(proven, device).await
     }
 
     /// The device that a password enrols: it must hold the key that it names.

@@ -348,7 +348,11 @@ impl Driver {
     async fn login(&mut self, dev: Dev, right: bool, from: usize) -> Result<(), String> {
         let guess = if right { password(dev.0) } else { Zeroizing::new("wrong".to_owned()) };
         let before = self.clock.mono_ms();
-        let came = self.accounts.as_ref().unwrap().login(source(from), NAMES[dev.0], guess, new_device(dev)).await;
+        let accounts = self.accounts.as_ref().unwrap();
+        let came = match accounts.prove(source(from), NAMES[dev.0], guess).await {
+            Ok(proven) => accounts.enrol(proven, new_device(dev)).await,
+            Err(fault) => Err(fault),
+        };
         same("login", code(&came), self.reference.login(dev, right, from))?;
         // Many guesses at one name wait for each other: that time passed for everybody.
         let waited = self.clock.mono_ms() - before;
