@@ -1,9 +1,10 @@
 //! The server of a world: its directory, its settings, its process; started, killed and started again on the same port.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 
@@ -75,6 +76,19 @@ impl Server {
     pub fn ctl(&self, args: &[&str]) -> Output {
         let mut run = self.command(args);
         let output = run.output().expect("chat-server can be run");
+        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
+    }
+
+    /// As [`Server::ctl`], with this on stdin.
+    pub fn pipe(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut run = self.command(args);
+        run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = run.spawn().expect("chat-server can be run");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        // it may refuse before it has read everything
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        let output = child.wait_with_output().expect("chat-server ends");
         Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
     }
 

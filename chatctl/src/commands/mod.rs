@@ -13,8 +13,8 @@ pub mod people;
 pub mod read;
 pub mod rpc;
 pub mod run;
-pub mod trace;
 pub mod search;
+pub mod trace;
 pub mod unread;
 
 use std::cell::{Cell, RefCell};

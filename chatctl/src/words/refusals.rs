@@ -179,6 +179,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::IDLE => ("logged out by the server after a time without activity.".into(), "login"),
         Code::UNSUPPORTED => (format!("{} is not known to the other side.", what("this")), "daemon restart"),
         Code::OUTCOME_LOST => ("what became of the message is no longer known; it is not sent again.".into(), "outbox"),
+        Code::ACCOUNT_LOCKED => ("the account is locked by an operator of the server.".into(), "status"),
         Code::ACCOUNT_GONE => ("the account was deleted.".into(), "help register"),
         Code::EXPIRED => (format!("{who} did not fetch the message in time."), "outbox"),
         Code::KICKED => ("logged out by an operator of the server.".into(), "login"),

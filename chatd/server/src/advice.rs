@@ -9,7 +9,7 @@ use chat_proto::fault::Code;
 use serde::Serialize;
 
 use crate::StartError;
-use crate::admin::{AskError, words};
+use crate::admin::{Allowed, AskError, words};
 use crate::backup::BackupError;
 use crate::files::FileError;
 use crate::keys::KeysError;
@@ -17,6 +17,22 @@ use crate::store::StoreError;
 
 /// Exit code of a verb whose files are no good, as chatctl's.
 const BAD_STATE: u8 = 14;
+
+/// A failure of a verb itself, with its own code.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Trouble {
+    exit: u8,
+    code: &'static str,
+    text: String,
+}
+
+impl Trouble {
+    /// Ends with `exit`; `code` is its name for scripts, `text` what people read.
+    pub fn new(exit: u8, code: &'static str, text: impl Into<String>) -> Trouble {
+        Trouble { exit, code, text: text.into() }
+    }
+}
 
 /// What the caller typed.
 pub struct Asked<'a> {
@@ -35,6 +51,9 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
         && !matches!(error, AskError::Start(_))
     {
         return words::next(error, program, &asked.typed);
+    }
+    if let Some(path) = unreadable(error) {
+        return Allowed::of(path).map(|allowed| format!("{} {}", allowed.sudo(), asked.typed));
     }
     if error.downcast_ref::<ConfigError>().is_some() {
         return Some(if asked.config.exists() {
@@ -86,6 +105,13 @@ fn file(error: &FileError, program: &str) -> Option<String> {
     }
 }
 
+/// The configuration that is not for this user: nothing is wrong with it.
+fn unreadable(error: &anyhow::Error) -> Option<&Path> {
+    let config: &ConfigError = error.downcast_ref()?;
+    let looked = std::fs::File::open(&config.file).err()?;
+    (looked.kind() == io::ErrorKind::PermissionDenied).then_some(config.file.as_path())
+}
+
 /// The error of a start, whoever wanted it.
 fn start_error(error: &anyhow::Error) -> Option<&StartError> {
     match error.downcast_ref() {
@@ -110,8 +136,14 @@ pub fn code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<AskError>() {
         return words::code(error);
     }
+    if let Some(trouble) = error.downcast_ref::<Trouble>() {
+        return trouble.exit;
+    }
     if let Some(start) = error.downcast_ref::<StartError>() {
         return start.exit();
+    }
+    if unreadable(error).is_some() {
+        return exit::PERMISSION;
     }
     if error.downcast_ref::<ConfigError>().is_some() {
         return exit::CONFIG;
@@ -141,6 +173,9 @@ pub fn text(error: &anyhow::Error) -> String {
     if let Some(error) = error.downcast_ref::<AskError>() {
         return words::text(error);
     }
+    if let Some(path) = unreadable(error) {
+        return format!("{} may not be read by this user", path.display());
+    }
     let mut said = String::new();
     for cause in iter::successors(Some(error.as_ref() as &dyn std::error::Error), |cause| cause.source()) {
         let cause = cause.to_string();
@@ -157,6 +192,7 @@ pub fn json(error: &anyhow::Error, text: &str, next: Option<&str>) -> String {
     let (code, retry_after_ms) = match error.downcast_ref::<AskError>() {
         Some(AskError::Refused { refusal, .. }) => (refusal.code.name(), refusal.retry_after_ms),
         Some(error) => (words::name(error), None),
+        None if let Some(trouble) = error.downcast_ref::<Trouble>() => (trouble.code, None),
         None if error.downcast_ref::<ConfigError>().is_some() => (Code::BAD_CONFIG.name(), None),
         None if error.downcast_ref::<BackupError>().is_some() => ("bad_backup", None),
         None => ("failed", None),

@@ -1,6 +1,6 @@
 //! The arguments of `chat-server`; `--help` and the manual come from here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,9 @@ pub enum Verb {
     Sessions(Sessions),
     /// Say something to everybody who is online, from the server itself
     Announce(Announce),
+    /// Bring accounts in from elsewhere
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Write out what the server keeps, one JSON object a line
     #[command(subcommand)]
     Export(ExportVerb),
@@ -317,6 +320,85 @@ pub enum DbVerb {
 pub enum UserVerb {
     /// List all accounts
     List,
+    /// Show an account: devices, queued messages, last seen, locks
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Invite somebody to an account of this name, or make it with a password from stdin
+    Add {
+        /// Its name
+        name: String,
+        /// Make the account now, with the password on stdin
+        #[arg(long)]
+        password_stdin: bool,
+        /// Print an invitation, so that its user alone knows the password (the default)
+        #[arg(long, conflicts_with = "password_stdin")]
+        invite: bool,
+    },
+    /// Delete an account for ever; asks for the name again
+    Del {
+        /// Its name
+        name: String,
+        /// The name again, for scripts
+        #[arg(long, value_name = "NAME")]
+        yes_delete: Option<String>,
+    },
+    /// Give an account another password; its user is told
+    Passwd {
+        /// Its name
+        name: String,
+        /// Read the password from stdin instead of asking
+        #[arg(long)]
+        password_stdin: bool,
+        /// Log out all its devices: they need the new password
+        #[arg(long)]
+        revoke_devices: bool,
+    },
+    /// Lock an account: its sessions end and nobody logs in
+    Lock {
+        /// Its name
+        name: String,
+    },
+    /// Unlock an account, and lift locks by wrong passwords
+    Unlock {
+        /// Its name
+        name: String,
+        /// Only the locks by wrong passwords from this address
+        #[arg(long, value_name = "IP")]
+        source: Option<IpAddr>,
+    },
+}
+
+/// `import`
+#[derive(Debug, Subcommand)]
+pub enum ImportVerb {
+    /// Make accounts of a file with a name and a password a line; the file stays as it is
+    Credentials(ImportCredentials),
+}
+
+/// `import credentials`
+#[derive(Debug, clap::Args)]
+pub struct ImportCredentials {
+    /// The file: name, a blank, the rest of the line is the password; - is stdin
+    pub file: PathBuf,
+    /// Change nothing; say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What to do where the account is there already
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnConflict::Skip)]
+    pub on_conflict: OnConflict,
+}
+
+/// What to do where an account is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// Leave the line out
+    Skip,
+    /// Change the account's password
+    Update,
+    /// Import nothing at all
+    Fail,
 }
 
 /// `invite`
@@ -389,7 +471,11 @@ pub struct Announce {
 #[derive(Debug, Subcommand)]
 pub enum ExportVerb {
     /// All accounts
-    Users,
+    Users {
+        /// With the hashes of their passwords
+        #[arg(long)]
+        hashes: bool,
+    },
     /// The audit log, oldest line first
     Audit,
 }

@@ -47,7 +47,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use config::Config;
 pub use running::Running;
-pub use start::{StartError, level};
+pub use start::{StartError, level, names};
 
 use account::{Accounts, Hasher};
 use admin::{Closed, Desk};

@@ -19,7 +19,7 @@ use chat_server::running::Reread;
 use chat_server::{Outside, Server, StartError, keys};
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Args, ConfigVerb, Init, Run, Verb};
+use args::{Args, ConfigVerb, ImportVerb, Init, Run, Verb};
 use commands::say;
 
 fn main() -> ExitCode {
@@ -86,6 +86,7 @@ fn act(args: &Args, layout: &Layout) -> anyhow::Result<ExitCode> {
         Verb::User(verb) => commands::user::act(args, &load(layout)?, verb),
         Verb::Sessions(sessions) => commands::session::act(args, &load(layout)?, sessions.verb.as_ref()),
         Verb::Announce(announce) => commands::session::announce(args, &load(layout)?, &announce.text),
+        Verb::Import(ImportVerb::Credentials(wanted)) => commands::import::act(args, &load(layout)?, wanted),
         Verb::Export(verb) => commands::export::act(&load(layout)?, verb),
     }
 }

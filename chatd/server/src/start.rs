@@ -147,7 +147,8 @@ fn accounts(config: &Config) -> account::Settings {
     }
 }
 
-fn names(config: &Config) -> NameRule {
+/// The rule for the names of new accounts.
+pub fn names(config: &Config) -> NameRule {
     match config.keys.names {
         Names::Standard => NameRule::Standard,
         Names::Classic => NameRule::Classic,

@@ -168,6 +168,8 @@ codes! {
     BAD_PATTERN = 61, "bad_pattern", Caller;
     /// The message got further than the request allows; the data says how far.
     TOO_LATE = 62, "too_late", Caller;
+    /// An operator locked the account: nobody logs in to it. Said only to who proved to be its user.
+    ACCOUNT_LOCKED = 63, "account_locked", Caller;
 }
 
 impl Code {

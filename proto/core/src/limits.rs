@@ -33,6 +33,10 @@ pub const AUDIT_FILES: usize = 4;
 pub const AUDIT_LINE_MAX: u64 = 256 * 1024;
 /// Audit lines that wait for the disk; beyond it they are counted as missing.
 pub const AUDIT_QUEUE: usize = 4096;
+/// Bytes of a credentials file that is imported: a million lines.
+pub const IMPORT_FILE_MAX: u64 = 64 * 1024 * 1024;
+/// Lines of a credentials file that one request carries: about a quarter of a second of hashing, far below a line's bytes.
+pub const IMPORT_AT_ONCE: usize = 16;
 /// Events kept for a slow follower of the control socket; beyond it the follower re-reads the history.
 pub const CONTROL_EVENTS: usize = 1024;
 

@@ -9,8 +9,8 @@ mod hooks;
 mod message;
 mod outbox;
 mod people;
-mod trace;
 mod search;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -434,6 +434,7 @@ fn ends_login(code: Code) -> bool {
             | Code::REVOKED
             | Code::IDLE
             | Code::ACCOUNT_GONE
+            | Code::ACCOUNT_LOCKED
             | Code::FORBIDDEN
             | Code::BAD_NAME
             | Code::BAD_PARAMS

@@ -10,8 +10,11 @@ use chat_proto::limits::{LOCKOUT_ENTRIES, LOCKOUT_MAX};
 use crate::planted::planted;
 use crate::store::Failure;
 
-/// A keyed hash.
+/// A keyed hash: first of the name, then of name and source.
 pub type Key = [u8; 16];
+
+/// Bytes of a key that are the name's.
+pub const NAME_BYTES: usize = 8;
 
 /// When a lock comes and how long the first one lasts.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +97,23 @@ impl Lockout {
     /// A right password while no lock held.
     pub fn right(&mut self, key: &Key) -> Option<Failure> {
         self.remove(key).map(|_| forgotten(*key))
+    }
+
+    /// The locks of the name that a key is of, from whichever source: milliseconds that are left of each.
+    pub fn locks_of(&self, key: &Key, now: u64) -> Vec<u64> {
+        self.of_name(key).filter_map(|key| self.left(key, now)).collect()
+    }
+
+    /// Forgets all that is counted for the name that a key is of.
+    pub fn forget_name(&mut self, key: &Key) -> Vec<Failure> {
+        let keys: Vec<Key> = self.of_name(key).copied().collect();
+        keys.iter().filter_map(|key| self.right(key)).collect()
+    }
+
+    /// All of them are looked at: only the operator asks.
+    fn of_name(&self, key: &Key) -> impl Iterator<Item = &Key> {
+        let name = key[..NAME_BYTES].to_owned();
+        self.entries.keys().filter(move |key| key[..NAME_BYTES] == name)
     }
 
     /// Locks that ended: what is to be kept of them.
@@ -197,6 +217,23 @@ mod tests {
             assert_eq!(guess(&mut table, now), Some(60_000));
             now += 60_000;
         }
+    }
+
+    #[test]
+    fn all_locks_of_a_name_are_found_and_no_others() {
+        let mut table = Lockout::new(RULES, vec![], 0);
+        let mut other_source = KEY;
+        other_source[NAME_BYTES] = 2;
+        let mut other_name = KEY;
+        other_name[0] = 2;
+        for key in [KEY, other_source, other_name] {
+            (0..3).for_each(|_| drop(table.wrong(key, 0)));
+        }
+        assert_eq!(table.locks_of(&KEY, 1), [59_999, 59_999]);
+        let forgotten = table.forget_name(&KEY);
+        assert_eq!(forgotten.iter().map(|failure| failure.count).collect::<Vec<_>>(), [0, 0]);
+        assert!(table.locks_of(&KEY, 1).is_empty());
+        assert_eq!(table.left(&other_name, 1), Some(59_999));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 pub use hasher::{Checked, HashError, Hasher, Pepper};
 pub use lockout::{Lockout, Rules};
+pub use operator::Imported;
 
 use credentials::file::{Added, CredentialsFile};
 
@@ -323,7 +324,8 @@ impl<S: Store> Accounts<S> {
         }
     }
 
-    fn names(&self) -> NameRule {
+    /// The rule for the names of new accounts.
+    pub fn names(&self) -> NameRule {
         self.live.get().accounts.names
     }
 
@@ -530,18 +532,24 @@ impl<S: Store> Accounts<S> {
         self.hashed((self.live.get().accounts.lockout_by == LockoutBy::Source).then_some(source), name)
     }
 
-    /// A keyed hash of the name as it would be looked up, exists or not.
+    /// A keyed hash of the name as it would be looked up, exists or not. All keys of a name begin alike, so that the operator
+    /// can lift all its locks.
     fn hashed(&self, source: Option<Source>, name: &str) -> lockout::Key {
-        let mut hash = Sha256::new();
-        hash.update(b"chat-lockout-v1");
-        hash.update(self.secret.as_ref());
-        if let Some(source) = source {
-            hash.update(source.bytes());
-        }
-        hash.update(self.look_up(name).as_ref().map_or(name, AccountName::as_str));
-        let digest: [u8; 32] = hash.finalize().into();
+        let name = self.look_up(name).map_or_else(|| name.to_owned(), String::from);
+        let digest = |source: &[u8]| -> [u8; 32] {
+            let mut hash = Sha256::new();
+            hash.update(b"chat-lockout-v2");
+            hash.update(self.secret.as_ref());
+            hash.update(source);
+            hash.update(&name);
+            hash.finalize().into()
+        };
         let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
+        let (of_name, of_both) = key.split_at_mut(lockout::NAME_BYTES);
+        of_name.copy_from_slice(&digest(b"")[..of_name.len()]);
+        if let Some(source) = source {
+            of_both.copy_from_slice(&digest(&source.bytes())[..of_both.len()]);
+        }
         key
     }
 }

@@ -84,7 +84,7 @@ impl Allowed {
     }
 
     /// Looks at the socket, or at the nearest directory above it that may be looked at.
-    fn of(path: &Path) -> Option<Allowed> {
+    pub fn of(path: &Path) -> Option<Allowed> {
         let meta = path.ancestors().find_map(|path| std::fs::metadata(path).ok())?;
         let group = Group::from_gid(Gid::from_raw(meta.gid())).ok().flatten();
         if let Some(group) = group.filter(|_| meta.gid() != 0 && meta.permissions().mode() & 0o040 != 0) {

@@ -66,6 +66,13 @@ calls! {
     db::DbInfo;
     db::DbCheck;
     user::UserList;
+    user::UserShow;
+    user::UserAdd;
+    user::UserDel;
+    user::UserPasswd;
+    user::UserLock;
+    user::UserUnlock;
+    user::UserImport;
     invite::InviteCreate;
     invite::InviteList;
     invite::InviteRevoke;

@@ -18,7 +18,7 @@ pub mod socket;
 pub mod user;
 pub mod words;
 
-pub use ask::{AskError, Line, Talk, ask};
+pub use ask::{Allowed, AskError, Line, Talk, ask};
 pub use call::{Call, METHODS, Refusal, Secret};
 pub use caller::Caller;
 pub use desk::{Closed, Desk};

@@ -4,9 +4,10 @@
 use chat_process::exit;
 use chat_proto::display;
 use chat_proto::fault::Code;
-use chat_proto::limits::TEXT_MAX;
+use chat_proto::limits::{PASSWORD_MAX, TEXT_MAX};
 
 use super::session::{Announce, SessionKick};
+use super::user::UserPasswd;
 use super::{AskError, Call as _, Refusal};
 
 /// The error in words.
@@ -20,12 +21,21 @@ pub fn text(error: &AskError) -> String {
 fn refused(method: &str, refusal: &Refusal) -> String {
     let subject = refusal.subject.as_deref().map(|subject| display::name(subject).into_owned()).unwrap_or_default();
     let said = match (refusal.code, method) {
-        (Code::UNKNOWN_ID, SessionKick::METHOD) => format!("there is no session {subject}, and {subject} has none"),
+        (Code::UNKNOWN_ID, SessionKick::METHOD) if subject.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("there is no session {subject}")
+        }
+        (Code::UNKNOWN_ID, SessionKick::METHOD) => format!("{subject} is not logged in"),
         (Code::CONFLICT, SessionKick::METHOD) => format!("{subject} is the number of a session and the name of a user"),
         (Code::BAD_PARAMS, Announce::METHOD) => "there is no text to announce".into(),
         (Code::TOO_LARGE, Announce::METHOD) => format!("the text has more than {TEXT_MAX} bytes"),
+        (Code::FORBIDDEN, UserPasswd::METHOD) => {
+            "this server's passwords are in its credentials file: change the line there and restart".into()
+        }
+        (Code::BAD_PASSWORD, _) => format!("a password has 1 to {PASSWORD_MAX} bytes"),
         (Code::UNKNOWN_INVITE, _) => format!("there is no invitation {subject}"),
-        (Code::NAME_TAKEN, _) => format!("the name \"{subject}\" is taken, or an invitation is open for it"),
+        (Code::NAME_TAKEN, _) => {
+            format!("the name \"{subject}\" is taken, was an account's that is deleted, or is kept for an invitation")
+        }
         (Code::BAD_NAME, _) => format!(
             "\"{subject}\" is not a name that can be used: 1-32 of a-z 0-9 . _ - starting with a letter or digit, none of the reserved ones"
         ),

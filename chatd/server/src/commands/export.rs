@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use chat_server::admin::Talk;
 use chat_server::admin::audit::AuditPage;
-use chat_server::admin::user::UserList;
 use chat_server::config::Config;
 use serde::Serialize;
 
@@ -18,7 +17,7 @@ pub fn act(config: &Config, verb: &ExportVerb) -> anyhow::Result<ExitCode> {
     let written = run(async {
         let mut talk = Talk::open(config, false).await?;
         let written = match verb {
-            ExportVerb::Users => users(&mut talk, &mut out).await,
+            ExportVerb::Users { hashes } => users(&mut talk, *hashes, &mut out).await,
             ExportVerb::Audit => audit(&mut talk, &mut out).await,
         };
         talk.close().await;
@@ -36,8 +35,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(kind)
 }
 
-async fn users(talk: &mut Talk, out: &mut impl io::Write) -> anyhow::Result<()> {
-    for row in talk.ask(UserList {}).await? {
+async fn users(talk: &mut Talk, hashes: bool, out: &mut impl io::Write) -> anyhow::Result<()> {
+    for row in user::all(talk, hashes).await? {
         line(out, &Object { v: 1, r#type: "user", content: user::Item::from(&row) })?;
     }
     Ok(())

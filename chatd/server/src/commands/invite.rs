@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chat_proto::display;
 use chat_server::admin::invite::{InviteCreate, InviteList, InviteRevoke, Made, Row};
 use chat_server::admin::words::quoted;
 use chat_server::config::Config;
+use chat_server::config::values::Wait;
 use serde::Serialize;
 
 use super::{ask, local, rfc3339, say};
@@ -19,6 +21,14 @@ pub fn act(args: &Args, config: &Config, verb: &InviteVerb) -> anyhow::Result<Ex
         InviteVerb::List => list(args, config),
         InviteVerb::Revoke { id } => revoke(args, config, id),
     }
+}
+
+/// How long an invitation holds when nothing else is said.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An invitation for one account, as `user add` makes it.
+pub fn for_one(args: &Args, config: &Config, name: &str) -> anyhow::Result<ExitCode> {
+    create(args, config, &Wanted { name: Some(name.to_owned()), uses: 1, expires: Wait(WEEK) })
 }
 
 fn create(args: &Args, config: &Config, wanted: &Wanted) -> anyhow::Result<ExitCode> {

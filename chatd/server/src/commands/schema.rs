@@ -11,6 +11,15 @@ const USER: &[Member] = &[
     member("queued", Count, "messages that wait for it"),
     member("online", Flag, "announced online now"),
     member("last_seen", Maybe(&Time), "end of its last session; null: online, or never had one"),
+    member("locked", Flag, "locked by the operator"),
+    sometimes("hash", Text, "its password's hash, where export users --hashes asked for it"),
+];
+
+const DEVICE: &[Member] = &[
+    member("id", Text, "its id"),
+    member("name", Text, "its owner's name for it"),
+    member("since", Maybe(&Time), "when it was enrolled; null where that is not known"),
+    member("last_seen", Maybe(&Time), "when its last session opened or ended; null when it never had one"),
 ];
 
 const SESSION: &[Member] = &[
@@ -44,9 +53,26 @@ const INVITE: &[Member] = &[
     sometimes("code", Text, "what is typed at register; shown this once"),
     sometimes("revoked", Flag, "it is withdrawn"),
 ];
+const SKIPPED: &[Member] =
+    &[member("line", Count, "its number in the file"), member("reason", Text, "why, for people")];
 
 /// All of them, in the order of names.
 pub const OBJECTS: &[Object] = &[
+    Object {
+        name: "account",
+        about: "answer of user show",
+        members: &[
+            member("user", Members(USER), "as in the list"),
+            member("password_locks", Count, "from how many sources wrong passwords keep it locked"),
+            member("password_locks_left_ms", Count, "for how many milliseconds at most"),
+            member("items", List(&Members(DEVICE)), "its devices, oldest first"),
+        ],
+    },
+    Object {
+        name: "added",
+        about: "answer of user add --password-stdin",
+        members: &[member("user", Text, "the account as it is called now")],
+    },
     Object {
         name: "announcement",
         about: "answer of announce",
@@ -189,6 +215,15 @@ pub const OBJECTS: &[Object] = &[
         members: &[member("before", Count, "bytes before"), member("after", Count, "bytes now")],
     },
     Object {
+        name: "deleted",
+        about: "answer of user del",
+        members: &[
+            member("user", Text, "the account"),
+            member("devices", Count, "how many devices it had"),
+            member("expired", Count, "how many messages for it expired; their senders are told"),
+        ],
+    },
+    Object {
         name: "error",
         about: "why a command failed; on stderr",
         members: &[
@@ -203,6 +238,17 @@ pub const OBJECTS: &[Object] = &[
         name: "fingerprint",
         about: "answer of cert fingerprint",
         members: &[member("fingerprint", Text, "sha256: and 64 hex digits over the server's long-term key")],
+    },
+    Object {
+        name: "import",
+        about: "answer of import credentials",
+        members: &[
+            member("dry_run", Flag, "nothing was changed: what would become of the lines"),
+            member("added", Count, "accounts that were made"),
+            member("updated", Count, "accounts whose password was changed"),
+            member("unchanged", Count, "accounts that had the password already"),
+            member("skipped", List(&Members(SKIPPED)), "lines that were left out, in their order"),
+        ],
     },
     Object {
         name: "init",
@@ -224,11 +270,24 @@ pub const OBJECTS: &[Object] = &[
         members: &[member("items", List(&Members(SESSION)), "oldest first")],
     },
     Object {
+        name: "lock",
+        about: "answer of user lock",
+        members: &[member("user", Text, "the account"), member("changed", Flag, "it was not locked before")],
+    },
+    Object {
         name: "log_level",
         about: "answer of log level",
         members: &[
             member("level", Word(&["error", "warn", "info", "debug", "trace"]), "how much is logged now"),
             member("for_s", Maybe(&Count), "seconds until it is as configured again; null: until it is changed"),
+        ],
+    },
+    Object {
+        name: "password",
+        about: "answer of user passwd",
+        members: &[
+            member("user", Text, "the account"),
+            member("revoked", Count, "how many devices were logged out for good"),
         ],
     },
     Object {
@@ -307,6 +366,15 @@ pub const OBJECTS: &[Object] = &[
                 ])),
                 "the busiest first",
             ),
+        ],
+    },
+    Object {
+        name: "unlock",
+        about: "answer of user unlock",
+        members: &[
+            member("user", Text, "the account"),
+            member("changed", Flag, "the operator had locked it before"),
+            member("lifted", Count, "how many locks by wrong passwords were lifted"),
         ],
     },
     Object { name: "user", about: "a line of export users", members: USER },

@@ -393,6 +393,27 @@ pub enum Op {
         /// Answered when durable.
         answer: Answer<bool>,
     },
+    /// Lock an account, or unlock it: nobody logs in to a locked one, and its sessions end. UNKNOWN_USER.
+    Lock {
+        /// Which.
+        acct: AcctId,
+        /// On, or off.
+        on: bool,
+        /// Wall clock.
+        now_ms: i64,
+        /// Whether it was otherwise before; answered when durable.
+        answer: Answer<bool>,
+    },
+    /// Delete an account for ever: its sessions end, what waits for it expires for its senders, its name and its number are never
+    /// given again. UNKNOWN_USER.
+    DeleteAccount {
+        /// Which.
+        acct: AcctId,
+        /// Wall clock.
+        now_ms: i64,
+        /// What went with it; answered when durable.
+        answer: Answer<Deleted>,
+    },
     /// A word of the operator, from the server itself, to everybody who is announced online. STORAGE when the disk is full.
     Announce {
         /// What he says.
@@ -467,8 +488,19 @@ pub enum Query {
         /// The page.
         answer: oneshot::Sender<wire::People>,
     },
-    /// All accounts, for the operator.
-    Users(oneshot::Sender<Vec<User>>),
+    /// Accounts behind a name, in the order of names, for the operator.
+    Users {
+        /// Behind this name; empty for the first ones.
+        after: String,
+        /// At most so many.
+        limit: usize,
+        /// The accounts.
+        answer: oneshot::Sender<Vec<User>>,
+    },
+    /// One account, for the operator.
+    User(AccountName, oneshot::Sender<Option<User>>),
+    /// Whether a name can be given to nobody: it is, or was, an account's, or is kept for an invitation.
+    Taken(AccountName, oneshot::Sender<bool>),
     /// All failure counters, at start.
     Failures(oneshot::Sender<Vec<Failure>>),
 }
@@ -544,6 +576,19 @@ pub struct User {
     pub online: bool,
     /// When its last session ended, wall clock; 0: never had one, or online.
     pub last_seen_ms: i64,
+    /// Locked by the operator.
+    pub locked: bool,
+    /// The stored hash of its password.
+    pub phc: String,
+}
+
+/// What went with an account that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Enrolled devices.
+    pub devices: u32,
+    /// Messages of others that no device of it had; their senders are told.
+    pub expired: u32,
 }
 
 /// A verdict for one place of a session's stream.

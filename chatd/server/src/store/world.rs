@@ -24,6 +24,8 @@ pub struct Account {
     pub devices: Vec<DevId>,
     /// The highest cursor that any of its devices ever had.
     pub seen_max: u64,
+    /// Locked by the operator: nobody logs in.
+    pub locked: bool,
     /// Whom it blocks.
     pub blocks: HashSet<AcctId>,
     /// What waits for it.

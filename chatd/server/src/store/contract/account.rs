@@ -109,7 +109,7 @@ pub async fn a_revoked_device_is_none<P: Place>(place: P) {
         let devices = town.query(|answer| Query::Devices(phone.acct(), answer)).await;
         let ids: Vec<_> = devices.iter().map(|d| (d.id, d.name.as_str(), d.since_ms)).collect();
         assert_eq!(ids, [(new_device(1).id, "device 1", super::town::NOW)]);
-        let users = town.query(Query::Users).await;
+        let users = town.users().await;
         assert_eq!(users.iter().map(|u| u.devices).collect::<Vec<_>>(), [1, 1]);
     }
     let fresh = town.enrol(phone.acct(), 3).await.unwrap();
@@ -238,5 +238,5 @@ pub async fn one_use_is_one_account<P: Place>(place: P) {
             Err(fault) => assert_eq!(fault.code, Code::BAD_INVITE),
         }
     }
-    assert_eq!((made, town.query(Query::Users).await.len()), (3, 3));
+    assert_eq!((made, town.users().await.len()), (3, 3));
 }

@@ -49,7 +49,7 @@ pub async fn accounts_and_devices<P: Place>(place: P) {
         let device = town.query(|answer| Query::Device(name("alice"), new_device(1).id, answer)).await;
         assert_eq!(device, Some((alice.login.clone(), [1; 32])));
         assert_eq!(town.query(|answer| Query::Device(name("bob"), new_device(1).id, answer)).await, None);
-        let users = town.query(Query::Users).await;
+        let users = town.users().await;
         assert_eq!((users.len(), users[0].devices, users[0].since_ms), (1, 8, super::town::NOW));
         town.crash();
         town.start().await;
@@ -165,7 +165,7 @@ pub async fn a_logout_forgets_the_key<P: Place>(place: P) {
             town.log_out(&other).await;
         }
     }
-    assert_eq!(town.query(Query::Users).await[0].devices, DEVICES_MAX as u32);
+    assert_eq!(town.users().await[0].devices, DEVICES_MAX as u32);
     assert!(town.query(|answer| Query::Device(name("alice"), new_device(103).id, answer)).await.is_some());
 }
 
@@ -324,7 +324,7 @@ pub async fn who_else<P: Place>(place: P) {
     assert_eq!((names(&first), first.more), (vec!["alice".into(), "bob".into()], true));
     let rest = since(&town, carol.acct(), 0, "bob", 2).await;
     assert_eq!((names(&rest), rest.more), (vec!["dave".into()], false));
-    let users = town.query(Query::Users).await;
+    let users = town.users().await;
     let seen: Vec<_> = users.iter().map(|u| (u.name.as_str(), u.online, u.last_seen_ms)).collect();
     assert_eq!(seen, [("alice", true, 0), ("bob", false, left), ("carol", true, 0), ("dave", true, 0)]);
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::store::{
     AcctId, Answer, DevId, Ending, Entry, Fence, Inboxed, Login, NewDevice, Op, OpenSession, Opened, Outlet, Policy,
-    PresenceChange, Query, SessionNo, Settings, Store, Verdict,
+    PresenceChange, Query, SessionNo, Settings, Store, User, Verdict,
 };
 
 /// The wall clock that tests begin with.
@@ -250,6 +250,10 @@ impl<P: Place> Town<P> {
     pub async fn sign_up(&mut self, who: &str, n: u8) -> Device {
         let login = self.create(who, n).await.unwrap();
         Device { login, session: SessionNo(0), epoch: 0, inc: Incarnation(u64::from(n)), run: u64::from(n) }
+    }
+
+    pub async fn users(&self) -> Vec<User> {
+        self.query(|answer| Query::Users { after: String::new(), limit: usize::MAX, answer }).await
     }
 
     pub async fn create(&self, who: &str, n: u8) -> Result<Login, Code> {

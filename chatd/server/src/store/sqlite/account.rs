@@ -150,8 +150,7 @@ impl Writer {
     ) -> Decided<u32> {
         self.age_invites(0)?;
         if let Some(name) = &name {
-            let exists = start::account_by_name(&self.begun.conn, &mut self.begun.world, name)?.is_some();
-            if exists || self.invited(name, None)?.is_err() {
+            if self.is_taken(name)? || self.invited(name, None)?.is_err() {
                 return Ok(Err(Code::NAME_TAKEN.into()));
             }
         }

@@ -472,8 +472,11 @@ impl Writer {
         Ok(places)
     }
 
-    /// Tells a sender that its message expired.
+    /// Tells a sender that its message expired, unless the sender is gone itself.
     pub fn tell_expired(&mut self, sender: AcctId, mid: wire::Expired, now_ms: i64) -> Result<(), StoreError> {
+        if start::account(&self.begun.conn, &mut self.begun.world, sender)?.is_none() {
+            return Ok(());
+        }
         self.notice(sender, DevId(0), kind::EXPIRED, mid.encode_to_vec(), now_ms)
     }
 }

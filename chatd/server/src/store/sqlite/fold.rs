@@ -211,7 +211,7 @@ fn count_missed(writer: &mut Writer, acct: AcctId, released: &[i64]) -> Result<(
 }
 
 /// One account less waits for a row; the last one takes it along.
-fn unreference(writer: &Writer, g: i64) -> Result<(), StoreError> {
+pub fn unreference(writer: &Writer, g: i64) -> Result<(), StoreError> {
     let conn = &writer.begun.conn;
     let left: Option<i64> = rusqlite::OptionalExtension::optional(
         conn.prepare_cached("UPDATE refs SET left = left - 1 WHERE g = ? RETURNING left")?

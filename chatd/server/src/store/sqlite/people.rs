@@ -54,14 +54,18 @@ impl Writer {
     }
 
     pub fn add_account(&mut self, name: &AccountName, phc: &str) -> Decided<AcctId> {
-        if start::account_by_name(&self.begun.conn, &mut self.begun.world, name)?.is_some() {
+        if self.is_taken(name)? {
             return Ok(Err(Code::NAME_TAKEN.into()));
         }
         self.write()?;
         let head = (self.begun.next - 1) as i64;
+        // One above all numbers that were ever given, to accounts that were deleted since too.
         self.begun
             .conn
-            .prepare_cached("INSERT INTO account(name, phc, since_ms, seen_max) VALUES(?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT INTO account(id, name, phc, since_ms, seen_max) VALUES(1 + max(
+                   coalesce((SELECT max(id) FROM account), 0), coalesce((SELECT max(id) FROM gone), 0)), ?, ?, ?, ?)",
+            )?
             .execute(params![name.as_str(), phc, self.now_ms, head])?;
         let acct = AcctId(self.begun.conn.last_insert_rowid() as u32);
         start::account(&self.begun.conn, &mut self.begun.world, acct)?;
@@ -123,6 +127,9 @@ impl Writer {
         let Some(account) = account.filter(|_| fits) else {
             return Ok(Err(Code::WRONG_CREDENTIALS.into()));
         };
+        if account.locked {
+            return Ok(Err(Code::ACCOUNT_LOCKED.into()));
+        }
         let (name, devices, seen_max) = (account.name.clone(), account.devices.clone(), account.seen_max);
         let same = |dev: &&DevId| self.begun.world.devices.get(dev).is_some_and(|held| held.id == device.id);
         if let Some(dev) = devices.iter().find(same).copied() {
@@ -273,6 +280,9 @@ impl Writer {
         let Login { acct, dev, .. } = open.login;
         let mono_ms = self.mono_ms;
         let world = &mut self.begun.world;
+        if world.accounts.get(&acct).is_some_and(|account| account.locked) {
+            return Err(Code::ACCOUNT_LOCKED);
+        }
         let device = world.devices.get_mut(&dev).ok_or(Code::WRONG_CREDENTIALS)?;
         let back = device.runs.get(1).is_some_and(|(run, at)| *run == open.run && mono_ms - at < COPIES_WITHIN_MS);
         let current = device.runs.first().is_some_and(|(run, _)| *run == open.run);

@@ -55,7 +55,9 @@ fn answer(conn: &Connection, shared: &Shared, query: Query) -> Result<(), StoreE
         Query::Whoelsesince { caller, since_ms, after, limit, answer } => {
             drop(answer.send(whoelsesince(conn, shared, caller, since_ms, &after, limit)?));
         }
-        Query::Users(answer) => drop(answer.send(users(conn, shared)?)),
+        Query::Users { after, limit, answer } => drop(answer.send(users(conn, shared, &after, limit)?)),
+        Query::User(name, answer) => drop(answer.send(user(conn, shared, &name)?)),
+        Query::Taken(name, answer) => drop(answer.send(taken(conn, &name)?)),
         Query::Failures(answer) => drop(answer.send(failures(conn)?)),
     }
     Ok(())
@@ -234,25 +236,50 @@ fn whoelsesince(
     Ok(wire::People { items, more })
 }
 
-fn users(conn: &Connection, shared: &Shared) -> Result<Vec<User>, StoreError> {
-    let mut find = conn.prepare_cached(
-        "SELECT a.id, a.name, a.since_ms, (SELECT count(*) FROM device d WHERE d.acct = a.id AND d.revoked = 0),
-           (SELECT count(*) FROM pend p WHERE p.acct = a.id), coalesce((SELECT max(to_ms) FROM session s WHERE s.acct = a.id), 0)
-         FROM account a ORDER BY a.name",
-    )?;
-    let rows: Vec<(u32, String, i64, u32, i64, i64)> = find
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))?
-        .collect::<Result<_, _>>()?;
-    let online = shared.online.read().unwrap_or_else(PoisonError::into_inner);
+const USER: &str = "SELECT a.id, a.name, a.since_ms, (SELECT count(*) FROM device d WHERE d.acct = a.id AND d.revoked = 0),
+   (SELECT count(*) FROM pend p WHERE p.acct = a.id), coalesce((SELECT max(to_ms) FROM session s WHERE s.acct = a.id), 0),
+   a.locked, a.phc FROM account a";
+
+fn users(conn: &Connection, shared: &Shared, after: &str, limit: usize) -> Result<Vec<User>, StoreError> {
+    let mut find = conn.prepare_cached(&format!("{USER} WHERE a.name > ? ORDER BY a.name LIMIT ?"))?;
+    let mut rows = find.query(params![after, limit as i64])?;
+    let mut users = Vec::new();
+    while let Some(row) = rows.next()? {
+        users.push(read_user(row, shared)?);
+    }
+    Ok(users)
+}
+
+fn user(conn: &Connection, shared: &Shared, name: &AccountName) -> Result<Option<User>, StoreError> {
+    let mut find = conn.prepare_cached(&format!("{USER} WHERE a.name = ?"))?;
+    let mut rows = find.query([name.as_str()])?;
+    rows.next()?.map(|row| read_user(row, shared)).transpose()
+}
+
+fn read_user(row: &rusqlite::Row<'_>, shared: &Shared) -> Result<User, StoreError> {
+    let (id, name, folded, last_seen_ms): (u32, String, i64, i64) =
+        (row.get(0)?, row.get(1)?, row.get(4)?, row.get(5)?);
+    let name = AccountName::try_from(name).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let online = shared.online.read().unwrap_or_else(PoisonError::into_inner).contains_key(&name);
     let unfolded = shared.unfolded.lock().unwrap_or_else(PoisonError::into_inner);
-    rows.into_iter()
-        .map(|(id, name, since_ms, devices, folded, last_seen_ms)| {
-            let name = AccountName::try_from(name).map_err(|e| StoreError::Damaged(e.to_string()))?;
-            let online = online.contains_key(&name);
-            let waiting = folded as u64 + unfolded.get(&AcctId(id)).map_or(0, |places| places.len() as u64);
-            Ok(User { name, since_ms, devices, waiting, online, last_seen_ms: if online { 0 } else { last_seen_ms } })
-        })
-        .collect()
+    let waiting = folded as u64 + unfolded.get(&AcctId(id)).map_or(0, |places| places.len() as u64);
+    Ok(User {
+        name,
+        since_ms: row.get(2)?,
+        devices: row.get(3)?,
+        waiting,
+        online,
+        last_seen_ms: if online { 0 } else { last_seen_ms },
+        locked: row.get(6)?,
+        phc: row.get(7)?,
+    })
+}
+
+fn taken(conn: &Connection, name: &AccountName) -> Result<bool, StoreError> {
+    let mut find = conn.prepare_cached(
+        "SELECT 1 FROM account WHERE name = ?1 UNION SELECT 1 FROM gone WHERE name = ?1 UNION SELECT 1 FROM invite WHERE name = ?1",
+    )?;
+    Ok(find.exists([name.as_str()])?)
 }
 
 fn failures(conn: &Connection) -> Result<Vec<Failure>, StoreError> {

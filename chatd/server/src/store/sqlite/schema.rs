@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub const VERSION: i64 = STEPS.len() as i64;
 
 /// What brings a database from each version to the next, the first from an empty file; a step is never changed.
-const STEPS: [&str; 4] = [TABLES, CONTACTS, DEVICES_AND_INVITES, OWN];
+const STEPS: [&str; 5] = [TABLES, CONTACTS, DEVICES_AND_INVITES, OWN, GONE_AND_LOCKED];
 
 /// To whom an account wrote: they are no strangers to it (S22).
 const CONTACTS: &str = "
@@ -59,6 +59,12 @@ ALTER TABLE device ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE device ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE invite(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, name TEXT UNIQUE, since_ms INTEGER NOT NULL,
   uses INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0, left_ms INTEGER NOT NULL);
+";
+
+/// An account that is deleted leaves its name and its number behind, so that neither is given again.
+const GONE_AND_LOCKED: &str = "
+ALTER TABLE account ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE gone(name TEXT PRIMARY KEY, id INTEGER NOT NULL UNIQUE, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// The database file in the store's directory.

@@ -241,11 +241,11 @@ pub fn account_by_name(conn: &Connection, world: &mut World, name: &AccountName)
 /// The account with this number and its devices, loaded when it is not in memory.
 pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Result<Option<&'w mut Account>, StoreError> {
     if !world.accounts.contains_key(&id) {
-        let found: Option<(String, i64)> = conn
-            .prepare_cached("SELECT name, seen_max FROM account WHERE id = ?")?
-            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        let found: Option<(String, i64, bool)> = conn
+            .prepare_cached("SELECT name, seen_max, locked FROM account WHERE id = ?")?
+            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((name, seen_max)) = found else { return Ok(None) };
+        let Some((name, seen_max, locked)) = found else { return Ok(None) };
         let name = AccountName::try_from(name).map_err(|e| StoreError::Damaged(e.to_string()))?;
         let blocks = conn
             .prepare_cached("SELECT who FROM block WHERE by = ?")?
@@ -260,6 +260,7 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
                 name,
                 devices,
                 seen_max: seen_max as u64,
+                locked,
                 blocks,
                 waiting,
                 wrote_to: Default::default(),

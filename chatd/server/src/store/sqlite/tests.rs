@@ -91,6 +91,8 @@ contract! {
     policies
     a_silent_session_makes_way_and_no_other
     an_account_without_a_device
+    a_deleted_account_is_gone
+    a_locked_account
     a_logout_forgets_the_key
     marks_wait_for_other_devices
     two_living_copies

@@ -220,6 +220,14 @@ impl Writer {
                 let done = self.block(fence, &who, on)?;
                 self.answer(answer, done)
             }
+            Op::Lock { acct, on, now_ms, answer } => {
+                let done = self.lock_account(acct, on, now_ms)?;
+                self.answer(answer, done)
+            }
+            Op::DeleteAccount { acct, now_ms, answer } => {
+                let done = self.delete_account(acct, now_ms)?;
+                self.answer(answer, done)
+            }
             Op::Announce { text, now_ms, answer } => {
                 let done = self.announcement(text, now_ms)?;
                 self.answer(answer, done)
