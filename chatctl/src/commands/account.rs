@@ -110,7 +110,7 @@ async fn answered(
                 return Err(troubles::declined().into());
             }
             if request.password.is_none() {
-                request.password = Some(checked(ctx.prompt.new_password().await?)?.to_string());
+                request.password = Some(checked(ctx.prompt.first_password("login").await?)?.to_string());
             }
             request.sign_up = true;
             Ok(true)

@@ -82,6 +82,7 @@ fn entry(n: u64, numbers: &mut Numbers) -> Incoming {
         at_ms: i64::try_from(n).unwrap_or_default() * 1000,
         content_type: TEXT_PLAIN.into(),
         body: numbers.text().into_bytes().into(),
+        read: false,
     }
 }
 
