@@ -1,5 +1,5 @@
-//! `chatctl shell`: the exercise's words as they are typed, over pipes and on a terminal (mission A1-A10, default profile), and the
-//! faults that other programs of the exercise had.
+//! `chatctl shell`: the exercise's words as they are typed, over pipes and on a terminal (mission A1-A10), in the default profile and
+//! in the classic one, and the faults that other programs of the exercise had.
 
 use std::sync::Arc;
 
@@ -30,6 +30,18 @@ fn stranger(world: &mut World, name: &str) -> (Arc<Home>, Vec<String>) {
     let home = world.home(name, &format!("{name}-stranger"));
     let (server, key) = (world.server.address().to_string(), world.server.fingerprint().to_owned());
     (home, vec!["--server".to_owned(), server, "--trust".to_owned(), key])
+}
+
+/// A shell in an empty home that has signed up.
+fn signed_up(world: &mut World, name: &str, password: &str) -> (Arc<Home>, Piped) {
+    let (home, args) = stranger(world, name);
+    let mut shell = start(&home, &args);
+    shell.types(name);
+    shell.says("Sign up with this name, enter y or n:");
+    shell.types("y");
+    shell.types(password);
+    shell.says(&format!("Logged in as {name}"));
+    (home, shell)
 }
 
 fn start(home: &Home, args: &[String]) -> Piped {
@@ -106,8 +118,135 @@ fn a3_an_active_name_is_refused_and_another_may_be_typed() {
 }
 
 #[test]
+fn a1_classic_sign_up_log_out_and_in_again() {
+    let mut world = World::classic(&[]);
+    let (home, mut shell) = signed_up(&mut world, "yoda", ODD);
+    let file = std::fs::read_to_string(world.server.dir().join("credentials.txt")).expect("a file of credentials");
+    assert_eq!(file.lines().last(), Some("yoda wise@!man"));
+    shell.types("logout");
+    shell.says("Logged out yoda.");
+    assert_eq!(shell.ended().1, 0);
+    let mut again = Piped::start(&home, &[]);
+    for line in ["yoda", "wise@!", ODD] {
+        again.types(line);
+    }
+    again.shows("Error: wrong name or password.");
+    again.says("Logged in as yoda");
+    // "Yoda" is somebody else; no is no, and nothing but y and n settles it
+    let (other, args) = stranger(&mut world, "Yoda");
+    let mut shell = start(&other, &args);
+    for line in ["Yoda", "yes", "n", "Yoda", "y", "light==saber"] {
+        shell.types(line);
+    }
+    shell.shows("Please enter y or n.");
+    shell.says("Logged in as Yoda");
+    assert_eq!(shell.answers("whoelse"), ["yoda"]);
+    again.shows("Yoda logged in");
+}
+
+#[test]
+fn a2_classic_three_wrong_passwords_lock_the_name_from_everywhere() {
+    let mut world = World::classic(&[("auth", "lockout_duration", "\"2s\"")]);
+    world.user("luke").run(&["logout"]).ok();
+    let (home, args) = stranger(&mut world, "luke");
+    let mut shell = start(&home, &args);
+    for line in ["luke", "wrong", "wrong", "wrong", PASSWORD] {
+        shell.types(line);
+    }
+    shell.says("too many wrong passwords");
+    assert_eq!(shell.ended().1, 13);
+    let second = world.home("luke", "luke-second");
+    let mut shell = start(&second, &args);
+    for line in ["luke", PASSWORD] {
+        shell.types(line);
+    }
+    shell.says("too many wrong passwords");
+    assert_eq!(shell.ended().1, 13);
+    chat_tests::process::until("the lock ends", || {
+        let mut later = start(&second, &args);
+        for line in ["luke", PASSWORD] {
+            later.types(line);
+        }
+        (later.ends().1 == 0).then_some(())
+    });
+}
+
+#[test]
+fn a3_classic_an_active_name_is_refused_before_the_password() {
+    let mut world = World::classic(&[]);
+    let (_hans, luke) = (world.user("hans"), world.user("luke"));
+    luke.run(&["logout"]).ok();
+    let (home, args) = stranger(&mut world, "luke");
+    let mut shell = start(&home, &args);
+    for line in ["hans", "luke", PASSWORD] {
+        shell.types(line);
+    }
+    shell.says("active on another device");
+    shell.says("Logged in as luke");
+    assert_eq!(shell.answers("whoelse"), ["hans"]);
+    // the same at a terminal
+    world.user("leia").run(&["logout"]).ok();
+    let (home, args) = stranger(&mut world, "leia");
+    let mut seated = Seated::start(&home, &args.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    seated.ends_with("Username:");
+    seated.types("hans");
+    seated.shows("Error: the account is active on another device.");
+    seated.ends_with("Username:");
+    seated.types("leia");
+    seated.asks_secretly("Password:");
+    seated.types(PASSWORD);
+    seated.ends_with("leia>");
+}
+
+#[test]
+fn names_and_passwords_of_a_credentials_file_with_odd_characters() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut world = World::classic(&[]);
+    world.server.kill();
+    let file = world.server.dir().join("credentials.txt");
+    std::fs::write(&file, "yoda wise@!man\nluke light==saber\nr2-d2 a  b \nobi-wan \"'$HOME`\\").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("our file");
+    world.server.up();
+    for (name, password) in [("yoda", ODD), ("luke", "light==saber"), ("r2-d2", "a  b "), ("obi-wan", "\"'$HOME`\\")] {
+        let (home, args) = stranger(&mut world, name);
+        let mut shell = start(&home, &args);
+        shell.types(name);
+        shell.types(password);
+        shell.says(&format!("Logged in as {name}"));
+        assert_eq!(shell.ends().1, 0);
+    }
+    let (home, args) = stranger(&mut world, "han");
+    let mut seated = Seated::start(&home, &args.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    seated.ends_with("Username:");
+    seated.types("han");
+    seated.ends_with("Nobody is called han here yet. Sign up with this name, enter y or n:");
+    seated.types("y");
+    for again in ["x", "never shot first"] {
+        seated.asks_secretly("Password:");
+        seated.types("never shot first");
+        seated.asks_secretly("Again:");
+        seated.types(again);
+    }
+    seated.ends_with("han>");
+    seated.types("message yoda hi");
+    seated.types("quit");
+    assert_eq!(seated.ended(), 0);
+    assert!(!seated.raw().contains("shot"), "a password was shown");
+    let text = std::fs::read_to_string(&file).expect("the file");
+    assert_eq!(text.lines().last(), Some("han never shot first"));
+}
+
+#[test]
 fn a4_presence_goes_to_all_but_the_subject() {
-    let mut world = World::start();
+    a4(World::start());
+}
+
+#[test]
+fn a4_classic_presence_goes_to_all_but_the_subject() {
+    a4(World::classic(&[]));
+}
+
+fn a4(mut world: World) {
     let homes = five(&mut world);
     let mut shells = shells(&homes);
     let first = shells.remove(0);
@@ -133,7 +272,15 @@ fn a4_presence_goes_to_all_but_the_subject() {
 
 #[test]
 fn a5_whoelse_and_invalid_commands() {
-    let mut world = World::start();
+    a5(World::start());
+}
+
+#[test]
+fn a5_classic_whoelse_and_invalid_commands() {
+    a5(World::classic(&[]));
+}
+
+fn a5(mut world: World) {
     let homes = five(&mut world);
     let mut shell = open(&homes[0]);
     assert_eq!(shell.answers("whoelse"), ["leia", "luke", "vader", "yoda"]);
@@ -157,7 +304,15 @@ fn a5_whoelse_and_invalid_commands() {
 
 #[test]
 fn a6_whoelsesince_sees_leavers_inside_the_window_only() {
-    let mut world = World::start();
+    a6(World::start());
+}
+
+#[test]
+fn a6_classic_whoelsesince_sees_leavers_inside_the_window_only() {
+    a6(World::classic(&[]));
+}
+
+fn a6(mut world: World) {
     let homes = five(&mut world);
     let mut shell = open(&homes[0]);
     homes[1].run(&["logout"]).ok();
@@ -174,16 +329,28 @@ fn a6_whoelsesince_sees_leavers_inside_the_window_only() {
 
 #[test]
 fn a7_inactivity_ends_the_session_and_says_why() {
-    let mut world = World::with(&[("sessions", "idle", "\"logout\""), ("sessions", "idle_after", "\"2s\"")]);
+    a7(World::with(&[("sessions", "idle", "\"logout\""), ("sessions", "idle_after", "\"2s\"")]));
+}
+
+#[test]
+fn a7_classic_inactivity_ends_the_session_and_says_why() {
+    a7(World::classic(&[("sessions", "idle_after", "\"2s\"")]));
+}
+
+fn a7(mut world: World) {
     let (hans, yoda) = (world.user("hans"), world.user("yoda"));
     let mut active = open(&yoda);
-    let silent = open(&hans);
+    let mut silent = open(&hans);
     let mut seated = Seated::start(&hans, &[], &[]);
     seated.ends_with("hans>");
     seated.keys("half a line");
     seated.ends_with("hans> half a line");
-    // nonsense does not save it, and what the other one does keeps him there
-    chat_tests::process::until("hans is logged out", || active.answers("whoelse").is_empty().then_some(()));
+    // neither what comes nor nonsense saves it, and what the other one does keeps him there
+    chat_tests::process::until("hans is logged out", || {
+        silent.types("nonsense");
+        active.answers("message hans are you there?").first().map(|_| ())
+    });
+    active.shows("hans logged out");
     let (lines, code) = silent.ended();
     assert_eq!(code, 4, "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("without activity")), "{lines:?}");
@@ -194,7 +361,15 @@ fn a7_inactivity_ends_the_session_and_says_why() {
 
 #[test]
 fn a8_messages_to_everyone_and_no_one() {
-    let mut world = World::start();
+    a8(World::start());
+}
+
+#[test]
+fn a8_classic_messages_to_everyone_and_no_one() {
+    a8(World::classic(&[]));
+}
+
+fn a8(mut world: World) {
     let (hans, yoda) = (world.user("hans"), world.user("yoda"));
     let (mut from, mut to) = (open(&hans), open(&yoda));
     assert_eq!(from.answers("message yoda Hey Dude"), Vec::<String>::new());
@@ -223,7 +398,15 @@ fn a8_messages_to_everyone_and_no_one() {
 
 #[test]
 fn a9_a_broadcast_reaches_those_online() {
-    let mut world = World::start();
+    a9(World::start(), false);
+}
+
+#[test]
+fn a9_classic_a_broadcast_reaches_those_online() {
+    a9(World::classic(&[]), true);
+}
+
+fn a9(mut world: World, classic: bool) {
     let homes = five(&mut world);
     let mut shells = shells(&homes);
     let mut vader = shells.pop().expect("five");
@@ -232,16 +415,35 @@ fn a9_a_broadcast_reaches_those_online() {
     vader.shows("leia logged out");
     assert_eq!(vader.answers("broadcast I am  your ruler"), Vec::<String>::new());
     for shell in &mut shells {
-        shell.shows("vader to all: I am  your ruler");
+        shell.shows(if classic { "vader: I am  your ruler" } else { "vader to all: I am  your ruler" });
     }
     // never kept for those who are offline
-    homes[3].run(&["login"]).ok();
-    assert_eq!(homes[3].received(), Vec::<String>::new());
+    let mut leia = Piped::start(&homes[3], &[]);
+    leia.types("leia");
+    leia.types(PASSWORD);
+    vader.shows("leia logged in");
+    assert!(leia.all().iter().all(|line| !line.contains("ruler")), "{:?}", leia.all());
+    // an offline blocker causes no notice, one who is online does so in the classic profile alone
+    assert_eq!(leia.answers("block vader"), ["vader is blocked"]);
+    let missed = vader.answers("broadcast again");
+    let notice = "Your message could not be delivered to some recipients";
+    assert_eq!(missed, if classic { vec![notice] } else { Vec::new() });
+    leia.types("logout");
+    assert!(leia.ended().0.iter().all(|line| !line.contains("again")));
+    assert_eq!(vader.answers("broadcast once more"), Vec::<String>::new());
 }
 
 #[test]
 fn a10_all_effects_of_a_block_and_their_end() {
-    let mut world = World::start();
+    a10(World::start(), false);
+}
+
+#[test]
+fn a10_classic_all_effects_of_a_block_and_their_end() {
+    a10(World::classic(&[]), true);
+}
+
+fn a10(mut world: World, classic: bool) {
     let (hans, yoda, luke) = (world.user("hans"), world.user("yoda"), world.user("luke"));
     let (mut hanss, mut yodas, mut lukes) = (open(&hans), open(&yoda), open(&luke));
     assert_eq!(yodas.answers("block hans"), ["hans is blocked"]);
@@ -251,8 +453,9 @@ fn a10_all_effects_of_a_block_and_their_end() {
     assert_eq!(hanss.answers("message yoda hm?"), [refused]);
     assert_eq!(hanss.answers("whoelse"), ["luke"]);
     assert_eq!(hanss.answers("whoelsesince 1000"), ["luke"]);
-    assert_eq!(hanss.answers("broadcast hello"), Vec::<String>::new());
-    lukes.shows("hans to all: hello");
+    let missed = "Your message could not be delivered to some recipients";
+    assert_eq!(hanss.answers("broadcast hello"), if classic { vec![missed] } else { Vec::new() });
+    lukes.shows(if classic { "hans: hello" } else { "hans to all: hello" });
     yodas.types("logout");
     assert!(!yodas.ended().0.iter().any(|line| line.contains("hello")));
     lukes.shows("yoda logged out");
@@ -301,8 +504,16 @@ fn private_words_are_checked_and_answered_honestly() {
 
 #[test]
 fn five_talk_at_once_and_nothing_is_lost_doubled_merged_or_split() {
+    five_talk(World::start());
+}
+
+#[test]
+fn five_talk_at_once_in_the_classic_profile() {
+    five_talk(World::classic(&[]));
+}
+
+fn five_talk(mut world: World) {
     const EACH: usize = 20;
-    let mut world = World::start();
     let homes = five(&mut world);
     let mut shells = shells(&homes);
     for number in 0..EACH {

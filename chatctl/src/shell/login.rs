@@ -33,7 +33,7 @@ pub async fn enter(ctx: &mut Context, args: args::ShellArgs) -> Result<Option<En
     let profile = if args.user.is_some() { ctx.profile_to_make().await? } else { ctx.profile().await? };
     let found = status(ctx, &profile).await?;
     let lines = (!std::io::stdin().is_terminal()).then(|| Screen::plain(&ctx.out));
-    let mut door = Door { profile, found, lines };
+    let mut door = Door { profile, found, lines, ended: false };
     if !door.is_in(args.user.as_deref()) {
         let Some(account) = door.knock(ctx, args).await? else {
             return Ok(None);
@@ -60,6 +60,8 @@ struct Door {
     profile: String,
     found: Option<StatusReply>,
     lines: Option<Screen>,
+    /// The input ended at a question.
+    ended: bool,
 }
 
 /// What became of one name.
@@ -103,6 +105,7 @@ impl Door {
                     Some(user) => request.user = Some(user),
                     None => return Ok(None),
                 }
+                request.sign_up = false;
             }
             match self.attempt(ctx, &mut request, file.take()).await? {
                 Tried::In(account) => return Ok(Some(account)),
@@ -126,20 +129,20 @@ impl Door {
         let mut by_key = password.is_none() && !asks_at_once;
         loop {
             if password.is_none() && !by_key {
-                match self.password(ctx).await? {
+                match self.password(ctx, request.sign_up).await? {
                     Some(typed) => password = Some(typed),
                     None => return Ok(Tried::Ended),
                 }
             }
-            let tried = password.take().map(checked).transpose();
-            let outcome = match tried {
-                Ok(secret) => self.call(ctx, request, secret).await?,
+            let secret = match password.take().map(checked).transpose() {
+                Ok(secret) => secret,
                 Err(trouble) if from_file => return Err(trouble.into()),
                 Err(trouble) => {
                     say(ctx, &trouble)?;
                     continue;
                 }
             };
+            let outcome = self.call(ctx, request, secret.as_ref()).await?;
             let data = match outcome {
                 Ok(account) => return Ok(Tried::In(account)),
                 Err(CallError::Refused(data)) => data,
@@ -147,6 +150,13 @@ impl Door {
             };
             match data.code {
                 Code::WRONG_CREDENTIALS if by_key => by_key = false,
+                Code::SIGN_UP if !request.sign_up => {
+                    let name = data.subject.as_deref().or(request.user.as_deref()).unwrap_or_default();
+                    if !ctx.prompt.yes && !self.settle(ctx, words::sign_up(name)).await? {
+                        return Ok(if self.ended { Tried::Ended } else { Tried::Another });
+                    }
+                    (request.sign_up, by_key, password) = (true, false, secret);
+                }
                 Code::WRONG_CREDENTIALS if !from_file => say(ctx, &refusals::refusal(&data, &ctx.out.clock))?,
                 Code::ALREADY_LOGGED_IN | Code::BAD_NAME if !from_file => {
                     say(ctx, &refusals::refusal(&data, &ctx.out.clock))?;
@@ -171,13 +181,13 @@ impl Door {
         &mut self,
         ctx: &mut Context,
         request: &mut Login,
-        secret: Option<Secret>,
+        secret: Option<&Secret>,
     ) -> Result<Result<Account, CallError>, End> {
         use zeroize::Zeroize;
         loop {
             ctx.restart_clock();
             request.timeout_ms = ctx.timeout_ms();
-            request.password = secret.as_deref().cloned();
+            request.password = secret.map(|secret| secret.to_string());
             let outcome = ctx.try_call(request).await?;
             request.password.zeroize();
             let question = match &outcome {
@@ -215,19 +225,35 @@ impl Door {
         }
     }
 
-    async fn password(&mut self, ctx: &Context) -> Result<Option<Secret>, End> {
-        if self.lines.is_some() {
-            return Ok(self.ask(ctx, "").await?.map(Zeroizing::new));
+    /// A password; a new one is typed twice where it cannot be seen.
+    async fn password(&mut self, ctx: &Context, new: bool) -> Result<Option<Secret>, End> {
+        match (&self.lines, new) {
+            (Some(_), _) => Ok(self.ask(ctx, "").await?.map(Zeroizing::new)),
+            (None, true) => self.new_password(ctx).await.map(Some),
+            (None, false) => ctx.prompt.password().await.map(Some),
         }
-        ctx.prompt.password().await.map(Some)
+    }
+
+    async fn new_password(&self, ctx: &Context) -> Result<Secret, End> {
+        let differ = troubles::passwords_differ();
+        loop {
+            match ctx.prompt.new_password().await {
+                Err(End::Said(trouble)) if *trouble == differ => say(ctx, &trouble)?,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Asks until it is y or n: nothing else can be done here meanwhile.
     async fn settle(&mut self, ctx: &Context, question: String) -> Result<bool, End> {
         let mut questions = Questions::default();
         questions.ask((), question.clone());
+        if self.lines.is_some() {
+            ctx.out.line(question.trim_end())?;
+        }
         loop {
             let Some(line) = self.ask(ctx, &question).await? else {
+                self.ended = true;
                 return Ok(false);
             };
             if let Some(((), yes)) = questions.settle(&line) {

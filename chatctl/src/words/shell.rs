@@ -201,6 +201,11 @@ pub fn left_unlinked(status: &StatusReply) -> String {
     format!("The server is not reachable{why}.{kept}")
 }
 
+/// A name that nobody has may become an account.
+pub fn sign_up(name: &str) -> String {
+    format!("Nobody is called {} here yet. Sign up with this name, enter y or n: ", Shown::name(name))
+}
+
 /// Logging out although messages wait.
 pub fn unsent(count: &str) -> String {
     format!("{} unsent; they go out at the next login. Log out, enter y or n: ", Shown::line(count))
