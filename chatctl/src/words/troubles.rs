@@ -127,7 +127,7 @@ pub fn no_prompt(what: &str, how: &str) -> Trouble {
 
 /// A password that no server takes.
 pub fn bad_password() -> Trouble {
-    let what = format!("a password has 1 to {} bytes; nothing was done.", limits::PASSWORD_MAX);
+    let what = format!("a password has 1 to {} bytes; nothing was sent.", limits::PASSWORD_MAX);
     Trouble::new("bad_password", Exit::BadInput, what)
 }
 
@@ -219,7 +219,7 @@ pub fn usage(what: impl Into<String>, help: &str) -> Trouble {
 
 /// The editor failed.
 pub fn editor(name: &str, reason: &str) -> Trouble {
-    let what = format!("the editor {} failed ({}); nothing was sent.", Shown::line(name), Shown::line(reason));
+    let what = format!("the editor {} failed ({}); nothing was done.", Shown::line(name), Shown::line(reason));
     Trouble::new("editor", Exit::No, what).next("help message")
 }
 
