@@ -8,7 +8,7 @@ use crate::store::{Ending, Settings};
 
 /// A quota of 1,000: a share of 100, 500 for all strangers.
 fn settings() -> Settings {
-    Settings { offline_max_per_user: 1000, ..Settings::default() }
+    Settings { offline_max_per_user: 1000, reserve: 0, ..Settings::default() }
 }
 
 /// Sends `count` more messages, all in one operation; the codes of the verdicts.
