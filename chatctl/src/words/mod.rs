@@ -570,8 +570,10 @@ pub mod ask {
 
     /// Before a new password is sent, where there are other devices.
     pub fn revoke_others(count: usize) -> String {
-        let devices = if count == 1 { "the other device".to_owned() } else { format!("the {count} other devices") };
-        format!("Log out {devices} too? They log in by key, without the password. [y/N] ")
+        if count == 1 {
+            return "Log out the other device too? It logs in by key, without the password. [y/N] ".to_owned();
+        }
+        format!("Log out the {count} other devices too? They log in by key, without the password. [y/N] ")
     }
 
     /// Before everything of a profile is erased.

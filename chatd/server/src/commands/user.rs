@@ -203,7 +203,8 @@ fn add(args: &Args, config: &Config, name: &str) -> anyhow::Result<ExitCode> {
     if args.json {
         return say_json(&Done::of("added", &made.name, Nothing {}));
     }
-    say(&format!("Added {}; he logs in with: chatctl login {0} --server {}", made.name, config.name))
+    let (name, server) = (display::name(&made.name), &config.name);
+    say(&format!("Added {name}; he logs in with: chatctl login {name} --server {server}"))
 }
 
 #[derive(Serialize)]
