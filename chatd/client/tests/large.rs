@@ -210,7 +210,7 @@ fn a_million_messages() {
     let raw = rusqlite::Connection::open(&path).expect("opened");
     raw.execute_batch(
         "DROP TRIGGER message_search_changed; DROP TRIGGER message_search_gone; DROP TABLE search; DROP INDEX message_void; \
-         ALTER TABLE message DROP COLUMN void; DELETE FROM refinery_schema_history WHERE version >= 4;",
+         ALTER TABLE message DROP COLUMN void; DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .expect("set back");
     drop(raw);
