@@ -104,7 +104,10 @@ impl Owner {
             return Err(Box::new(ErrorData { subject, ..Code::PROFILE_EXISTS.into() }));
         }
         let same_server = ask.server == self.entry.server;
-        let useless = self.entry.ended.as_ref().is_some_and(|ended| costs_the_key(ended.code));
+        // A server that forgets keys at logout takes another key for the same device: what waits in its streams stays good.
+        let forgotten = |code| self.entry.forgets_device && code == Code::WRONG_CREDENTIALS;
+        let useless =
+            self.entry.ended.as_ref().is_some_and(|ended| costs_the_key(ended.code) && !forgotten(ended.code));
         let anew = (!fresh && !same_user) || (useless && !by_key);
         let mut credentials = None;
         let device = match (self.device.clone().filter(|_| !anew), &ask.credentials) {
