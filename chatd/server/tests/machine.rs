@@ -365,7 +365,7 @@ fn the_log_level_falls_back_by_itself() {
     let (mut child, _) = running(dir.path());
     let level = || json(dir.path(), &["status"])["log"].as_str().unwrap().to_owned();
     assert_eq!(level(), "info");
-    assert_eq!(done(dir.path(), &["log", "level", "DEBUG", "--for", "1s"]).0, 0);
+    assert_eq!(done(dir.path(), &["log", "level", "DEBUG", "--for", "5s"]).0, 0);
     assert_eq!(level(), "debug");
     let began = std::time::Instant::now();
     while level() != "info" {

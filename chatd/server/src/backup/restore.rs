@@ -60,7 +60,7 @@ pub fn restore(
     let io = |error| BackupError::io(&config.data, error);
     let marker = config.data.join(MARKER);
     write(&marker, path.as_os_str().as_encoded_bytes(), 0o600, &config.data).map_err(io)?;
-    let mut aside = Aside { dir: config.data.join(format!("before-{}", stamp(now_ms))), used: false };
+    let mut aside = Aside::new(&config.data, now_ms);
     let database = sqlite::file(&config.data);
     let beside = |ending: &str| PathBuf::from(format!("{}{ending}", database.display()));
     // The log of the old database must never meet the new one: it goes before the new one comes.
@@ -227,6 +227,17 @@ struct Aside {
 }
 
 impl Aside {
+    /// In a directory that no earlier restore used.
+    fn new(data: &Path, mut now_ms: i64) -> Aside {
+        loop {
+            let dir = data.join(format!("before-{}", stamp(now_ms)));
+            if !dir.exists() {
+                return Aside { dir, used: false };
+            }
+            now_ms += 1000;
+        }
+    }
+
     /// Moves a file aside; one that is not there is as good.
     fn take(&mut self, path: &Path) -> io::Result<()> {
         if !path.exists() {
