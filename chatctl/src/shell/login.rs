@@ -235,9 +235,9 @@ impl Door {
     }
 
     async fn new_password(&self, ctx: &Context) -> Result<Secret, End> {
-        let differ = troubles::passwords_differ();
+        let differ = troubles::passwords_differ("login");
         loop {
-            match ctx.prompt.new_password().await {
+            match ctx.prompt.first_password("login").await {
                 Err(End::Said(trouble)) if *trouble == differ => say(ctx, &trouble)?,
                 outcome => return outcome,
             }
