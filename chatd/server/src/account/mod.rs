@@ -382,17 +382,34 @@ impl<S: Store> Accounts<S> {
     ) -> Result<u32, Fault> {
         check_password(&old)?;
         check_password(&new)?;
+        if self.listed.is_some() && !credentials::fits(&new) {
+            return Err(Code::BAD_PASSWORD.into());
+        }
         self.spend(&self.logins, source)?;
         let key = self.key(source, name.as_str());
         self.refuse_locked(&key)?;
         let known = self.credentials(name.clone()).await?;
-        let checked = self.hasher.check(source, old, known.as_ref().map(|(_, phc)| phc.clone())).await?;
+        let phc = known.as_ref().map(|(_, phc)| phc.clone());
+        let checked = self.hasher.check(source, old.clone(), phc).await?;
+        let checked = self.as_listed(Some(name.clone()), &old, checked);
         self.refuse_locked(&key)?;
         let Some((acct, phc)) = known.filter(|_| checked.right) else { return Err(self.wrong(key).await) };
         self.right(&key).await;
         let asker = Some(Asker { fence, old: phc });
-        let phc = self.hasher.hash(source, new).await?;
-        self.ask(|answer| Op::SetPassword { acct, phc, revoke, asker, answer }).await
+        let phc = self.hasher.hash(source, new.clone()).await?;
+        let lost = self.ask(|answer| Op::SetPassword { acct, phc, revoke, asker, answer }).await?;
+        self.relist(name, &new).await?;
+        Ok(lost)
+    }
+
+    /// A password that was changed goes into the credentials file too, which has the last word on it.
+    async fn relist(&self, name: &AccountName, password: &Zeroizing<String>) -> Result<(), Fault> {
+        let Some(listed) = &self.listed else { return Ok(()) };
+        let file = listed.file.lock().await;
+        let (line, secret) = (name.clone(), password.clone());
+        change(&file, move |file| file.set(&line, &secret)).await?;
+        lock(&listed.passwords).insert(name.clone(), self.digest(password));
+        Ok(())
     }
 
     /// Logs a device in by its key; `proven` says whether its proof fits a key. Unknown device, unknown account and wrong
