@@ -11,6 +11,7 @@ mod help;
 mod hints;
 mod hooks;
 mod kill;
+mod machine;
 mod message;
 mod operator;
 mod people;
