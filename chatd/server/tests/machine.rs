@@ -304,6 +304,18 @@ fn checks_say_what_is_wrong_and_what_to_type() {
 }
 
 #[test]
+fn a_credentials_file_is_warned_of_and_its_bad_lines_are_counted() {
+    let dir = initialised();
+    set(dir.path(), "[auth]\ncredentials = \"credentials.txt\"");
+    fs::write(dir.path().join("credentials.txt"), "yoda wise@!man\nr2d2\nluke light==saber\nr2d2\n").unwrap();
+    let (code, out, err) = done(dir.path(), &["check", "config"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("WARN config: auth.credentials: keeps passwords in plain text"), "{out}");
+    assert!(out.contains("2 lines are passed over, the first is line 2: no password after the name"), "{out}");
+    assert!(!format!("{out}{err}").contains("saber"), "no password is shown: {out}");
+}
+
+#[test]
 fn a_certificate_is_shown_and_a_request_made_for_its_key() {
     let dir = initialised();
     let shown = json(dir.path(), &["cert", "show"]);

@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chat_process::config::{ConfigError, find};
+use chat_proto::display;
 use serde::Serialize;
 
+use crate::account::credentials;
 use crate::config::{self, Config, Layout};
+use crate::start;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -187,6 +190,29 @@ impl Found<'_> {
             let text =
                 "wrong passwords never lock, so that passwords can be guessed as fast as the server hashes".into();
             self.warn(Section::Config, "auth.lockout_after", text, "config default");
+        }
+        if let Some(file) = &self.config.credentials {
+            self.credentials(file);
+        }
+    }
+
+    /// The one place where passwords lie open; a line that says nothing is skipped at every start.
+    fn credentials(&mut self, file: &Path) {
+        const KEY: &str = "auth.credentials";
+        let shown = display::line(&file.to_string_lossy()).into_owned();
+        self.warn(Section::Config, KEY, format!("keeps passwords in plain text, in {shown}"), "config default");
+        match std::fs::read(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => self.error(Section::Config, KEY, format!("{shown}: {error}"), "config show"),
+            Ok(bytes) => {
+                let wrong = credentials::lines(&bytes, start::names(self.config));
+                let wrong: Vec<_> = wrong.filter_map(|(number, line)| Some((number, line.err()?))).collect();
+                if let Some((number, why)) = wrong.first() {
+                    let text =
+                        format!("{shown}: {} lines are passed over, the first is line {number}: {why}", wrong.len());
+                    self.warn(Section::Config, KEY, text, "config show");
+                }
+            }
         }
     }
 
