@@ -121,6 +121,14 @@ fn hints() -> BTreeMap<Hint, String> {
                 found.entry(Hint { program, words }).or_insert_with(|| place.clone());
             };
             said_in(&text, &ctl, &server).into_iter().for_each(|(program, words)| add(program, words));
+            // what stands behind chat-server's name in the next steps of its verbs and checks
+            let in_server = place.ends_with("admin/words.rs") || place.contains("server/src/check/");
+            if in_server
+                && is_command(&server, &text)
+                && text.chars().all(|c| c.is_ascii_lowercase() || " -{}".contains(c))
+            {
+                add("chat-server", text.clone());
+            }
             // what stands behind the program's name in `next`, and in the table of refusals
             let in_chatctl = place.starts_with("chatctl/");
             let before = before.trim_end();

@@ -1,7 +1,7 @@
 //! What a local process sends chatd on the control socket, and chatd sends chatctl.
 
 use chat_local::rpc::{ErrorObject, Incoming, Notification, Response};
-use chat_proto::control::{Call, ErrorData, account, config, daemon, events, message, people};
+use chat_proto::control::{Call, ErrorData, account, config, daemon, device, events, hooks, message, people, trace};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -80,13 +80,15 @@ macro_rules! calls {
 }
 calls! {
     daemon::Hello, daemon::DaemonStatus, daemon::DaemonStop,
-    account::Register, account::Login, account::Logout, account::Status,
+    account::Register, account::Login, account::Logout, account::Status, account::Passwd,
+    device::DeviceList, device::DeviceRevoke,
     config::ProfileList, config::ProfileAdd, config::ProfileRemove, config::ProfileDefault,
     config::TrustList, config::TrustAccept, config::TrustRemove,
     message::SendMessage, message::Broadcast, message::Inbox, message::Read, message::MarkRead, message::Unread, message::Show,
-    message::Outbox,
-    people::Whoelse, people::Whoelsesince, people::Block, people::Unblock, people::Blocked,
-    events::Watch,
+    message::Outbox, message::OutboxCancel, message::OutboxRetry, message::Search, message::Export, trace::TraceMessage,
+    people::Whoelse, people::Whoelsesince, people::Block, people::Unblock, people::Blocked, people::Names,
+    events::Watch, events::Ack, events::CursorList, events::CursorRemove,
+    hooks::HooksList, hooks::HooksTest, hooks::HooksLetters, hooks::HooksReplay, hooks::HooksDrop,
 }
 
 #[cfg(test)]
