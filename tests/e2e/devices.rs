@@ -223,7 +223,7 @@ fn devices_are_listed_and_revoked() {
     // nobody else heard of any of it: alice was there all the time
     first.sends("bob", "barrier");
     watch.expect("the barrier", |event| event["text"] == "barrier");
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "{:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "{:?}", watch.seen());
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_new_device_replaces_the_old_one() {
     is_logged_out(&second, "replaced");
     first.sends("bob", "from the first");
     watch.expect("the message", |event| event["text"] == "from the first");
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "replacing is no news: {:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "replacing is no news: {:?}", watch.seen());
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_half_dead_session_never_locks_its_owner_out() {
     process::signal(stopped, Signal::CONT);
     is_logged_out(&first, "replaced");
     watch.expect("the message", |event| event["text"] == "here I am");
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "{:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "{:?}", watch.seen());
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn a_place_in_grace_is_taken_without_a_question() {
     first.up();
     is_logged_out(&first, "already_logged_in");
     watch.expect("the message", |event| event["text"] == "from here now");
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "{:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "{:?}", watch.seen());
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_lost_link_is_announced_after_the_grace_only() {
     bob.online();
     bob.sends("alice", "back");
     watch.expect("the message", |event| event["text"] == "back");
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "{:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "{:?}", watch.seen());
     drop(watch);
     world.server.stop();
     world.server.set(&[("sessions", "grace", "\"1s\"")]);
@@ -347,7 +347,7 @@ fn a_restart_announces_nobody_who_comes_back() {
         bob.sends("alice", "back");
         watch.expect("the message", |event| event["text"] == "back");
     }
-    assert!(!watch.seen().iter().any(|event| event["type"] == "presence"), "{:?}", watch.seen());
+    assert!(watch.comings_and_goings().is_empty(), "{:?}", watch.seen());
 }
 
 fn unread(home: &Home) -> Value {

@@ -15,6 +15,8 @@ pub struct Watch {
     child: Child,
     lines: Receiver<Value>,
     seen: Vec<Value>,
+    /// When it began to follow, as the events write times.
+    since: String,
 }
 
 impl Watch {
@@ -33,8 +35,9 @@ impl Watch {
                 }
             }
         });
-        let mut watch = Watch { child, lines, seen: Vec::new() };
-        watch.expect("heartbeat", |event| event["type"] == "heartbeat");
+        let mut watch = Watch { child, lines, seen: Vec::new(), since: String::new() };
+        let beat = watch.expect("heartbeat", |event| event["type"] == "heartbeat");
+        watch.since = beat["at"].as_str().unwrap_or_default().to_owned();
         watch
     }
 
@@ -69,6 +72,13 @@ impl Watch {
     /// Everything it showed up to the last event that was waited for.
     pub fn seen(&self) -> &[Value] {
         &self.seen
+    }
+
+    /// Who came or went since it follows, as far as it was looked at. A notice of an earlier moment may come late: changes of one tick
+    /// are told together.
+    pub fn comings_and_goings(&self) -> Vec<&Value> {
+        let later = |event: &&Value| event["at"].as_str().is_some_and(|at| at >= self.since.as_str());
+        self.seen.iter().filter(|event| event["type"] == "presence").filter(later).collect()
     }
 
     /// Process id.

@@ -258,7 +258,11 @@ impl<S: Store> Stranger<S> {
         if others.is_empty() {
             return false;
         }
-        let mut probe = Probe::of(others);
+        // Who stayed silent when the name was said is not asked again for the password: an answer that came since counts.
+        let mut probe = match self.probe.take() {
+            Some(probe) if probe.asked(&others) => probe,
+            _ => Probe::of(others),
+        };
         let lives = probe.lives().await;
         self.probe = (!lives).then_some(probe);
         lives

@@ -34,6 +34,11 @@ impl Probe {
         matches!(timeout_at(self.until, self.heard.recv()).await, Ok(Some(())))
     }
 
+    /// Whether all of these were asked: then nobody needs to be asked again.
+    pub(super) fn asked(&self, sessions: &[(SessionNo, Arc<Mailbox>)]) -> bool {
+        sessions.iter().all(|(session, _)| self.asked.contains(session))
+    }
+
     /// Those that were asked, once they did not answer; nobody when one did after all.
     pub(super) fn silent(mut self) -> Vec<SessionNo> {
         if self.heard.try_recv().is_ok() { Vec::new() } else { self.asked }
