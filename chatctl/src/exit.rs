@@ -152,6 +152,7 @@ mod tests {
                 Code::CONFLICT,
                 Code::PROFILE_EXISTS,
                 Code::TOO_MANY_CURSORS,
+                Code::ACCOUNT_LOCKED,
             ],
         ),
         (Exit::SlowDown, &[Code::LOCKED_OUT, Code::SLOW_DOWN]),

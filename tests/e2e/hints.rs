@@ -181,6 +181,8 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server, password_file: &s
             word if word.starts_with("sha256:") => server.fingerprint().to_owned(),
             "{user}" | "{name}" | "{who}" | "{to}" | "{}" | "NAME" | "USER" => "bob".to_owned(),
             "TEXT" => "hi".to_owned(),
+            "P" => "0".to_owned(),
+            "S" => "60".to_owned(),
             "{cursor}" => "triage".to_owned(),
             "FILE" | "F" => password_file.to_owned(),
             "TOPIC" => "files".to_owned(),

@@ -190,8 +190,8 @@ fn an_added_user_logs_in_and_finds_what_waited_for_him() {
 fn a_deleted_user_is_gone_for_good_and_senders_are_told() {
     let mut world = World::start();
     let (alice, bob) = (world.user("alice"), world.user("bob"));
-    alice.sends("bob", "seen by bob");
-    bob.gets(&["seen by bob"]);
+    // acknowledged, so that it waits no more
+    alice.run(&["message", "bob", "seen by bob", "--wait", "delivered"]).ok();
     bob.run(&["block", "alice"]).ok();
     bob.run(&["unblock", "alice"]).ok();
     bob.kill();
