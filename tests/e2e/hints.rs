@@ -124,6 +124,7 @@ fn hints() -> BTreeMap<Hint, String> {
             // what stands behind chat-server's name in the next steps of its verbs and checks
             let in_server = place.ends_with("admin/words.rs") || place.contains("server/src/check/");
             if in_server
+                && (text.contains(' ') || text == "check")
                 && is_command(&server, &text)
                 && text.chars().all(|c| c.is_ascii_lowercase() || " -{}".contains(c))
             {
