@@ -324,7 +324,8 @@ fn a_lost_link_is_announced_after_the_grace_only() {
     world.server.stop();
     world.server.set(&[("sessions", "grace", "\"1s\"")]);
     world.server.up();
-    (alice.online(), bob.online());
+    alice.online();
+    bob.online();
     let mut watch = alice.watch(&["--only", "presence"]);
     bob.kill();
     let event = watch.expect("bob's going", |event| event["user"] == "bob");
@@ -343,7 +344,8 @@ fn a_restart_announces_nobody_who_comes_back() {
             world.server.stop();
         }
         world.server.up();
-        (alice.online(), bob.online());
+        alice.online();
+        bob.online();
         bob.sends("alice", "back");
         watch.expect("the message", |event| event["text"] == "back");
     }
@@ -360,7 +362,8 @@ fn what_is_read_here_is_read_there() {
     let (alice, first) = (world.user("alice"), world.user("bob"));
     let second = world.device("bob", 2);
     alice.sends("bob", "one");
-    (first.gets(&["one"]), second.gets(&["one"]));
+    first.gets(&["one"]);
+    second.gets(&["one"]);
     // one message that the second device has and one that it has not, both read while it is away
     second.kill();
     let sent = alice.json(&["message", "bob", "two"]).ok().json();

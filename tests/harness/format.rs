@@ -1,5 +1,5 @@
 //! Every JSON object that a test sees is held against the schema that its program prints of itself: what is not described there, or
-//! is another than described, fails the test that saw it. Called by [`crate::Output`] and [`crate::Watch`].
+//! is another than described, fails the test that saw it. Called by [`crate::Output`] and [`crate::watch::Watch`].
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

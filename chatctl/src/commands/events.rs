@@ -105,7 +105,7 @@ impl Watched {
                             out.as_ref().map_or(Ok(()), heartbeat)?;
                             beat = args.heartbeat.map(|every| Instant::now() + every);
                         }
-                        event = &mut event => break Woken::Event(event?),
+                        event = &mut event => break Woken::Event(event?.map(Box::new)),
                         () = ready(()), if idle => break Woken::Idle,
                     }
                 }
@@ -207,7 +207,7 @@ impl Watched {
 /// What happened first.
 enum Woken {
     /// An event came; nothing: chatd went or came back.
-    Event(Option<Event>),
+    Event(Option<Box<Event>>),
     /// Nothing more is there to be written now.
     Idle,
 }

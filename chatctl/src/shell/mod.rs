@@ -1,6 +1,6 @@
 //! `chatctl shell`: a line-mode client. One session: who is there, lines in, results out, and what happens meanwhile shown as it comes.
 //!
-//! [`line`] says what a line means, [`question`] what y and n settle, [`login`] who is there, [`act`] does what a line says, [`screen`]
+//! [`mod@line`] says what a line means, [`question`] what y and n settle, [`login`] who is there, [`act`] does what a line says, [`screen`]
 //! owns the terminal or the pipe, [`session`] ties them together.
 
 mod act;

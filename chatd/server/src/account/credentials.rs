@@ -2,7 +2,7 @@
 //! password in the words. Pure; called by the classic profile's file and by `import credentials`.
 //!
 //! The name ends at the first space or tab, the rest of the line is the password, blanks included. A byte order mark, CRLF,
-//! blank lines and a missing final newline are no mistakes. The file itself is [`file`]'s.
+//! blank lines and a missing final newline are no mistakes. The file itself is [`mod@file`]'s.
 
 pub mod file;
 

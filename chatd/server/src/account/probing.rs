@@ -126,7 +126,7 @@ async fn probe(hasher: Hasher, samples: usize) -> [f64; 2] {
     }
     let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
     for n in 0..samples {
-        let first = usize::from(getrandom::u32().unwrap() % 2 == 0);
+        let first = usize::from(getrandom::u32().unwrap().is_multiple_of(2));
         for kind in [first, 1 - first] {
             let name = format!("{}-{n}", ["known", "other"][kind]);
             for state in &mut times {

@@ -2,7 +2,7 @@
 //!
 //! `{"method":"user_list","params":{}}` asks, `{"result":…}` or `{"error":{"code":"unknown_user","subject":"bob"}}` answers.
 //! Both ends are this program, of versions that may differ: fields are only added, and an older server refuses a method that it
-//! does not know as `unsupported`. The socket ([`super::socket`]) reads requests, [`super::ask`] writes them.
+//! does not know as `unsupported`. The socket ([`super::socket`]) reads requests, [`super::ask()`] writes them.
 
 use std::time::Duration;
 

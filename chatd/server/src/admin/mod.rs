@@ -1,6 +1,6 @@
 //! The operator's verbs that are not `run`. Each noun's file holds its [`Call`]s: what is asked, what is answered, and how.
 //!
-//! A verb asks with [`ask`]: the running server over its admin socket, or, where no server runs and the verb needs none, the
+//! A verb asks with [`ask()`]: the running server over its admin socket, or, where no server runs and the verb needs none, the
 //! store itself under its lock. Both end in the same [`Call::answer`], on a [`Desk`].
 
 mod ask;

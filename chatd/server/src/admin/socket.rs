@@ -1,5 +1,5 @@
 //! The admin socket: how verbs reach the running server. Whoever may open the socket (its owner and its group) may ask; who did,
-//! for what, and how it ended is in the audit log. What can be asked is in [`super::call`].
+//! for what, and how it ended is in the audit log. What can be asked is in `call`.
 
 use std::fs::Permissions;
 use std::io;

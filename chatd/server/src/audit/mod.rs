@@ -1,6 +1,6 @@
 //! The audit log: who did what from where, one line each, the address first and nothing of a client's before it (S25).
 //!
-//! Each line goes to the log and to files of its own ([`file`]), which `export audit` reads. Lines that strangers cause are at
+//! Each line goes to the log and to files of its own ([`mod@file`]), which `export audit` reads. Lines that strangers cause are at
 //! most one a second for each source (S1). Message text never gets here.
 
 pub mod file;

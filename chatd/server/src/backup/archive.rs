@@ -24,7 +24,7 @@ const FORM: u32 = 1;
 /// What is in a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORM`].
+    /// `FORM`.
     pub v: u32,
     /// When it was made, milliseconds since 1970.
     pub created_ms: i64,

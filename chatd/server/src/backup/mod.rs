@@ -211,8 +211,11 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
+/// A backup on the disk: its file, and what its manifest says or why it cannot be read.
+pub type Listed = (PathBuf, Result<Made, BackupError>);
+
 /// The backups in `dir`, newest first; those whose manifest cannot be read come with why.
-pub fn list(dir: &Path) -> Result<Vec<(PathBuf, Result<Made, BackupError>)>, BackupError> {
+pub fn list(dir: &Path) -> Result<Vec<Listed>, BackupError> {
     let paths = names(dir).map_err(|error| BackupError::io(dir, error))?;
     let made = |path: PathBuf| {
         let read = archive::read_manifest(&path);

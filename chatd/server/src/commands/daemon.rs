@@ -26,6 +26,7 @@ const CERTIFICATE_DAYS: i64 = 21;
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// `status`.
+#[expect(clippy::disallowed_methods, reason = "--watch is a look every so often")]
 pub fn status(args: &Args, config: &Config, wanted: &StatusArgs, program: &str) -> anyhow::Result<ExitCode> {
     loop {
         let status = ask(config, GetStatus {})?;

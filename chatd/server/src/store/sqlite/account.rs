@@ -149,10 +149,10 @@ impl Writer {
         lasts_ms: u64,
     ) -> Decided<u32> {
         self.age_invites(0)?;
-        if let Some(name) = &name {
-            if self.is_taken(name)? || self.invited(name, None)?.is_err() {
-                return Ok(Err(Code::NAME_TAKEN.into()));
-            }
+        if let Some(name) = &name
+            && (self.is_taken(name)? || self.invited(name, None)?.is_err())
+        {
+            return Ok(Err(Code::NAME_TAKEN.into()));
         }
         let open: u32 = self.begun.conn.query_row("SELECT count(*) FROM invite", [], |row| row.get(0))?;
         if open >= INVITES_MAX {

@@ -131,7 +131,7 @@ async fn s27_what_belongs_to_others_is_out_of_reach() {
     let world = World::start().await;
     let (mut alice, mut bob, mut eve) = (world.user("alice").await, world.user("bob").await, world.user("eve").await);
     for device in [bob.device.id, Device::new().id] {
-        let ask = wire::Revoke { device_id: device.0.to_vec(), ..wire::Revoke::default() };
+        let ask = wire::Revoke { device_id: device.0.to_vec() };
         let refused = eve.ask::<wire::Empty>(method::REVOKE, &ask).await;
         assert_eq!(refused.unwrap_err().code, Code::UNKNOWN_DEVICE, "the same for bob's device and for none");
     }
