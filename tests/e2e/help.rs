@@ -86,6 +86,18 @@ fn the_schema_is_one_document_and_its_parts() {
 
 /// Fields are only added: who renames or drops one sees it here, and the last release's readers would see it too.
 #[test]
+fn the_daemon_has_its_pages() {
+    let dir = tempfile::tempdir().expect("a directory");
+    program("chatd", &["--man", dir.path().to_str().expect("UTF-8")]).ok();
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect("a page");
+    assert!(page("man1/chatd.1").contains("\\-\\-foreground"));
+    for key in program("chatd", &["--keys"]).ok().stdout.lines().filter_map(|line| line.split('\t').next()) {
+        assert!(page("man5/chat-config.5").contains(&key.replace('-', "\\-")), "{key}");
+    }
+    program("chatd", &["--man", "/proc/no/such"]).exits(73);
+}
+
+#[test]
 fn the_schemas_are_those_of_record() {
     for name in ["chatctl", "chat-server"] {
         let record = format!("{}/../proto/spec/format-1-{name}.json", env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,7 @@
 //! chatd's birth: arguments, configuration, background, logging, runtime; then `chatd::run`. It alone ends the process.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use chat_local::directory::{Directory, OpenError};
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
 use chat_local::paths::{Layout, Surroundings};
+use chat_manual::pages::{self, Manual};
 use chat_process::background::{self, Readiness, Role};
 use chat_process::logging::{self, Log, Logging, Target};
 use chat_process::notify::Supervisor;
@@ -16,7 +18,7 @@ use chat_process::shutdown::{self, Event, Shutdown};
 use chat_process::{exit, harden};
 use chatd::config::{Config, KEYS};
 use chatd::{RunError, Setup};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use listenfd::ListenFd;
 use tracing::level_filters::LevelFilter;
 
@@ -52,6 +54,9 @@ struct Args {
     /// Print the keys of the configuration with their defaults and meanings, between tabs, and end.
     #[arg(long)]
     keys: bool,
+    /// Write the pages chatd(1) and chat-config(5) of the manual into man1 and man5 under this directory, and end.
+    #[arg(long, value_name = "DIR")]
+    man: Option<PathBuf>,
 }
 
 /// What ends the process: an exit code and a text for whoever started it.
@@ -84,6 +89,9 @@ fn start(args: &Args) -> Result<u8, Failure> {
         KEYS.iter().for_each(|key| println!("{}\t{}\t{}", key.name, key.default, key.about));
         return Ok(exit::OK);
     }
+    if let Some(dir) = &args.man {
+        return manual(dir).map(|()| exit::OK).map_err(|error| Failure::new(exit::CANNOT_CREATE, error));
+    }
     let layout = layout(args)?;
     let file = args.config.clone().unwrap_or_else(|| layout.config_file());
     let config = Config::load(&file, args.config.is_some()).map_err(|error| Failure::new(exit::CONFIG, error))?;
@@ -103,6 +111,18 @@ fn start(args: &Args) -> Result<u8, Failure> {
         }
         Role::Child(readiness) => serve(args, config, layout, readiness),
     }
+}
+
+/// The pages of the manual: chatd itself, and the keys of its configuration.
+fn manual(dir: &Path) -> io::Result<()> {
+    let also = "chatctl(1), chat-config(5), chat-server(8)";
+    let mut all = Manual::new(Args::command(), "1", also).pages()?;
+    let keys = KEYS.iter().map(|key| format!("# {}\n{} = {}\n", key.about, key.name, key.default));
+    let about = "the configuration of chatd";
+    let description = "TOML. A key that is not there has the value shown; an unknown one is an error. chatd reads the file at its start. To \
+                       change it, checked before it counts: chatctl config edit";
+    all.push(pages::file("chat-config", about, description, &keys.collect::<Vec<_>>().join("\n")));
+    all.iter().try_for_each(|page| page.write(dir))
 }
 
 fn layout(args: &Args) -> Result<Layout, Failure> {

@@ -84,15 +84,18 @@ fn room(found: &mut Found<'_>) {
     found.report.numbers.free = Some(free);
     let reserve = found.config.keys.storage.reserve.0;
     let floor = if reserve == 0 { 0 } else { reserve.max(total / 20) };
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let shown = |bytes: u64| match bytes >> 20 {
+        mib @ 0..1024 => format!("{mib} MiB"),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    };
     if free < floor {
-        let text = format!("{} free, below the {} that are kept: no message is accepted", gib(free), gib(floor));
+        let text = format!("{} free, below the {} that are kept: no message is accepted", shown(free), shown(floor));
         found.error(Section::Storage, "storage.reserve", text, "db info");
     } else if free < floor.saturating_mul(2) {
-        let text = format!("{} free; below {} no message is accepted", gib(free), gib(floor));
+        let text = format!("{} free; below {} no message is accepted", shown(free), shown(floor));
         found.warn(Section::Storage, "storage.reserve", text, "db info");
     } else {
-        found.ok(Section::Storage, format!("{} free", gib(free)));
+        found.ok(Section::Storage, format!("{} free", shown(free)));
     }
 }
 
