@@ -195,6 +195,9 @@ impl Filler {
             fill("wait", State::Accepted.word().into());
             fill("key", key::given_or_fresh(None)?.into());
         }
+        if method == "status" && params.get("wait").and_then(Value::as_str) == Some("online") {
+            params.entry("wait_online_ms").or_insert(self.timeout_ms.into());
+        }
         self.moments(method, params);
         Ok(())
     }
@@ -213,9 +216,6 @@ impl Filler {
                 params.entry("after").or_insert(id);
             }
             Err(_) => {}
-        }
-        if method == "status" && params.get("wait").and_then(Value::as_str) == Some("online") {
-            params.entry("wait_online_ms").or_insert(self.timeout_ms.into());
         }
     }
 }

@@ -63,6 +63,9 @@ fn a_call_is_named_as_the_command_and_its_flags() {
     assert_eq!(home.call("export")["since_ms"], 1_795_356_000_000_i64);
     assert_eq!(home.pipe(&["call", "search", "-"], br#"{"text": "x"}"#).code, 0);
     assert_eq!(home.call("search")["text"], "x");
+    home.run(&["--timeout", "3s", "call", "status", r#"{"wait": "online"}"#]);
+    let waits = home.call("status")["wait_online_ms"].as_u64().expect("a wait");
+    assert!((1..=3000).contains(&waits), "{waits}");
 }
 
 #[test]
