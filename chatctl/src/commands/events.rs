@@ -281,6 +281,10 @@ fn words_of(event: &Event) -> String {
         Event::PresenceMany { count, .. } => words::presence_many(*count),
         Event::Receipt { id, to, state, code, .. } => words::receipt(id, to.as_deref(), *state, *code),
         Event::Link { state, cause, .. } => words::link_changed(*state, cause.as_ref()),
+        Event::PrivateRequest(request) => words::private_request(request),
+        Event::PrivateSession(session) => words::private_session(session),
+        Event::PrivateEnded(ended) => words::private_ended(ended),
+        Event::FileOffer(file) | Event::File(file) => words::file(file),
         Event::Unread { .. } => words::UNREAD_CHANGED.to_owned(),
         Event::Gap { count, .. } => words::gap(*count),
     }
@@ -295,6 +299,10 @@ fn at(event: &Event) -> i64 {
         | Event::Link { at_ms, .. }
         | Event::Unread { at_ms }
         | Event::Gap { at_ms, .. } => *at_ms,
+        Event::PrivateRequest(request) => request.at_ms,
+        Event::PrivateSession(session) => session.changed_ms,
+        Event::PrivateEnded(ended) => ended.at_ms,
+        Event::FileOffer(file) | Event::File(file) => file.at_ms,
     }
 }
 

@@ -300,6 +300,10 @@ impl Session {
             Event::Receipt { .. } => Ok(Flow::Go),
             Event::Link { state, cause, .. } => self.link(ctx, state, cause.as_ref()).await,
             Event::Gap { count, .. } => self.notice(crate::words::gap(count)),
+            Event::PrivateRequest(request) => self.notice(crate::words::private_request(&request)),
+            Event::PrivateSession(session) => self.notice(crate::words::private_session(&session)),
+            Event::PrivateEnded(ended) => self.notice(crate::words::private_ended(&ended)),
+            Event::FileOffer(file) | Event::File(file) => self.notice(crate::words::file(&file)),
             Event::Unread { .. } => Ok(Flow::Go),
         }
     }

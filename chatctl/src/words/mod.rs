@@ -4,6 +4,7 @@
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
 pub mod hooks;
+pub mod private;
 pub mod refusals;
 pub mod run;
 pub mod shell;
@@ -22,6 +23,8 @@ use chat_proto::control::message::{Message, Sent, State};
 use chat_proto::control::people::Person;
 use chat_proto::fault::Code;
 use chat_proto::id::{CursorName, MessageId};
+
+pub use private::{file, private_ended, private_request, private_session};
 
 use crate::output::Shown;
 use crate::time::Clock;

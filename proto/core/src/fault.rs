@@ -170,6 +170,46 @@ codes! {
     TOO_LATE = 62, "too_late", Caller;
     /// An operator locked the account: nobody logs in to it. Said only to who proved to be its user.
     ACCOUNT_LOCKED = 63, "account_locked", Caller;
+    /// The user is not online.
+    OFFLINE = 64, "offline", Passing;
+    /// A private request to this user is open already.
+    REQUEST_PENDING = 65, "request_pending", Caller;
+    /// The caller blocks this user.
+    BLOCKED_BY_YOU = 66, "blocked_by_you", Caller;
+    /// No private request of this user is open.
+    UNKNOWN_REQUEST = 67, "unknown_request", Caller;
+    /// The private request is over: its sender left or withdrew it.
+    WITHDRAWN = 68, "withdrawn", Caller;
+    /// There is no private session with this user.
+    NO_SESSION = 69, "no_session", Caller;
+    /// The peer of a private session cannot be reached now.
+    PEER_UNREACHABLE = 70, "peer_unreachable", Passing;
+    /// Only a direct path was allowed, and there is none.
+    NO_DIRECT_PATH = 71, "no_direct_path", Passing;
+    /// The path was to go through the server's relay, and the server has none.
+    NO_RELAY = 72, "no_relay", Other;
+    /// The peer shows another key than the one that is known for it (S29).
+    IDENTITY_CHANGED = 73, "identity_changed", Caller;
+    /// The user said no.
+    DECLINED = 74, "declined", Caller;
+    /// The server's operator allows no private sessions.
+    PRIVATE_OFF = 75, "private_off", Caller;
+    /// There is a private session with this user already.
+    SESSION_EXISTS = 76, "session_exists", Caller;
+    /// The private session ended before the message was handed to the peer's connection.
+    SESSION_ENDED = 77, "session_ended", Caller;
+    /// The request ran out before it was answered.
+    REQUEST_EXPIRED = 78, "request_expired", Passing;
+    /// No offered or running transfer has this id, or several end with it.
+    UNKNOWN_FILE = 79, "unknown_file", Caller;
+    /// There is a file of this name where the received one is to go.
+    FILE_EXISTS = 80, "file_exists", Caller;
+    /// What arrived is not what was offered, or the file changed while it was sent.
+    FILE_DAMAGED = 81, "file_damaged", Other;
+    /// The file to be sent cannot be read, or is none.
+    BAD_FILE = 82, "bad_file", Caller;
+    /// As many transfers or offers are open as there may be.
+    TOO_MANY_FILES = 83, "too_many_files", Caller;
 }
 
 impl Code {

@@ -13,6 +13,7 @@ pub mod id;
 pub mod limits;
 pub mod machine;
 pub mod method;
+pub mod peer;
 pub mod status;
 pub mod version;
 pub mod wire;

@@ -210,3 +210,53 @@ pub const HOOK_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 pub const HOOK_OUTPUT: usize = 4 * KIB;
 /// Lines of a run's output that go to the log.
 pub const HOOK_LOG_LINES: usize = 20;
+
+/// Bytes of the note that goes with a private request: one line of a notice.
+pub const NOTE_MAX: usize = 256;
+/// Private requests of one account that are open at once, to all others together.
+pub const REQUESTS_OUT: usize = 16;
+/// Private requests to one account that are open at once; a list that can still be read.
+pub const REQUESTS_IN: usize = 64;
+/// How long a private request is open when nothing is said: `private.request_ttl` (mission rule 24).
+pub const REQUEST_TTL: Duration = Duration::from_secs(120);
+/// The longest time that `private.request_ttl` may say.
+pub const REQUEST_TTL_MAX: Duration = Duration::from_secs(3600);
+/// An accepted request is remembered so long, for a side whose link broke before it heard of it.
+pub const REQUEST_REMEMBERED: Duration = Duration::from_secs(60);
+/// Addresses of one endpoint that are told to a peer.
+pub const PEER_ADDRESSES_MAX: usize = 16;
+/// Private sessions of one profile at once: each costs about 100 KiB and a keep-alive.
+pub const PRIVATE_SESSIONS_MAX: usize = 64;
+/// A peer that cannot be reached keeps its session so long (mission rule 26).
+pub const PEER_AWAY: Duration = Duration::from_secs(60);
+/// A private session's connection that says nothing, not even a keep-alive, is dead after this (S30: below 60 s).
+pub const PEER_IDLE: Duration = Duration::from_secs(20);
+/// Keep-alives of a private session's connection.
+pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A connection must have proven its key within this.
+pub const PEER_HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// QUIC streams that a peer may have open at once (S30).
+pub const PEER_STREAMS: u32 = 16;
+/// Bytes that a peer may have on the way to us in one connection (S30).
+pub const PEER_WINDOW: usize = MIB;
+/// Handshakes that may be under way; beyond half of it each source must prove its address first, by QUIC Retry (S13).
+pub const PEER_HANDSHAKES: usize = 256;
+/// Bytes of a private session's ticket.
+pub const TICKET_MAX: usize = 512;
+/// A relay ticket is good for so long; a chatd renews it before.
+pub const TICKET_TTL: Duration = Duration::from_secs(12 * 3600);
+/// At most one word about private activity in this time goes to the server: it learns that its user is there and no more (mission
+/// rule 7).
+pub const ACTIVE_EVERY: Duration = Duration::from_secs(1);
+/// Notices of one peer that are shown in a second; more become a count (S32).
+pub const PEER_NOTICES_PER_SECOND: usize = 1;
+/// Bytes of a file's name: what file systems take.
+pub const FILE_NAME_MAX: usize = 255;
+/// Files that one profile sends or receives at once; others wait.
+pub const FILES_AT_ONCE: usize = 4;
+/// Offers and transfers of one profile that are remembered, ended ones too.
+pub const FILES_MAX: usize = 256;
+/// Offers of one peer that wait for an answer.
+pub const FILE_OFFERS_OF_PEER: usize = 16;
+/// Bytes of a file that are read, sent and written at once.
+pub const FILE_CHUNK: usize = 256 * KIB;

@@ -63,6 +63,16 @@ pub const DEVICES: Tag4 = *b"DEVS";
 pub const REVOKE: Tag4 = *b"RVOK";
 /// Client tells that its user was active (mission rule 7).
 pub const ACTIVE: Tag4 = *b"ACTV";
+/// Client asks a user for a private session.
+pub const PRIVATE_ASK: Tag4 = *b"PASK";
+/// Client answers a private request.
+pub const PRIVATE_ANSWER: Tag4 = *b"PANS";
+/// Client withdraws a private request of its own.
+pub const PRIVATE_CANCEL: Tag4 = *b"PCAN";
+/// Client renews a private session's ticket, and may tell the peer where it is now.
+pub const PRIVATE_MOVE: Tag4 = *b"PMOV";
+/// Server tells what became of a private request, or where a peer is now (push).
+pub const PRIVATE: Tag4 = *b"PRIV";
 /// Either side asks whether the other lives.
 pub const PING: Tag4 = *b"PING";
 /// The answer to [`PING`].
@@ -99,6 +109,60 @@ pub const ALL: &[Tag4] = &[
     DEVICES,
     REVOKE,
     ACTIVE,
+    PRIVATE_ASK,
+    PRIVATE_ANSWER,
+    PRIVATE_CANCEL,
+    PRIVATE_MOVE,
+    PRIVATE,
     PING,
     PONG,
 ];
+
+/// The methods of the conversation between two chatd. The bodies are in [`crate::peer`], the prose is `proto/spec/peer.md`.
+pub mod peer {
+    use super::Tag4;
+
+    /// Each side shows who it is and proves its key on this connection; nothing else is said or taken before.
+    pub const HELLO: Tag4 = *b"PHEL";
+    /// Each side says what it has of the other's streams; messages follow.
+    pub const WELCOME: Tag4 = *b"PWEL";
+    /// A message.
+    pub const SEND: Tag4 = *b"PSND";
+    /// Places that were given up.
+    pub const VOID: Tag4 = *b"PVOI";
+    /// Everything up to a place is in the receiver's history.
+    pub const VERDICT: Tag4 = *b"PVRD";
+    /// Nothing beyond a place was taken: send again from there.
+    pub const GAP: Tag4 = *b"PGAP";
+    /// The receiver's disk takes nothing now.
+    pub const TRY_LATER: Tag4 = *b"PLTR";
+    /// The receiver's user read everything up to a place.
+    pub const READ: Tag4 = *b"PRED";
+    /// A file is offered.
+    pub const FILE_OFFER: Tag4 = *b"PFOF";
+    /// An offer is taken: its bytes may come, from an offset on, on a stream of their own.
+    pub const FILE_ACCEPT: Tag4 = *b"PFAC";
+    /// An offer is declined, or a transfer given up, by either side.
+    pub const FILE_CANCEL: Tag4 = *b"PFCN";
+    /// The receiver has the whole file, checked and on the disk.
+    pub const FILE_DONE: Tag4 = *b"PFDN";
+    /// The session is over, and why; the connection is closed behind it.
+    pub const BYE: Tag4 = *b"PBYE";
+
+    /// Every method, for tests and fuzzers.
+    pub const ALL: &[Tag4] = &[
+        HELLO,
+        WELCOME,
+        SEND,
+        VOID,
+        VERDICT,
+        GAP,
+        TRY_LATER,
+        READ,
+        FILE_OFFER,
+        FILE_ACCEPT,
+        FILE_CANCEL,
+        FILE_DONE,
+        BYE,
+    ];
+}

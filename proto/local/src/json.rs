@@ -4,7 +4,9 @@
 
 use chat_proto::control::account::{LinkState, Problem};
 use chat_proto::control::events::Event;
+use chat_proto::control::file::File;
 use chat_proto::control::message::{Kind, Message};
+use chat_proto::control::private::{KeyState, PrivateEnded, PrivateRequest, PrivateSession};
 use chat_proto::display;
 use chat_proto::fault::Code;
 use jiff::Timestamp;
@@ -141,12 +143,86 @@ pub fn event(event: &Event, hint: &impl Fn(Code) -> Option<String>) -> (&'static
             "link",
             members!({"state": link(*state), "cause": Json::or_null(cause.as_ref().map(|cause| problem(cause, hint))), "at": iso(*at_ms)}),
         ),
+        Event::PrivateRequest(request) => ("private_request", private_request(request)),
+        Event::PrivateSession(session) => ("private_session", private_session(session)),
+        Event::PrivateEnded(ended) => ("private_ended", private_ended(ended)),
+        Event::FileOffer(offer) => ("file_offer", file(offer)),
+        Event::File(transfer) => ("file", file(transfer)),
         Event::Unread { at_ms } => ("unread_changed", members!({"at": iso(*at_ms)})),
         // The id is that of its end: what is acknowledged stands under the same name as in a message.
         Event::Gap { from, to, count, at_ms, .. } => {
             ("gap", members!({"id": to, "from": from, "to": to, "count": count, "at": iso(*at_ms)}))
         }
     }
+}
+
+/// A private request.
+pub fn private_request(request: &PrivateRequest) -> Json {
+    let members = members!({
+        "id": request.id,
+        "peer": request.peer,
+        "dir": request.dir,
+        "state": request.state,
+        "note": request.note,
+        "at": iso(request.at_ms),
+        "expires_at": iso(request.expires_at_ms),
+    });
+    match &request.session {
+        Some(session) => members.with("session", &private_session(session)),
+        None => members,
+    }
+}
+
+/// A private session.
+pub fn private_session(session: &PrivateSession) -> Json {
+    members!({
+        "id": session.id,
+        "peer": session.peer,
+        "state": session.state,
+        "path": session.path,
+        "why": session.why,
+        "address": session.address,
+        "rtt_ms": session.rtt_us.map(|us| us as f64 / 1000.0),
+        "since": iso(session.since_ms),
+        "changed": iso(session.changed_ms),
+        "until": session.until_ms.map(iso),
+        "key": session.key,
+        "known": session.known,
+        "verified": session.known == Some(KeyState::Verified),
+        "relay_only": session.relay_only,
+        "direct_only": session.direct_only,
+        "queued": session.queued,
+    })
+}
+
+/// A private session that is over.
+pub fn private_ended(ended: &PrivateEnded) -> Json {
+    members!({
+        "peer": ended.peer,
+        "reason": ended.reason,
+        "by_peer": ended.by_peer,
+        "failed": ended.failed,
+        "unsettled": ended.unsettled,
+        "at": iso(ended.at_ms),
+    })
+}
+
+/// A file that is offered, under way, or was.
+pub fn file(file: &File) -> Json {
+    members!({
+        "id": file.id,
+        "peer": file.peer,
+        "dir": file.dir,
+        "name": file.name,
+        "size": file.size,
+        "done": file.done,
+        "state": file.state,
+        "sha256": file.sha256,
+        "path": file.path,
+        "code": file.code,
+        "rate": file.rate,
+        "at": iso(file.at_ms),
+    })
 }
 
 /// JSON that a terminal shows and does not obey: what [`display`] would escape is escaped as JSON does, so the value is unchanged.

@@ -200,6 +200,10 @@ fn wanted_by(only: &[Topic], from: Option<&str>, event: &Event) -> bool {
         Event::PresenceMany { .. } => (Topic::Presence, None),
         Event::Receipt { to, .. } => (Topic::Receipt, to.as_deref()),
         Event::Link { .. } => (Topic::Link, None),
+        Event::PrivateRequest(request) => (Topic::Private, Some(request.peer.as_str())),
+        Event::PrivateSession(session) => (Topic::Private, Some(session.peer.as_str())),
+        Event::PrivateEnded(ended) => (Topic::Private, Some(ended.peer.as_str())),
+        Event::FileOffer(file) | Event::File(file) => (Topic::File, Some(file.peer.as_str())),
         Event::Unread { .. } => (Topic::Unread, None),
     };
     let topic_fits = only.contains(&topic) || (only.is_empty() && topic != Topic::Unread);

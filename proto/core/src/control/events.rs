@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{LinkState, Problem};
+use super::file::File;
 use super::message::{Message, State};
+use super::private::{PrivateEnded, PrivateRequest, PrivateSession};
 use crate::fault::Code;
 use crate::id::{CursorName, MessageId};
 
@@ -165,6 +167,16 @@ pub enum Event {
         /// When.
         at_ms: i64,
     },
+    /// A private request came, or something became of one.
+    PrivateRequest(PrivateRequest),
+    /// A private session is open, lost its peer, or goes another way.
+    PrivateSession(PrivateSession),
+    /// A private session is over.
+    PrivateEnded(PrivateEnded),
+    /// A file is offered to this account.
+    FileOffer(File),
+    /// A transfer got further, or is over.
+    File(File),
     /// Counts of unread messages may have changed: `unread` tells them.
     Unread {
         /// When.
