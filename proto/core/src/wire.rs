@@ -806,6 +806,9 @@ pub struct PrivateAsk {
     /// Where this side can be reached; told to the other once it accepted.
     #[prost(message, optional, tag = "5")]
     pub endpoint: Option<PeerEndpoint>,
+    /// Ask nobody: say only whether the request would be refused. Counts as a request where they are limited.
+    #[prost(bool, tag = "6")]
+    pub check: bool,
 }
 
 /// Answer to PASK.

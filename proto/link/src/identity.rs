@@ -5,6 +5,7 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use chat_proto::id::{DeviceId, ServerId};
+use chat_proto::peer::{Claim, proof_bytes};
 use chat_proto::version::Versions;
 use zeroize::Zeroizing;
 
@@ -90,6 +91,41 @@ impl DeviceKey {
     pub fn sign(&self, claim: &DeviceClaim<'_>) -> Result<Proof, KeyError> {
         self.0.sign(&claim.bytes())
     }
+}
+
+/// The key by which an account on one device is known to the peers of its private sessions.
+pub struct PeerKey(Key);
+
+impl PeerKey {
+    /// A new key from the system's randomness.
+    pub fn generate() -> Result<Self, KeyError> {
+        Key::generate().map(PeerKey)
+    }
+
+    /// The key that [`PeerKey::to_pkcs8`] wrote.
+    pub fn from_pkcs8(bytes: &[u8]) -> Result<Self, KeyError> {
+        Key::from_pkcs8(bytes).map(PeerKey)
+    }
+
+    /// The secret key for storage; wiped from memory when dropped.
+    pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.0.to_pkcs8()
+    }
+
+    /// The public half.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.public
+    }
+
+    /// Proves this side of a private session's connection.
+    pub fn prove(&self, claim: &Claim<'_>) -> Result<Proof, KeyError> {
+        self.0.sign(&proof_bytes(claim))
+    }
+}
+
+/// Whether `proof` is the claim's signature by the peer key `public`.
+pub fn verify_peer(public: &[u8], claim: &Claim<'_>, proof: &[u8]) -> bool {
+    verify(public, &proof_bytes(claim), proof)
 }
 
 /// What a device claims when it logs in by key.

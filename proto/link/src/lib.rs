@@ -15,7 +15,7 @@ mod validity;
 pub use accept::{AcceptError, handshake, listen};
 pub use cert::{CertError, install_provider, self_signed, server_config};
 pub use connect::{ConnectError, Connected, Target, connect};
-pub use identity::{DeviceClaim, DeviceKey, ServerIdentity, verify_device, verify_server};
+pub use identity::{DeviceClaim, DeviceKey, PeerKey, ServerIdentity, verify_device, verify_peer, verify_server};
 pub use link::{Link, LinkError};
 pub use trust::{CertificateProblem, Roots};
 pub use validity::{Validity, validity};

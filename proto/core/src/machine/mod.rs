@@ -7,4 +7,5 @@ pub mod hello;
 pub mod inbox;
 pub mod outbox;
 pub mod presence;
+pub mod private;
 pub mod stream;
