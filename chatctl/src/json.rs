@@ -186,6 +186,7 @@ pub fn status(reply: &StatusReply, hello: &HelloReply) -> Json {
         "queued": reply.queued,
         "failed": reply.failed,
         "requests": reply.requests,
+        "sessions": reply.sessions,
         "daemon": members!({"version": hello.build, "pid": hello.pid, "proto": hello.version}),
         "server": members!({"version": reply.server_version}),
         "problems": Json::list(reply.problems.iter().map(problem)),

@@ -414,6 +414,7 @@ pub const OBJECTS: &[Object] = &[
             member("queued", Count, "messages without a verdict"),
             member("failed", Count, "messages that failed and were not looked at"),
             member("requests", Count, "open private requests"),
+            member("sessions", Count, "private sessions"),
             member(
                 "daemon",
                 Members(&[

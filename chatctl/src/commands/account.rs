@@ -315,6 +315,7 @@ fn nobody(profile: String) -> control::StatusReply {
         queued: 0,
         failed: 0,
         requests: 0,
+        sessions: 0,
         server_version: None,
         problems: Vec::new(),
         classic: false,

@@ -220,6 +220,7 @@ pub fn file(file: &File) -> Json {
         "sha256": file.sha256,
         "path": file.path,
         "code": file.code,
+        "by_peer": file.by_peer,
         "rate": file.rate,
         "at": iso(file.at_ms),
     })

@@ -223,6 +223,9 @@ pub struct StatusReply {
     pub failed: u64,
     /// Open private requests.
     pub requests: u64,
+    /// Private sessions.
+    #[serde(default)]
+    pub sessions: u64,
     /// The server's program version, where known.
     #[serde(default)]
     pub server_version: Option<String>,

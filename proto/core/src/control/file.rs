@@ -49,12 +49,25 @@ pub struct FileAccept {
     pub profile: String,
     /// The offer: an id or an unambiguous suffix.
     pub id: String,
-    /// Where it goes: a full path of a file or an existing directory; absent: into `files.dir`.
+    /// Keep it in the daemon's own folder until it is taken ([`FileTake`]), instead of in `files.dir`: the caller puts it where its user
+    /// wants it, which the daemon may not be allowed to.
     #[serde(default)]
-    pub output: Option<String>,
-    /// What to do where a file is already.
+    pub hold: bool,
+    /// What to do where a file of its name is already in `files.dir`. With `hold` only `resume` means something.
     #[serde(default)]
     pub conflict: Conflict,
+}
+
+/// A file that was kept for its taker now lies elsewhere: the daemon forgets its own copy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileTake {
+    /// Profile.
+    pub profile: String,
+    /// The transfer: an id or an unambiguous suffix.
+    pub id: String,
+    /// Where it lies now, a full path; absent: it is no file any more.
+    #[serde(default)]
+    pub path: Option<String>,
 }
 
 /// Say no to an offered file.
@@ -128,6 +141,9 @@ pub struct File {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
+    /// With `declined`, `cancelled` and `failed`: the peer's side caused it.
+    #[serde(default)]
+    pub by_peer: bool,
     /// Bytes per second of late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,

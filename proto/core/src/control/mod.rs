@@ -83,12 +83,13 @@ calls! {
     private::Accept => "accept" -> private::PrivateSession;
     private::Decline => "decline" -> private::PrivateRequest;
     private::Private => "private" -> message::Sent;
-    private::Stopprivate => "stopprivate" -> Items<private::PrivateEnded>;
+    private::Stopprivate => "stopprivate" -> private::Stopped;
     private::Sessions => "sessions" -> Items<private::PrivateSession>;
     private::SessionsVerify => "sessions_verify" -> private::Verification;
     file::FileSend => "file_send" -> file::File;
     file::FileList => "file_list" -> Items<file::File>;
     file::FileAccept => "file_accept" -> file::File;
+    file::FileTake => "file_take" -> file::File;
     file::FileDecline => "file_decline" -> file::File;
     file::FileCancel => "file_cancel" -> file::File;
     events::Watch => "watch" -> events::Watching;

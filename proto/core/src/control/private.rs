@@ -149,6 +149,16 @@ pub struct Stopprivate {
     pub timeout_ms: u64,
 }
 
+/// Answer to [`Stopprivate`]: what there was to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Sessions that are over now.
+    pub items: Vec<PrivateEnded>,
+    /// People whose answer is not waited for any more: requests to them that were withdrawn.
+    #[serde(default)]
+    pub withdrawn: Vec<String>,
+}
+
 /// Why a session ended. An open set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,7 +1,9 @@
 //! What a local process sends chatd on the control socket, and chatd sends chatctl.
 
 use chat_local::rpc::{ErrorObject, Incoming, Notification, Response};
-use chat_proto::control::{Call, ErrorData, account, config, daemon, device, events, hooks, message, people, trace};
+use chat_proto::control::{
+    Call, ErrorData, account, config, daemon, device, events, file, hooks, message, people, private, trace,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -87,6 +89,9 @@ calls! {
     message::SendMessage, message::Broadcast, message::Inbox, message::Read, message::MarkRead, message::Unread, message::Show,
     message::Outbox, message::OutboxCancel, message::OutboxRetry, message::Search, message::Export, trace::TraceMessage,
     people::Whoelse, people::Whoelsesince, people::Block, people::Unblock, people::Blocked, people::Names,
+    private::Startprivate, private::Requests, private::Accept, private::Decline, private::Private, private::Stopprivate,
+    private::Sessions, private::SessionsVerify,
+    file::FileSend, file::FileList, file::FileAccept, file::FileTake, file::FileDecline, file::FileCancel,
     events::Watch, events::Ack, events::CursorList, events::CursorRemove,
     hooks::HooksList, hooks::HooksTest, hooks::HooksLetters, hooks::HooksReplay, hooks::HooksDrop,
 }
