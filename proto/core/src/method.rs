@@ -124,6 +124,8 @@ pub mod peer {
 
     /// Each side shows who it is and proves its key on this connection; nothing else is said or taken before.
     pub const HELLO: Tag4 = *b"PHEL";
+    /// Each side names its streams.
+    pub const STREAMS: Tag4 = *b"PSTR";
     /// Each side says what it has of the other's streams; messages follow.
     pub const WELCOME: Tag4 = *b"PWEL";
     /// A message.

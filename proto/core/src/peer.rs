@@ -43,15 +43,9 @@ pub struct Hello {
     /// 64 bytes: Ed25519 by that key over [`proof_bytes`].
     #[prost(bytes = "vec", tag = "8")]
     pub proof: Vec<u8>,
-    /// Its streams to the other device, oldest first: those with open places, and the newest one.
-    #[prost(message, repeated, tag = "9")]
-    pub streams: Vec<wire::OpenStream>,
     /// Program and version.
-    #[prost(string, tag = "10")]
+    #[prost(string, tag = "9")]
     pub agent: String,
-    /// Tells what was read.
-    #[prost(bool, tag = "11")]
-    pub tells_read: bool,
 }
 
 /// What a peer's proof is made of.
@@ -91,6 +85,14 @@ pub fn proof_bytes(claim: &Claim<'_>) -> Vec<u8> {
         out.extend_from_slice(field);
     }
     out
+}
+
+/// PSTR: this side's streams to the other device, oldest first: those with open places, and the newest one. Answered by PWEL.
+#[derive(Clone, PartialEq, Message)]
+pub struct Streams {
+    /// The streams.
+    #[prost(message, repeated, tag = "1")]
+    pub streams: Vec<wire::OpenStream>,
 }
 
 /// PWEL: what this side has of the other's streams, one for each that was named, in that order.
