@@ -9,6 +9,7 @@ pub mod history;
 mod hooks;
 mod keys;
 mod planted;
+mod peer;
 mod profile;
 mod shown;
 mod trust;

@@ -15,6 +15,8 @@ pub struct Versions {
 pub const WIRE: Versions = Versions { min: 1, max: 1 };
 /// Versions of the control conversation spoken by this build.
 pub const CONTROL: Versions = Versions { min: 1, max: 1 };
+/// Versions of the conversation between two chatd spoken by this build.
+pub const PEER: Versions = Versions { min: 1, max: 1 };
 /// The ALPN name of the conversation between chatd and chat-server (RFC 7301); its number changes only when frames do.
 pub const ALPN: &[u8] = b"chatd/1";
 

@@ -1,0 +1,364 @@
+//! The seam over iroh's QUIC: endpoints, connections, the way of what comes in to the session that expects it.
+//!
+//! Nobody but the configured server is ever asked for anything: no lookup service, no relay but the server's, no port mapping, no
+//! probes beside the relay's address discovery.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::iroh::endpoint::{
+    Connection as Quic, ConnectionError, IdleTimeout, Incoming, NetReportConfig, PathEventStream, PortmapperConfig,
+    QuicTransportConfig, RecvStream, SendStream, VarInt,
+};
+use ::iroh::{Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr};
+use chat_link::Pins;
+use iroh_relay::RelayQuicConfig;
+use iroh_relay::tls::CaTlsConfig;
+use chat_proto::limits::{
+    PEER_ADDRESSES_MAX, PEER_HANDSHAKES, PEER_HELLO_WITHIN, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS, PEER_WINDOW,
+};
+use chat_proto::peer::{ALPN, Bye, EXPORTER_LABEL};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
+
+use super::{PathInfo, PeerError, Relay, Target};
+
+/// A session that has not been taken by its task yet waits here; more than a few are a fault.
+const WAITING: usize = 4;
+/// Addresses of the own host are waited for at most so long.
+const ADDRESSES_WITHIN: Duration = Duration::from_millis(500);
+
+/// The endpoints of this process.
+pub struct Peers {
+    /// UDP port; 0: any.
+    port: u16,
+    expected: Arc<Expected>,
+    pins: Pins,
+    open: OnceCell<Arc<Place>>,
+    hidden: OnceCell<Arc<Place>>,
+}
+
+/// Who may connect: by the key of the endpoint.
+#[derive(Default)]
+struct Expected {
+    // Not an owner task: looked at once for each connection, changed when a session begins or ends.
+    by_endpoint: Mutex<HashMap<[u8; 32], mpsc::Sender<Connection>>>,
+}
+
+impl Expected {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], mpsc::Sender<Connection>>> {
+        self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A peer that is expected; forgotten when this is dropped.
+pub struct Expecting {
+    endpoint: [u8; 32],
+    all: Arc<Expected>,
+    connections: mpsc::Receiver<Connection>,
+}
+
+impl Expecting {
+    /// The next connection of this peer.
+    pub async fn next(&mut self) -> Option<Connection> {
+        self.connections.recv().await
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.connections.close();
+        let mut all = self.all.lock();
+        if all.get(&self.endpoint).is_some_and(mpsc::Sender::is_closed) {
+            all.remove(&self.endpoint);
+        }
+    }
+}
+
+impl Peers {
+    /// No endpoint yet.
+    pub fn new(port: u16) -> Peers {
+        Peers {
+            port,
+            expected: Arc::default(),
+            pins: Pins::default(),
+            open: OnceCell::new(),
+            hidden: OnceCell::new(),
+        }
+    }
+
+    /// The endpoint; started when it is needed first. A hidden one is reached through the relay alone and knows no addresses.
+    pub async fn place(&self, hidden: bool) -> Result<Arc<Place>, PeerError> {
+        let cell = if hidden { &self.hidden } else { &self.open };
+        let start = async || {
+            let place = Arc::new(Place { endpoint: self.bind(hidden).await?, hidden, pins: self.pins.clone() });
+            tokio::spawn(accept(place.endpoint.clone(), Arc::clone(&self.expected)));
+            Ok::<_, PeerError>(place)
+        };
+        cell.get_or_try_init(start).await.cloned()
+    }
+
+    /// From now on this endpoint may connect.
+    pub fn expect(&self, endpoint: [u8; 32]) -> Expecting {
+        let (sender, connections) = mpsc::channel(WAITING);
+        self.expected.lock().insert(endpoint, sender);
+        Expecting { endpoint, all: Arc::clone(&self.expected), connections }
+    }
+
+    /// Ends the endpoints; what was said before is flushed first.
+    pub async fn close(&self) {
+        for place in [self.open.get(), self.hidden.get()].into_iter().flatten() {
+            place.endpoint.close().await;
+        }
+    }
+
+    async fn bind(&self, hidden: bool) -> Result<Endpoint, PeerError> {
+        let failed = |error: &dyn std::fmt::Display| PeerError::Endpoint(error.to_string());
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *key).map_err(|error| failed(&error))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let pins = self.pins.clone();
+        let tls = CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| Ok(pins.verifier(provider))));
+        let mut probes = NetReportConfig::minimal();
+        // Without addresses the relay itself is the only thing that can be asked how far it is.
+        probes.https_probes = hidden;
+        let mut builder = Endpoint::builder(::iroh::endpoint::presets::Empty)
+            .secret_key(SecretKey::from_bytes(&key))
+            .crypto_provider(provider)
+            .alpns(vec![ALPN.to_vec()])
+            .transport_config(transport()?)
+            .max_tls_tickets(0)
+            .ca_tls_config(tls)
+            .portmapper_config(PortmapperConfig::Disabled)
+            .net_report_config(probes)
+            .relay_mode(RelayMode::Custom(RelayMap::empty()));
+        if hidden {
+            builder = builder.clear_ip_transports();
+        } else if self.port != 0 {
+            for address in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
+                builder = builder.bind_addr(SocketAddr::new(address, self.port)).map_err(|error| failed(&error))?;
+            }
+        }
+        builder.bind().await.map_err(|error| failed(&error))
+    }
+}
+
+/// Bounds of a connection (S30), and no more than that: the rest is iroh's, which its way through NAT depends on.
+fn transport() -> Result<QuicTransportConfig, PeerError> {
+    let window = VarInt::from_u32(u32::try_from(PEER_WINDOW).unwrap_or(u32::MAX));
+    let idle = IdleTimeout::try_from(PEER_IDLE).map_err(|error| PeerError::Endpoint(error.to_string()))?;
+    Ok(QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(PEER_STREAMS - 1))
+        .stream_receive_window(window)
+        .receive_window(window)
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(PEER_KEEP_ALIVE)
+        .datagram_receive_buffer_size(None)
+        .build())
+}
+
+/// Takes connections; each goes to the session that expects its endpoint, all others are closed at once (S28).
+async fn accept(endpoint: Endpoint, expected: Arc<Expected>) {
+    let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES));
+    while let Some(incoming) = endpoint.accept().await {
+        // Beyond half of the places an address must be proven before anything is kept for it (RFC 9000 section 8.1.2).
+        if handshakes.available_permits() < PEER_HANDSHAKES / 2 && !incoming.remote_addr_validated() {
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().ignore();
+            }
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+            incoming.ignore();
+            continue;
+        };
+        let expected = Arc::clone(&expected);
+        tokio::spawn(async move {
+            let met = tokio::time::timeout(PEER_HELLO_WITHIN, meet(incoming)).await;
+            drop(permit);
+            if let Ok(Some(connection)) = met {
+                pass_on(connection, &expected);
+            }
+        });
+    }
+}
+
+async fn meet(incoming: Incoming) -> Option<Connection> {
+    match incoming.await {
+        Ok(quic) => Some(Connection { quic, dialled: false }),
+        Err(error) => {
+            tracing::debug!(%error, "a peer's handshake failed");
+            None
+        }
+    }
+}
+
+fn pass_on(connection: Connection, expected: &Expected) {
+    let session = expected.lock().get(&connection.endpoint()).cloned();
+    let refused = match session {
+        Some(session) => session.try_send(connection).map_err(|error| error.into_inner()),
+        None => Err(connection),
+    };
+    if let Err(stranger) = refused {
+        tracing::debug!("a connection without a session was closed");
+        stranger.close(Bye::UNKNOWN);
+    }
+}
+
+/// An endpoint.
+pub struct Place {
+    endpoint: Endpoint,
+    /// It has no addresses.
+    pub hidden: bool,
+    pins: Pins,
+}
+
+impl Place {
+    /// Its key.
+    pub fn id(&self) -> [u8; 32] {
+        *self.endpoint.id().as_bytes()
+    }
+
+    /// Where it is reached directly; none where it is hidden.
+    pub async fn addresses(&self) -> Vec<SocketAddr> {
+        if self.hidden {
+            return Vec::new();
+        }
+        let mut watcher = self.endpoint.watch_addr();
+        let found = async {
+            use ::iroh::Watcher as _;
+            loop {
+                let known: BTreeSet<SocketAddr> = watcher.get().ip_addrs().copied().collect();
+                if !known.is_empty() || watcher.updated().await.is_err() {
+                    return known;
+                }
+            }
+        };
+        let known = tokio::time::timeout(ADDRESSES_WITHIN, found).await.unwrap_or_default();
+        known.into_iter().filter(|address| !address.ip().is_unspecified()).take(PEER_ADDRESSES_MAX).collect()
+    }
+
+    /// From now on the relay may be used, by this ticket.
+    pub async fn use_relay(&self, relay: &Relay, ticket: &str) {
+        self.pins.add(relay.certificate);
+        let Some(url) = url(relay) else { return };
+        let quic = RelayQuicConfig::new(relay.address.port());
+        let config = RelayConfig::new(url.clone(), Some(quic)).with_auth_token(ticket);
+        self.endpoint.insert_relay(url, Arc::new(config)).await;
+    }
+
+    /// The relay is needed no more.
+    pub async fn leave_relay(&self, relay: &Relay) {
+        if let Some(url) = url(relay) {
+            self.endpoint.remove_relay(&url).await;
+        }
+    }
+
+    /// The host's network changed: paths are looked for anew.
+    pub async fn network_changed(&self) {
+        self.endpoint.network_change().await;
+    }
+
+    /// Connects to a peer.
+    pub async fn connect(&self, target: &Target) -> Result<Connection, PeerError> {
+        let id = EndpointId::from_bytes(&target.endpoint).map_err(|error| PeerError::NotReached(error.to_string()))?;
+        let direct = target.addresses.iter().filter(|_| !self.hidden).map(|address| TransportAddr::Ip(*address));
+        let relay = target.relay.as_ref().and_then(url).map(TransportAddr::Relay);
+        let address = EndpointAddr::from_parts(id, direct.chain(relay));
+        let connected = self.endpoint.connect(address, ALPN).await;
+        match connected {
+            Ok(quic) => Ok(Connection { quic, dialled: true }),
+            Err(error) => Err(PeerError::NotReached(error.to_string())),
+        }
+    }
+}
+
+/// A relay's name is its address: nothing is looked up.
+fn url(relay: &Relay) -> Option<RelayUrl> {
+    format!("https://{}", relay.address).parse().ok()
+}
+
+/// One QUIC connection; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    quic: Quic,
+    /// This side made it.
+    pub dialled: bool,
+}
+
+impl Connection {
+    /// The key of the peer's endpoint.
+    pub fn endpoint(&self) -> [u8; 32] {
+        *self.quic.remote_id().as_bytes()
+    }
+
+    /// 32 bytes that only the two ends know.
+    pub fn exporter(&self) -> Result<[u8; 32], PeerError> {
+        let mut out = [0; 32];
+        let made = self.quic.export_keying_material(&mut out, EXPORTER_LABEL, &[]);
+        made.map(|()| out).map_err(|_| PeerError::Unproven("no exporter"))
+    }
+
+    /// The stream of the conversation: opened by who dialled.
+    pub async fn conversation(&self) -> Result<(SendStream, RecvStream), PeerError> {
+        let opened = if self.dialled { self.quic.open_bi().await } else { self.quic.accept_bi().await };
+        opened.map_err(|error| closed(&error))
+    }
+
+    /// A stream for bytes of a file.
+    pub async fn open_bytes(&self) -> Result<SendStream, PeerError> {
+        self.quic.open_uni().await.map_err(|error| closed(&error))
+    }
+
+    /// The next stream with bytes of a file.
+    pub async fn accept_bytes(&self) -> Result<RecvStream, PeerError> {
+        self.quic.accept_uni().await.map_err(|error| closed(&error))
+    }
+
+    /// Ends it, with a reason of [`Bye`].
+    pub fn close(&self, reason: u32) {
+        self.quic.close(VarInt::from_u32(reason), b"");
+    }
+
+    /// Comes true when it has ended.
+    pub async fn ended(&self) -> PeerError {
+        closed(&self.quic.closed().await)
+    }
+
+    /// How it goes now; nothing before a path is chosen.
+    pub fn path(&self) -> Option<PathInfo> {
+        let paths = self.quic.paths();
+        let path = paths.iter().find(::iroh::endpoint::Path::is_selected)?;
+        let direct = match path.remote_addr() {
+            TransportAddr::Ip(address) => Some(*address),
+            _ => None,
+        };
+        Some(PathInfo { direct, rtt_us: u64::try_from(path.rtt().as_micros()).unwrap_or(u64::MAX) })
+    }
+
+    /// Comes true when the path may have changed; never when the connection is over.
+    pub async fn path_changed(&self, events: &mut PathEventStream) {
+        use n0_future::StreamExt as _;
+        if events.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// For [`Connection::path_changed`].
+    pub fn path_events(&self) -> PathEventStream {
+        self.quic.path_events()
+    }
+}
+
+/// What an ended connection says of its end.
+fn closed(error: &ConnectionError) -> PeerError {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            PeerError::Closed(u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX))
+        }
+        ConnectionError::TimedOut => PeerError::TimedOut,
+        other => PeerError::NotReached(other.to_string()),
+    }
+}

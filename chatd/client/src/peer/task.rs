@@ -1,0 +1,444 @@
+//! One session's connection, whoever makes it and however often: dialled, taken, proven, kept, made anew; until it is ended or the
+//! peer is out of reach for too long. Frames go through, to and from the profile's owner.
+//!
+//! What a peer may have waiting for the owner is bounded by bytes: a frame is passed on with its share of [`PEER_WINDOW`], which
+//! comes back when the owner drops it. So a peer that floods is not read, and the server's link goes on (S30, S32).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use chat_proto::frame::{self, Frame};
+use chat_proto::limits::{FRAME_MAX, PEER_AWAY, PEER_HELLO_WITHIN, PEER_WINDOW};
+use chat_proto::method::peer as method;
+use chat_proto::peer::{Bye, FileBytes};
+use iroh::endpoint::{PathEventStream, RecvStream, SendStream};
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::hello::{self, Known, Own, Talk};
+use super::iroh::Expecting;
+use super::{Connection, PathInfo, PeerError, Place, Target};
+
+/// Frames that wait to be written; a peer that reads so slowly is as good as gone.
+const WRITES: usize = 1024;
+/// Who does not dial first waits so long for the other.
+const SECOND: Duration = Duration::from_millis(500);
+/// Waits between tries to dial: first, longest.
+const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Connections that both sides made at the same time meet within this; a later one is wanted in place of the older.
+const CROSSING: Duration = Duration::from_secs(2);
+/// A direct path that was asked for must be found within this.
+const DIRECT_WITHIN: Duration = Duration::from_secs(10);
+/// Last words get so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Bytes of the head of a stream with bytes of a file.
+const HEAD_MAX: usize = 64;
+
+/// What a session's connection needs.
+pub struct Spec {
+    /// This side.
+    pub own: Own,
+    /// The other side.
+    pub known: Known,
+    /// The endpoint.
+    pub place: Arc<Place>,
+    /// Where the peer is.
+    pub target: Target,
+    /// Who may come from there.
+    pub expecting: Expecting,
+    /// This side dials at once.
+    pub first: bool,
+    /// Only a direct path will do.
+    pub direct_only: bool,
+}
+
+/// What the owner asks.
+pub enum Command {
+    /// Say this, if connected.
+    Frame(Frame),
+    /// The peer is elsewhere now.
+    Moved(Target, Expecting),
+    /// End it, with a reason of [`Bye`].
+    End(u32),
+}
+
+/// What the owner is told.
+pub enum PeerEvent {
+    /// Connected, and the peer is proven: all that was on the way before is lost.
+    Up,
+    /// The peer said something.
+    Frame(Frame, OwnedSemaphorePermit),
+    /// A stream with bytes of a file.
+    Bytes(FileBytes, RecvStream),
+    /// The path is another one, or its first one.
+    Path(PathInfo),
+    /// The connection is lost; a new one is being made.
+    Down,
+    /// The session is over, by the peer's word: a reason of [`Bye`].
+    Over(u32),
+    /// The peer was out of reach for too long.
+    Lost,
+    /// There is no direct path, and only that was allowed.
+    NoDirectPath,
+}
+
+/// A session's connection, for its owner.
+pub struct Session {
+    commands: mpsc::UnboundedSender<Command>,
+    live: Arc<Mutex<Option<Connection>>>,
+}
+
+impl Session {
+    /// Asks something; a task that has ended hears nothing.
+    pub fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// The connection, while there is one.
+    pub fn connection(&self) -> Option<Connection> {
+        lock(&self.live).clone()
+    }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the task of a session; `key` goes with each event.
+pub fn start<K: Copy + Send + Sync + 'static>(spec: Spec, key: K, events: mpsc::UnboundedSender<(K, PeerEvent)>) -> Session {
+    let (commands, asked) = mpsc::unbounded_channel();
+    let live = Arc::new(Mutex::new(None));
+    let now = Instant::now();
+    let tell: Tell = Arc::new(move |event| {
+        let _ = events.send((key, event));
+    });
+    let task = Task {
+        dial_at: if spec.first { now } else { now + SECOND },
+        spec,
+        tell,
+        shown: Arc::clone(&live),
+        live: None,
+        meetings: JoinSet::new(),
+        dialling: false,
+        tries: 0,
+        away_since: now,
+        began: now,
+    };
+    tokio::spawn(task.run(asked));
+    Session { commands, live }
+}
+
+type Tell = Arc<dyn Fn(PeerEvent) + Send + Sync>;
+
+/// A try to meet: whether this side dialled, and what came of it.
+type Met = (bool, Result<Talk, PeerError>);
+
+struct Task {
+    spec: Spec,
+    tell: Tell,
+    shown: Arc<Mutex<Option<Connection>>>,
+    live: Option<Live>,
+    meetings: JoinSet<Met>,
+    dialling: bool,
+    dial_at: Instant,
+    tries: u32,
+    away_since: Instant,
+    began: Instant,
+}
+
+/// The connection in use.
+struct Live {
+    connection: Connection,
+    writer: mpsc::Sender<Bytes>,
+    writing: AbortHandle,
+    reading: [AbortHandle; 2],
+    since: Instant,
+    paths: PathEventStream,
+    path: Option<PathInfo>,
+    /// The task that writes tells here that all is written.
+    written: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.writing.abort();
+        self.reading.iter().for_each(AbortHandle::abort);
+    }
+}
+
+enum Woken {
+    Asked(Option<Command>),
+    Came(Connection),
+    Met(Met),
+    Dial,
+    Ended(PeerError),
+    Path,
+    GiveUp,
+}
+
+impl Task {
+    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let (away, give_up_at) = (self.live.is_none(), self.give_up_at());
+            let woken = tokio::select! {
+                command = asked.recv() => Woken::Asked(command),
+                Some(connection) = self.spec.expecting.next() => Woken::Came(connection),
+                Some(met) = self.meetings.join_next() => match met {
+                    Ok(met) => Woken::Met(met),
+                    Err(_) => continue,
+                },
+                () = sleep_until(self.dial_at), if away && !self.dialling => Woken::Dial,
+                woken = news(&mut self.live) => woken,
+                () = sleep_until(give_up_at), if away => Woken::GiveUp,
+            };
+            match woken {
+                Woken::Asked(Some(Command::Frame(frame))) => self.write(&frame),
+                Woken::Asked(Some(Command::Moved(target, expecting))) => self.moved(target, expecting),
+                Woken::Asked(Some(Command::End(reason))) => return self.end(reason).await,
+                Woken::Asked(None) => return self.end(Bye::GONE).await,
+                Woken::Came(connection) => self.meet(connection),
+                Woken::Met((dialled, met)) => {
+                    self.dialling &= !dialled;
+                    if let Some(reason) = self.met(met) {
+                        return (self.tell)(PeerEvent::Over(reason));
+                    }
+                }
+                Woken::Dial => self.dial(),
+                Woken::Ended(error) => {
+                    if let Some(reason) = self.ended(&error) {
+                        return (self.tell)(PeerEvent::Over(reason));
+                    }
+                }
+                Woken::Path => {
+                    if !self.path() {
+                        (self.tell)(PeerEvent::NoDirectPath);
+                        return self.end(Bye::NO_DIRECT_PATH).await;
+                    }
+                }
+                Woken::GiveUp => {
+                    let direct = self.spec.direct_only && self.began == self.away_since;
+                    return (self.tell)(if direct { PeerEvent::NoDirectPath } else { PeerEvent::Lost });
+                }
+            }
+        }
+    }
+
+    /// When a session without a connection is over.
+    fn give_up_at(&self) -> Instant {
+        let first = self.began == self.away_since;
+        self.away_since + if self.spec.direct_only && first { DIRECT_WITHIN } else { PEER_AWAY }
+    }
+
+    fn dial(&mut self) {
+        self.dialling = true;
+        let (place, target) = (Arc::clone(&self.spec.place), self.spec.target.clone());
+        let (own, known) = (self.spec.own.clone(), self.spec.known.clone());
+        self.meetings.spawn(async move {
+            let connected = tokio::time::timeout(PEER_HELLO_WITHIN, place.connect(&target)).await;
+            let met = match connected {
+                Ok(Ok(connection)) => hello::meet(connection, &own, &known).await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(PeerError::TimedOut),
+            };
+            (true, met)
+        });
+    }
+
+    fn meet(&mut self, connection: Connection) {
+        let (own, known) = (self.spec.own.clone(), self.spec.known.clone());
+        self.meetings.spawn(async move {
+            let refused = connection.clone();
+            let met = hello::meet(connection, &own, &known).await;
+            if matches!(met, Err(PeerError::Unproven(_))) {
+                refused.close(Bye::PROTOCOL);
+            }
+            (false, met)
+        });
+    }
+
+    /// A meeting is over; answers the reason when the session is.
+    fn met(&mut self, met: Result<Talk, PeerError>) -> Option<u32> {
+        match met {
+            Ok(talk) => {
+                self.adopt(talk);
+                None
+            }
+            // It may not have heard of the session yet.
+            Err(PeerError::Closed(reason)) if is_final(reason) => Some(reason),
+            Err(error) => {
+                tracing::debug!(%error, "a peer was not met");
+                self.redial();
+                None
+            }
+        }
+    }
+
+    fn redial(&mut self) {
+        let wait = REDIAL.0.saturating_mul(1 << self.tries.min(10)).min(REDIAL.1);
+        self.tries += 1;
+        self.dial_at = Instant::now() + wait;
+    }
+
+    /// Uses this connection, unless the one that both sides agree on is another.
+    fn adopt(&mut self, talk: Talk) {
+        if let Some(live) = &self.live
+            && live.since.elapsed() < CROSSING
+            && !self.is_preferred(&talk.connection)
+        {
+            return talk.connection.close(Bye::DOUBLE);
+        }
+        if let Some(old) = self.live.take() {
+            old.connection.close(Bye::DOUBLE);
+        }
+        let Talk { connection, sender, receiver, left } = talk;
+        *lock(&self.shown) = Some(connection.clone());
+        self.tries = 0;
+        // The owner hears of the connection before anything that comes over it.
+        (self.tell)(PeerEvent::Up);
+        let (writer, writes) = mpsc::channel(WRITES);
+        let written = tokio::spawn(write_all(sender, writes));
+        let reading = [
+            tokio::spawn(read_all(receiver, left, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
+            tokio::spawn(accept_bytes(connection.clone(), Arc::clone(&self.tell))).abort_handle(),
+        ];
+        let (writing, paths) = (written.abort_handle(), connection.path_events());
+        let since = Instant::now();
+        self.live = Some(Live { connection, writer, writing, reading, since, paths, path: None, written });
+        // What is not allowed is found by the same event that tells of it.
+        self.path();
+    }
+
+    /// Of two connections that were made at the same time, the one that the lower device id dialled lives.
+    fn is_preferred(&self, connection: &Connection) -> bool {
+        connection.dialled == (self.spec.own.device < self.spec.known.device)
+    }
+
+    fn write(&mut self, frame: &Frame) {
+        let Some(live) = &self.live else { return };
+        let mut out = BytesMut::with_capacity(frame.size());
+        frame.encode(&mut out);
+        if live.writer.try_send(out.freeze()).is_err() {
+            tracing::debug!("a peer reads too slowly");
+            live.connection.close(Bye::LINK);
+        }
+    }
+
+    fn moved(&mut self, target: Target, expecting: Expecting) {
+        self.spec.target = target;
+        self.spec.expecting = expecting;
+        self.tries = 0;
+        self.dial_at = Instant::now();
+    }
+
+    /// The connection in use ended; answers the reason when the session did.
+    fn ended(&mut self, error: &PeerError) -> Option<u32> {
+        self.live = None;
+        *lock(&self.shown) = None;
+        self.away_since = Instant::now();
+        match error {
+            PeerError::Closed(reason) if is_final(*reason) => return Some(*reason),
+            other => tracing::debug!(error = %other, "a peer's connection was lost"),
+        }
+        (self.tell)(PeerEvent::Down);
+        self.dial_at = self.away_since + if self.spec.own.device < self.spec.known.device { REDIAL.0 } else { SECOND };
+        None
+    }
+
+    /// Tells of another path; false when it is not allowed.
+    fn path(&mut self) -> bool {
+        let Some(live) = &mut self.live else { return true };
+        let Some(path) = live.connection.path() else { return true };
+        let other = live.path.as_ref().is_none_or(|old| old.direct != path.direct);
+        live.path = Some(path.clone());
+        let allowed = path.direct.is_some() || !self.spec.direct_only;
+        if other && allowed {
+            (self.tell)(PeerEvent::Path(path));
+        }
+        allowed
+    }
+
+    /// Says goodbye, behind what was said before.
+    async fn end(mut self, reason: u32) {
+        let Some(mut live) = self.live.take() else { return };
+        *lock(&self.shown) = None;
+        let mut out = BytesMut::new();
+        Frame::new(method::BYE, 0, &Bye { reason }).encode(&mut out);
+        let _ = live.writer.try_send(out.freeze());
+        let (closed, _) = mpsc::channel(1);
+        live.writer = closed;
+        let _ = tokio::time::timeout(LAST_WORDS, &mut live.written).await;
+        live.connection.close(reason);
+    }
+}
+
+/// Whether a reason ends the session, not only the connection.
+fn is_final(reason: u32) -> bool {
+    !matches!(reason, Bye::UNKNOWN | Bye::DOUBLE | Bye::RESTART | Bye::PROTOCOL | Bye::LINK | 0)
+}
+
+/// What happens to the connection in use.
+async fn news(live: &mut Option<Live>) -> Woken {
+    let Some(live) = live else { return std::future::pending().await };
+    tokio::select! {
+        error = live.connection.ended() => Woken::Ended(error),
+        () = live.connection.path_changed(&mut live.paths) => Woken::Path,
+    }
+}
+
+/// Writes what comes, and waits at the end until the peer has all of it.
+async fn write_all(mut sender: SendStream, mut writes: mpsc::Receiver<Bytes>) {
+    while let Some(mut bytes) = writes.recv().await {
+        if sender.write_chunk(std::mem::take(&mut bytes)).await.is_err() {
+            return;
+        }
+    }
+    if sender.finish().is_ok() {
+        let _ = sender.stopped().await;
+    }
+}
+
+/// Reads frames and passes them on; what breaks the protocol ends the connection.
+async fn read_all(mut receiver: RecvStream, mut left: BytesMut, connection: Connection, tell: Tell) {
+    let window = Arc::new(Semaphore::new(PEER_WINDOW));
+    loop {
+        match frame::decode(&mut left, FRAME_MAX) {
+            Ok(Some(frame)) => {
+                let share = u32::try_from(frame.size()).unwrap_or(u32::MAX);
+                let Ok(permit) = Arc::clone(&window).acquire_many_owned(share).await else { return };
+                tell(PeerEvent::Frame(frame, permit));
+                continue;
+            }
+            Ok(None) => {}
+            Err(_) => return connection.close(Bye::PROTOCOL),
+        }
+        match receiver.read_chunk(FRAME_MAX).await {
+            Ok(Some(chunk)) => left.extend_from_slice(&chunk),
+            // The peer says nothing more: its goodbye is the connection's.
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// Takes streams with bytes of files.
+async fn accept_bytes(connection: Connection, tell: Tell) {
+    while let Ok(mut stream) = connection.accept_bytes().await {
+        let tell = Arc::clone(&tell);
+        tokio::spawn(async move {
+            if let Ok(Some(head)) = tokio::time::timeout(PEER_HELLO_WITHIN, head(&mut stream)).await {
+                tell(PeerEvent::Bytes(head, stream));
+            }
+        });
+    }
+}
+
+async fn head(stream: &mut RecvStream) -> Option<FileBytes> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.ok()?;
+    let length = usize::try_from(u32::from_be_bytes(length)).ok().filter(|length| *length <= HEAD_MAX)?;
+    let mut head = vec![0; length];
+    stream.read_exact(&mut head).await.ok()?;
+    FileBytes::decode(&head[..]).ok()
+}
