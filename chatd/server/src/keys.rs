@@ -34,6 +34,8 @@ pub struct Keys {
     pub pepper: Zeroizing<[u8; 32]>,
     /// Keys the table of wrong passwords.
     pub lockout: Zeroizing<[u8; 32]>,
+    /// Seals tickets of private sessions: a restart and a restored backup honour those of before.
+    pub tickets: Zeroizing<[u8; 32]>,
 }
 
 /// Where the key is, in the data directory.
@@ -46,7 +48,9 @@ pub fn load(data: &Path) -> Result<Keys, KeysError> {
     let path = path(data);
     let bytes = files::read_secret(&path)?;
     let identity = ServerIdentity::from_pkcs8(&bytes).map_err(|error| KeysError::Key { path, error })?;
-    Ok(Keys { identity, pepper: derive(b"chat-pepper-v1", &bytes), lockout: derive(b"chat-lockout-key-v1", &bytes) })
+    let secret = |purpose| derive(purpose, &bytes);
+    let (pepper, lockout) = (secret(b"chat-pepper-v1"), secret(b"chat-lockout-key-v1"));
+    Ok(Keys { identity, pepper, lockout, tickets: secret(b"chat-ticket-key-v1") })
 }
 
 /// Makes a new key; refuses where one is.

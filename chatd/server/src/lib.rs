@@ -23,6 +23,7 @@ pub mod metrics;
 mod model;
 pub mod people;
 mod planted;
+pub mod private;
 pub mod rate;
 pub mod running;
 pub mod settings;
@@ -59,6 +60,7 @@ use clock::Clock;
 use gateway::{Directory, Gateway, Strangers};
 use metrics::Metrics;
 use people::People;
+use private::Private;
 use running::Reread;
 use settings::Live;
 use store::sqlite::SqliteStore;
@@ -122,6 +124,7 @@ impl Server {
             clock,
             audit,
             metrics,
+            private: Private::new(&keys.tickets),
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),
             next_session: AtomicU64::new(1),
@@ -211,7 +214,8 @@ fn until_shutdown(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + '
 
 fn open_store(config: &Config, outlet: Arc<dyn store::Outlet>, clock: Clock) -> Result<Arc<SqliteStore>, StartError> {
     start::refuse_half_restored(config)?;
-    let settings = start::store(config);
+    // The writer hears of the relay once it runs.
+    let settings = start::store(config, !config.keys.private.relay_listen.is_empty());
     Ok(Arc::new(SqliteStore::open(&config.data, outlet, settings, clock.mono_ms(), clock.wall_ms())?))
 }
 

@@ -227,7 +227,10 @@ impl<S: Store> Running<S> {
         *write(&self.gateway.tls) = tls;
         *lock(&self.tls) = looked_at(&fresh);
         self.set_level(fresh.keys.log.level);
-        self.gateway.store.submit(Op::Configure(Box::new(start::store(&fresh)))).await;
+        self.gateway
+            .store
+            .submit(Op::Configure(Box::new(start::store(&fresh, self.gateway.private.relay().is_some()))))
+            .await;
         *lock(&self.config) = Arc::new(fresh);
         Ok(Reloaded { changed, restart: self.restart_keys() })
     }

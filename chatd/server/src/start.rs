@@ -11,6 +11,7 @@ use chat_link::CertError;
 use chat_process::exit;
 use chat_proto::id::NameRule;
 use chat_proto::limits;
+use chat_proto::machine::private::broker::Terms;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
@@ -170,6 +171,7 @@ fn sessions(config: &Config) -> gateway::Settings {
         sending: Rate::burst(keys.limits.message_burst, keys.limits.messages_per_second),
         connections: connections(keys.limits.connections),
         seen_since_start: keys.presence.seen_since_start,
+        private: keys.private.allow,
     }
 }
 
@@ -188,7 +190,8 @@ pub(crate) fn filter(level: Level) -> LevelFilter {
     }
 }
 
-pub(crate) fn store(config: &Config) -> store::Settings {
+/// `relay`: one runs, whatever the configuration says by now.
+pub(crate) fn store(config: &Config, relay: bool) -> store::Settings {
     let keys = &config.keys;
     store::Settings {
         reserve: keys.storage.reserve.0,
@@ -202,6 +205,8 @@ pub(crate) fn store(config: &Config) -> store::Settings {
         tell_missed: keys.messages.tell_missed,
         broadcasts: Rate::per(keys.limits.broadcasts_per_minute, 60),
         unknown_recipients: Rate::per(keys.limits.unknown_recipients_per_hour, 3600),
+        private_requests: Rate::per(keys.limits.private_requests_per_minute, 60),
+        private: Terms { allowed: keys.private.allow, relay, ttl_ms: ms(keys.private.request_ttl.0) },
     }
 }
 

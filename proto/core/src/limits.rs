@@ -172,6 +172,12 @@ pub const PRESENCE_TICK_PER_RECEIVER: Duration = Duration::from_micros(100);
 pub const PRESENCE_CHANGES: usize = 4096;
 /// Presence notices that wait for one session; beyond it only the count.
 pub const PRESENCE_WAITING: usize = 32;
+/// Words about private requests that wait for one session, one for each request; a session that has more is ended, and told anew what
+/// is open when it comes back.
+pub const PRIVATE_WAITING: usize = 256;
+/// Moves of private sessions that one session may tell at once, and how many a second after that: a laptop that changes networks
+/// tells one for each peer.
+pub const PRIVATE_MOVES: (u32, u32) = (PRIVATE_SESSIONS_MAX as u32, 2);
 /// Read marks that wait for one session; beyond it older ones are left out, the client asks again after a reconnect.
 pub const MARKS_WAITING: usize = 1024;
 /// Names in one page of whoelse.

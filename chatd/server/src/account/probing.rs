@@ -62,6 +62,7 @@ impl House {
             sending: Rate::per(0, 1),
             connections: 1,
             seen_since_start: false,
+            private: true,
         };
         let live = Live::new(settings::Settings { sessions, accounts, announce: true, addresses: Addresses::Full });
         let accounts = Accounts::open(Arc::clone(&store), Clock::start(), live, hasher, Zeroizing::new([9; 32])).await;

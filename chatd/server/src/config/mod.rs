@@ -193,6 +193,7 @@ fn check(keys: &Written) -> Result<(), (&'static str, String)> {
     within("limits.connections", keys.limits.connections.into(), 0, 1_000_000)?;
     within("sessions.idle_after", keys.sessions.idle_after.0.as_secs(), 1, 365 * 86_400)?;
     within("tls.reload_check", keys.tls.reload_check.0.as_secs(), 1, 86_400)?;
+    within("private.request_ttl", keys.private.request_ttl.0.as_secs(), 1, limits::REQUEST_TTL_MAX.as_secs())?;
     within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;
     if !keys.admin.http.is_empty() {
         let address: SocketAddr = keys.admin.http.parse().map_err(|_| {

@@ -160,6 +160,8 @@ tables! {
         new_accounts_per_hour_per_source: u32 = 20,
         /// Recipients that do not exist, of one account.
         unknown_recipients_per_hour: u32 = 20,
+        /// Private requests of one account.
+        private_requests_per_minute: u32 = 10,
         /// Connections in all.
         connections: u32 = 10_000,
     }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use chat_proto::fault::Code;
-use chat_proto::id::AccountName;
+use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::limits;
+use chat_proto::machine::private::broker::Whom;
 use chat_proto::wire;
 
 use super::mailbox::Mailbox;
@@ -15,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::people::People;
 use crate::rate::{Bucket, Rate};
 use crate::running::Busy;
-use crate::store::{AcctId, DevId, Entry, Outlet, PresenceChange, Round, SessionNo, Verdict};
+use crate::store::{AcctId, DevId, Entry, Outlet, PresenceChange, Round, SessionNo, Verdict, private};
 use crate::sync::{lock, read, write};
 
 /// All sessions of this process.
@@ -110,6 +111,12 @@ impl Directory {
     pub fn of(&self, acct: AcctId) -> Vec<Arc<Mailbox>> {
         let sessions = read(&self.sessions);
         sessions.accounts.get(&acct).map_or_else(Vec::new, |p| p.mailboxes.iter().map(|(_, m)| Arc::clone(m)).collect())
+    }
+
+    /// The mailbox of one device of an account.
+    pub fn device(&self, name: &AccountName, device: DeviceId) -> Option<Arc<Mailbox>> {
+        let acct = read(&self.sessions).names.get(name).copied()?;
+        self.of(acct).into_iter().find(|mailbox| mailbox.login().id == device)
     }
 
     /// The sessions of an account's other devices.
@@ -212,6 +219,19 @@ impl Outlet for Directory {
         self.with(acct, |session, mailbox| {
             if session != except {
                 mailbox.mark(&mark);
+            }
+        });
+    }
+
+    fn private(&self, notice: private::Notice) {
+        let (acct, only, save) = match notice.to {
+            Whom::Device(acct, device) => (acct, Some(device), None),
+            Whom::Account(acct, save) => (acct, None, save),
+        };
+        self.with(acct, |_, mailbox| {
+            let dev = mailbox.login().dev;
+            if only.is_none_or(|only| only == dev) && save != Some(dev) {
+                mailbox.private(notice.clone());
             }
         });
     }

@@ -15,7 +15,7 @@ use chat_proto::limits;
 use chat_proto::wire;
 use tokio::sync::{Notify, mpsc};
 
-use crate::store::{Entry, Login, Verdict};
+use crate::store::{Entry, Login, Verdict, private};
 use crate::sync::lock;
 
 /// Where a session comes from.
@@ -57,6 +57,8 @@ struct Inner {
     followed: HashSet<String>,
     receipts: HashMap<String, wire::Receipt>,
     marks: Vec<wire::Mark>,
+    private: Vec<private::Notice>,
+    moved: Vec<wire::PrivateNotice>,
     probes: Vec<mpsc::Sender<()>>,
     ended: Option<(Code, bool)>,
 }
@@ -78,6 +80,10 @@ pub struct Taken {
     pub receipts: Vec<wire::Receipt>,
     /// Read marks of the account's other devices.
     pub marks: Vec<wire::Mark>,
+    /// What became of private requests, the last word of each.
+    pub private: Vec<private::Notice>,
+    /// Peers of private sessions that are elsewhere now.
+    pub moved: Vec<wire::PrivateNotice>,
     /// Somebody asks whether the client lives; each is told when it is heard.
     pub probes: Vec<mpsc::Sender<()>>,
     /// The session is to end.
@@ -130,6 +136,8 @@ impl Mailbox {
             uncounted: std::mem::take(&mut inner.uncounted),
             receipts: std::mem::take(&mut inner.receipts).into_values().collect(),
             marks: std::mem::take(&mut inner.marks),
+            private: std::mem::take(&mut inner.private),
+            moved: std::mem::take(&mut inner.moved),
             probes: std::mem::take(&mut inner.probes),
             ended: inner.ended,
         }
@@ -238,6 +246,32 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
+    /// What became of a private request. A session with too many of them is ended: when it comes back it is told what is open.
+    pub fn private(&self, notice: private::Notice) {
+        let mut inner = lock(&self.inner);
+        inner.private.retain(|kept| kept.id != notice.id);
+        inner.private.push(notice);
+        if inner.private.len() > limits::PRIVATE_WAITING {
+            inner.private = Vec::new();
+            inner.ended.get_or_insert((Code::SLOW_READER, true));
+        }
+        drop(inner);
+        self.bell.notify_one();
+    }
+
+    /// The peer of a private session is elsewhere; of each session the last word counts. Too many: as above.
+    pub fn moved(&self, notice: wire::PrivateNotice) {
+        let mut inner = lock(&self.inner);
+        inner.moved.retain(|kept| kept.id != notice.id);
+        inner.moved.push(notice);
+        if inner.moved.len() > limits::PRIVATE_WAITING {
+            inner.moved = Vec::new();
+            inner.ended.get_or_insert((Code::SLOW_READER, true));
+        }
+        drop(inner);
+        self.bell.notify_one();
+    }
+
     /// The session is to end; the first reason stands.
     pub fn end(&self, code: Code, may_reconnect: bool) {
         lock(&self.inner).ended.get_or_insert((code, may_reconnect));
@@ -300,7 +334,8 @@ mod tests {
     fn mailbox() -> Mailbox {
         let name = "a".to_owned().try_into().unwrap();
         let origin = Origin { peer: ([127, 0, 0, 1], 1).into(), since_ms: 0 };
-        Mailbox::new(Login { acct: AcctId(1), name, dev: DevId(1) }, origin, 0)
+        let id = chat_proto::id::DeviceId([1; 16]);
+        Mailbox::new(Login { acct: AcctId(1), name, dev: DevId(1), id }, origin, 0)
     }
 
     fn entry(n: u64, size: usize) -> Arc<Entry> {

@@ -29,6 +29,7 @@ use crate::bus::{Bus, Heard, Subscription};
 use crate::clock::Clock;
 use crate::config::Idle;
 use crate::metrics::Metrics;
+use crate::private::Private;
 use crate::rate::Rate;
 use crate::settings::Live;
 use crate::source::Source;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub connections: usize,
     /// whoelsesince reaches back to the server's start and no further.
     pub seen_since_start: bool,
+    /// Private sessions are allowed.
+    pub private: bool,
 }
 
 /// What all connections share.
@@ -82,6 +85,8 @@ pub struct Gateway<S: Store> {
     pub audit: Audit,
     /// What is counted for monitoring.
     pub metrics: Arc<Metrics>,
+    /// Tickets of private sessions, and the relay.
+    pub private: Private,
     /// The stop signal and the tasks that heed it.
     pub shutdown: Shutdown,
     /// Those who are not logged in.

@@ -196,6 +196,7 @@ impl Driver {
                 sending: Rate::per(0, 1),
                 connections: 100,
                 seen_since_start: false,
+                private: true,
             },
             accounts,
             announce: true,

@@ -8,6 +8,7 @@ mod messages;
 mod model;
 mod operator;
 mod people;
+mod private;
 mod room;
 mod town;
 
@@ -17,5 +18,6 @@ pub use messages::*;
 pub use model::*;
 pub use operator::*;
 pub use people::*;
+pub use private::*;
 pub use room::*;
 pub use town::{Device, Place, Recorder, Told, Town, message, name, new_device, text};

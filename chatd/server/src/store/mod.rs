@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod private;
 pub mod sqlite;
 mod waiting;
 mod world;
@@ -20,6 +21,8 @@ use chat_proto::fault::{Code, Fault};
 use chat_proto::id::{AccountName, DeviceId, Incarnation, NameRule, Position};
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::presence::{Change, Reason};
+use chat_proto::machine::private::broker::Terms;
+use chat_proto::machine::private::requests::RequestId;
 use chat_proto::wire;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -70,6 +73,8 @@ pub struct Login {
     pub name: AccountName,
     /// The device.
     pub dev: DevId,
+    /// Its id.
+    pub id: DeviceId,
 }
 
 /// The fingerprint of an invitation's code: the code itself is nowhere.
@@ -393,6 +398,29 @@ pub enum Op {
         /// Answered when durable.
         answer: Answer<bool>,
     },
+    /// Ask an account for a private session, or ask again. UNKNOWN_USER, and what
+    /// [`chat_proto::machine::private::broker::Broker::handle_ask`] refuses; LIMIT.
+    PrivateAsk(Box<private::Ask>, Answer<private::Asked>),
+    /// Say yes or no to a private request. UNKNOWN_REQUEST, WITHDRAWN, REQUEST_EXPIRED, NO_RELAY, NO_DIRECT_PATH, PRIVATE_OFF.
+    PrivateAnswer {
+        /// Who.
+        fence: Fence,
+        /// The request.
+        id: RequestId,
+        /// Yes, with the endpoint; or no.
+        accept: Option<Box<wire::PeerEndpoint>>,
+        /// With yes: what is needed to meet.
+        answer: Answer<Option<private::Open>>,
+    },
+    /// Withdraw a private request of one's own. UNKNOWN_REQUEST.
+    PrivateCancel {
+        /// Who.
+        fence: Fence,
+        /// The request.
+        id: RequestId,
+        /// Answered at once.
+        answer: Answer<()>,
+    },
     /// Lock an account, or unlock it: nobody logs in to a locked one, and its sessions end. UNKNOWN_USER.
     Lock {
         /// Which.
@@ -646,6 +674,8 @@ pub trait Outlet: Send + Sync + 'static {
     fn block(&self, by: AcctId, who: AcctId, on: bool);
     /// A read mark of the account's own, for its other sessions.
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark);
+    /// What became of a private request, for devices that are here; who is not asks again, or is told when he comes.
+    fn private(&self, notice: private::Notice);
     /// The writer committed.
     fn committed(&self, _round: &Round) {}
     /// End a session: replaced, fenced, duplicate.
@@ -723,6 +753,10 @@ pub struct Settings {
     pub broadcasts: Rate,
     /// `limits.unknown_recipients_per_hour`, of one account.
     pub unknown_recipients: Rate,
+    /// `limits.private_requests_per_minute`, of one account.
+    pub private_requests: Rate,
+    /// `[private]`, and whether the relay runs.
+    pub private: Terms,
 }
 
 impl Default for Settings {
@@ -739,6 +773,8 @@ impl Default for Settings {
             tell_missed: false,
             broadcasts: Rate::per(0, 60),
             unknown_recipients: Rate::per(0, 3600),
+            private_requests: Rate::per(0, 60),
+            private: Terms { allowed: true, relay: false, ttl_ms: chat_proto::limits::REQUEST_TTL.as_millis() as u64 },
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use chat_proto::id::{AccountName, DeviceId, Incarnation};
 use chat_proto::machine::presence::Presence;
+use chat_proto::machine::private::broker::Broker;
 use chat_proto::machine::stream::Stream;
 
 use super::waiting::Waiting;
@@ -40,6 +41,8 @@ pub struct Account {
     pub broadcasts: Option<Bucket>,
     /// Its messages to names that do not exist, once it sent one.
     pub unknown_recipients: Option<Bucket>,
+    /// Its private requests, once it asked.
+    pub private_requests: Option<Bucket>,
 }
 
 /// A device.
@@ -101,6 +104,8 @@ pub struct World {
     pub streams: HashMap<(DevId, Incarnation), Held>,
     /// Who is announced online.
     pub presence: Presence<AcctId>,
+    /// Who asks whom for a private session.
+    pub broker: Broker<AcctId, DevId>,
 }
 
 /// Accounts held in memory before those that nobody uses are forgotten: about 50 MiB.

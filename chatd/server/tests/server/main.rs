@@ -8,6 +8,7 @@ mod delivery;
 mod input;
 mod operator;
 mod people;
+mod private;
 mod safety;
 mod session;
 mod strangers;

@@ -121,7 +121,7 @@ fn configure(layout: &Layout, profile: &str, settings: &str) -> Config {
     std::fs::create_dir(&folder).unwrap();
     let usual = "listen = [\"127.0.0.1:0\"]\n[storage]\nreserve = 0\n[limits]\nmessages_per_second = 0\n\
                  password_logins_per_minute_per_source = 0\nnew_accounts_per_hour_per_source = 0\n\
-                 unknown_recipients_per_hour = 0\nbroadcasts_per_minute = 0\n";
+                 unknown_recipients_per_hour = 0\nbroadcasts_per_minute = 0\nprivate_requests_per_minute = 0\n";
     std::fs::write(folder.join("1.toml"), usual).unwrap();
     std::fs::write(folder.join("2.toml"), profile).unwrap();
     std::fs::write(folder.join("3.toml"), settings).unwrap();

@@ -31,7 +31,7 @@ struct Gathered {
 }
 
 /// A request that may be refused, or that breaks the protocol.
-enum Failure {
+pub(super) enum Failure {
     Refused(Fault),
     Over(End),
 }
@@ -216,6 +216,10 @@ impl<S: Store> Session<S> {
                 decode::<wire::Empty>(body)?;
                 Ok(Bytes::new())
             }
+            method::PRIVATE_ASK => self.private_ask(decode(body)?).await,
+            method::PRIVATE_ANSWER => self.private_answer(decode(body)?).await,
+            method::PRIVATE_CANCEL => self.private_cancel(&decode(body)?).await,
+            method::PRIVATE_MOVE => self.private_move(decode(body)?).await,
             method::LOGOUT => self.logout(frame.tag, decode(body)?).await,
             name if is_server_only(name) => {
                 // A forged copy, receipt or notice (S14).
@@ -369,7 +373,7 @@ impl<S: Store> Session<S> {
         Err(End::Over { code: Code::ACCEPTED, may_reconnect: false, how: None }.into())
     }
 
-    fn named(&self, text: &str) -> Result<AccountName, Code> {
+    pub(super) fn named(&self, text: &str) -> Result<AccountName, Code> {
         self.gateway.accounts.look_up(text).ok_or(Code::UNKNOWN_USER)
     }
 
@@ -391,13 +395,17 @@ fn is_activity(name: Tag4) -> bool {
         method::REVOKE,
         method::LOGOUT,
         method::ACTIVE,
+        method::PRIVATE_ASK,
+        method::PRIVATE_ANSWER,
+        method::PRIVATE_CANCEL,
     ]
     .contains(&name)
 }
 
 /// Frames that only a server sends.
 fn is_server_only(name: Tag4) -> bool {
-    [method::VERDICT, method::GAP, method::TRY_LATER, method::DELIVER, method::GONE, method::PRESENCE].contains(&name)
+    [method::VERDICT, method::GAP, method::TRY_LATER, method::DELIVER, method::GONE, method::PRESENCE, method::PRIVATE]
+        .contains(&name)
         || status::ALL.contains(&name)
 }
 

@@ -5,6 +5,7 @@
 
 mod input;
 mod output;
+mod private;
 mod timing;
 
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,8 @@ pub(super) struct Session<S: Store> {
     floods: u32,
     /// The account's bucket of sends.
     sending: Arc<Mutex<Bucket>>,
+    /// Moves of its private sessions that it may still tell.
+    moves: Bucket,
     /// Who wants to know when the client is heard.
     probes: Vec<mpsc::Sender<()>>,
     timing: Timing,
@@ -128,6 +131,7 @@ impl<S: Store> Session<S> {
         sending: Arc<Mutex<Bucket>>,
     ) -> Session<S> {
         let epochs = gateway.store.epochs();
+        let moves = Bucket::full(private::moves(), gateway.clock.mono_ms());
         let first = opened.welcome.cursor.map_or_else(|| epochs.position(opened.cursor), Position::from);
         Session {
             login: mailbox.login().clone(),
@@ -147,6 +151,7 @@ impl<S: Store> Session<S> {
             ignored: 0,
             floods: 0,
             sending,
+            moves,
             probes: Vec::new(),
         }
     }

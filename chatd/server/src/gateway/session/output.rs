@@ -60,6 +60,7 @@ impl<S: Store> Session<S> {
         for mark in taken.marks {
             self.link.queue(&Frame::new(method::MARK, 0, &mark));
         }
+        self.tell_private(taken.private, taken.moved);
         if !taken.probes.is_empty() {
             self.timing_probe(taken.probes);
         }

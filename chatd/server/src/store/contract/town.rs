@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::store::{
     AcctId, Answer, DevId, Ending, Entry, Fence, Inboxed, Login, NewDevice, Op, OpenSession, Opened, Outlet, Policy,
-    PresenceChange, Query, SessionNo, Settings, Store, User, Verdict,
+    PresenceChange, Query, SessionNo, Settings, Store, User, Verdict, private,
 };
 
 /// The wall clock that tests begin with.
@@ -38,7 +38,7 @@ pub trait Place {
 }
 
 /// Everything that an outlet is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     Verdict(SessionNo, Verdict),
     Entry(AcctId, Arc<Entry>),
@@ -47,6 +47,7 @@ pub enum Told {
     Block(AcctId, AcctId, bool),
     Mark(AcctId, SessionNo, u64),
     End(SessionNo, Code),
+    Private(private::Notice),
 }
 
 /// An outlet that writes down what it is told.
@@ -82,6 +83,9 @@ impl Outlet for Recorder {
     }
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark) {
         self.push(Told::Mark(acct, except, mark.position.map_or(0, |p| p.n)));
+    }
+    fn private(&self, notice: private::Notice) {
+        self.push(Told::Private(notice));
     }
     fn end(&self, session: SessionNo, code: Code, _may_reconnect: bool) {
         self.push(Told::End(session, code));

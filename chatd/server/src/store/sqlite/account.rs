@@ -107,6 +107,8 @@ impl Writer {
                 self.gone(change, self.now_ms)?;
             }
         }
+        self.begun.world.broker.handle_device_gone(acct, dev, self.mono_ms);
+        self.tell_private()?;
         let low = self.begun.world.low_cursor(acct, self.begun.hour, fold::HOLDS_HOURS).min(self.begun.folded);
         fold::release(self, acct, low)?;
         Ok(name)

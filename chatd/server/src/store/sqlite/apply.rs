@@ -167,11 +167,12 @@ impl Writer {
     }
 
     /// Takes from what a sender may do in a time (S20), or says in how many milliseconds it may again.
-    fn spend(&mut self, acct: AcctId, what: Spent) -> Option<u64> {
+    pub fn spend(&mut self, acct: AcctId, what: Spent) -> Option<u64> {
         let account = self.begun.world.accounts.get_mut(&acct)?;
         let (bucket, rate) = match what {
             Spent::Broadcast => (&mut account.broadcasts, self.settings.broadcasts),
             Spent::UnknownRecipient => (&mut account.unknown_recipients, self.settings.unknown_recipients),
+            Spent::PrivateRequest => (&mut account.private_requests, self.settings.private_requests),
         };
         bucket.get_or_insert(Bucket::full(rate, self.mono_ms)).take(rate, self.mono_ms).err()
     }
@@ -483,9 +484,10 @@ impl Writer {
 
 /// What a sender has only so much of.
 #[derive(Clone, Copy)]
-enum Spent {
+pub enum Spent {
     Broadcast,
     UnknownRecipient,
+    PrivateRequest,
 }
 
 /// The place that a log row decides.

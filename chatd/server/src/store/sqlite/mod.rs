@@ -10,6 +10,7 @@ mod apply;
 mod fold;
 mod operator;
 mod people;
+mod private;
 mod reader;
 mod schema;
 mod space;

@@ -46,11 +46,12 @@ impl Writer {
             Ok(acct) => acct,
             Err(refused) => return Ok(Err(refused)),
         };
+        let id = device.id;
         let dev = self.insert_device(acct, device, self.begun.next - 1)?;
         if let Some(invite) = &invite {
             self.use_invite(invite)?;
         }
-        Ok(Ok(Login { acct, name, dev }))
+        Ok(Ok(Login { acct, name, dev, id }))
     }
 
     pub fn add_account(&mut self, name: &AccountName, phc: &str) -> Decided<AcctId> {
@@ -144,7 +145,7 @@ impl Writer {
             let Some(held) = self.begun.world.devices.get_mut(&dev) else { return Ok(Err(Code::FORBIDDEN.into())) };
             held.duplicate = false;
             held.runs.clear();
-            return Ok(Ok(Login { acct, name, dev }));
+            return Ok(Ok(Login { acct, name, dev, id: device.id }));
         }
         if self.was_revoked(acct, &device)? {
             return Ok(Err(Code::REVOKED.into()));
@@ -160,10 +161,11 @@ impl Writer {
             name: device.name.clone(),
             what: wire::DeviceNotice::ENROLLED,
         };
+        let id = device.id;
         let start = if planted("new-device-reads-old-mail") { 0 } else { seen_max };
         let dev = self.insert_device(acct, device, start)?;
         self.notice(acct, dev, kind::DEVICE, notice.encode_to_vec(), self.now_ms)?;
-        Ok(Ok(Login { acct, name, dev }))
+        Ok(Ok(Login { acct, name, dev, id }))
     }
 
     /// Makes room for a device where logouts forget keys: of those without one, that which was live the longest ago goes.
@@ -187,7 +189,7 @@ impl Writer {
     }
 
     pub fn open(&mut self, open: OpenSession) -> Decided<Opened> {
-        let Login { acct, name, dev } = open.login.clone();
+        let Login { acct, name, dev, .. } = open.login.clone();
         start::account(&self.begun.conn, &mut self.begun.world, acct)?;
         if let Err(code) = self.admit(&open) {
             return Ok(Err(code.into()));
@@ -250,6 +252,8 @@ impl Writer {
             now_ms: open.now_ms,
         };
         let marks = self.marks(acct)?;
+        self.begun.world.broker.handle_opened_session(acct, dev, open.run, self.mono_ms);
+        self.tell_private()?;
         Ok(Ok(Opened { epoch, welcome, cursor: resume.cursor, marks }))
     }
 
@@ -326,6 +330,7 @@ impl Writer {
             device.session_epoch += 1;
             self.effects.push(Effect::End(session, code, false));
             self.begun.world.presence.lost(acct, self.mono_ms);
+            self.begun.world.broker.handle_device_gone(acct, dev, self.mono_ms);
         }
     }
 
@@ -377,7 +382,8 @@ impl Writer {
         self.begun.conn.prepare_cached("UPDATE session SET to_ms = ? WHERE id = ?")?.execute(params![now_ms, row])?;
         self.effects.push(Effect::Offline(name));
         self.announce(change, now_ms);
-        Ok(())
+        self.begun.world.broker.handle_gone(change.account, self.mono_ms);
+        self.tell_private()
     }
 
     fn announce(&mut self, change: Change<AcctId>, at_ms: i64) {
@@ -411,6 +417,8 @@ impl Writer {
                 if let Some(change) = self.begun.world.presence.left(fence.acct, reason) {
                     self.gone(change, now_ms)?;
                 }
+                self.begun.world.broker.handle_device_gone(fence.acct, fence.dev, self.mono_ms);
+                self.tell_private()?;
             }
             Ending::Lost { grace_until } => {
                 let grace_until = if planted("grace-is-announced") { 0 } else { grace_until };
@@ -427,6 +435,7 @@ impl Writer {
             if let Some(session) = device.live.take() {
                 self.effects.push(Effect::End(session, Code::NOT_LOGGED_IN, false));
                 self.begun.world.presence.left(acct, reason);
+                self.begun.world.broker.handle_device_gone(acct, dev, self.mono_ms);
                 // The one that asked is still counted, so nothing is announced here.
                 if self.settings.forget_device {
                     self.set_key(dev, None)?;
@@ -526,6 +535,10 @@ impl Writer {
         };
         self.begun.conn.prepare_cached(sql)?.execute(params![fence.acct.0, other.0])?;
         self.effects.push(Effect::Block(fence.acct, other, on));
+        if on {
+            self.begun.world.broker.handle_blocked(fence.acct, other, self.mono_ms);
+            self.tell_private()?;
+        }
         Ok(Ok(true))
     }
 
@@ -554,6 +567,8 @@ impl Writer {
             self.hour_began = Some(began + HOUR_MS);
             self.hour(now_ms)?;
         }
+        self.begun.world.broker.handle_time(self.mono_ms);
+        self.tell_private()?;
         self.age_invites(INVITES_WRITTEN_MS)?;
         if self.expiring {
             self.expiring = fold::expire(self, now_ms)?;

@@ -74,7 +74,8 @@ fn device(conn: &Connection, name: &AccountName, id: [u8; 16]) -> Result<Option<
            AND length(d.key) = 32",
     )?;
     let found = find.query_row(params![id, name.as_str()], |row| {
-        Ok((Login { acct: AcctId(row.get(0)?), name: name.clone(), dev: DevId(row.get(1)?) }, row.get(2)?))
+        let login = Login { acct: AcctId(row.get(0)?), name: name.clone(), dev: DevId(row.get(1)?), id: DeviceId(id) };
+        Ok((login, row.get(2)?))
     });
     Ok(found.optional()?)
 }

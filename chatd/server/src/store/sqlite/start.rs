@@ -268,6 +268,7 @@ pub fn account<'w>(conn: &Connection, world: &'w mut World, id: AcctId) -> Resul
                 followers: Default::default(),
                 broadcasts: None,
                 unknown_recipients: None,
+                private_requests: None,
             },
         );
     }

@@ -114,6 +114,10 @@ contract! {
     a_store_set_back
     a_crash_makes_no_old_copy
     a_cursor_from_nowhere_is_not_believed
+    consent
+    refusals
+    requests_end
+    a_restart_forgets_requests
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::{Shared, fold, schema};
 use crate::planted::planted;
 use crate::store::{
     AcctId, Answer, DevId, Entry, Fence, Op, Outlet, PresenceChange, Round, SessionNo, Settings, StoreError, Verdict,
+    private,
 };
 
 /// Something to be told once the round is durable, in this order.
@@ -32,6 +33,7 @@ pub enum Effect {
     Receipt(AcctId, wire::Receipt),
     Mark(AcctId, SessionNo, wire::Mark),
     End(SessionNo, Code, bool),
+    Private(private::Notice),
     /// Everything up to the mark is folded: these accounts' places leave memory.
     Folded(u64, BTreeSet<AcctId>),
     Answer(Box<dyn FnOnce() + Send>),
@@ -220,6 +222,18 @@ impl Writer {
                 let done = self.block(fence, &who, on)?;
                 self.answer(answer, done)
             }
+            Op::PrivateAsk(ask, answer) => {
+                let done = self.private_ask(*ask)?;
+                self.answer(answer, done)
+            }
+            Op::PrivateAnswer { fence, id, accept, answer } => {
+                let done = self.private_answer(fence, id, accept.map(|endpoint| *endpoint))?;
+                self.answer(answer, done)
+            }
+            Op::PrivateCancel { fence, id, answer } => {
+                let done = self.private_cancel(fence, id)?;
+                self.answer(answer, done)
+            }
             Op::Lock { acct, on, now_ms, answer } => {
                 let done = self.lock_account(acct, on, now_ms)?;
                 self.answer(answer, done)
@@ -316,6 +330,7 @@ impl Writer {
                 Effect::Receipt(sender, receipt) => outlet.receipt(sender, receipt),
                 Effect::Mark(acct, except, mark) => outlet.mark(acct, except, mark),
                 Effect::End(session, code, may_reconnect) => outlet.end(session, code, may_reconnect),
+                Effect::Private(notice) => outlet.private(notice),
                 Effect::Folded(mark, accounts) => forget(&shared, mark, &accounts),
                 Effect::Answer(answer) => answers.push(answer),
             }

@@ -136,11 +136,12 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
                 }
                 can_meet(&request.from.endpoint, &by.endpoint, terms)?;
             }
-            State::Accepted(other) if other.device == by.device => return Ok(request.open_for_asked(id)),
+            State::Accepted(other) if other.device == by.device => return Ok(request.open_for(id, other)),
             state => return Err(state.too_late().into()),
         }
+        let open = request.open_for(id, &by);
         self.accept(id, by, now);
-        self.requests.get(&id).map(|request| request.open_for_asked(id)).ok_or_else(|| Code::UNKNOWN_REQUEST.into())
+        Ok(open)
     }
 
     /// A device of the one asked says no. Said again it is no error; said by the device that had said yes, it takes that back.
@@ -321,8 +322,8 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
             State::Joined(theirs) => {
                 let joined = self.requests.get(theirs).ok_or(Code::REQUEST_EXPIRED)?;
                 match &joined.state {
-                    State::Accepted(_) => {
-                        Ok(Asked { id: *theirs, expires_in_ms, open: Some(joined.open_for_asked(*theirs)) })
+                    State::Accepted(by) => {
+                        Ok(Asked { id: *theirs, expires_in_ms, open: Some(joined.open_for(*theirs, by)) })
                     }
                     State::Over(code) => Err((*code).into()),
                     State::Open | State::Joined(_) => Err(Code::UNKNOWN_REQUEST.into()),
@@ -439,16 +440,26 @@ impl<A: Copy, D: Copy> Request<A, D> {
         Request { from: ask.from, to: ask.to, note: ask.note, expires, state, due }
     }
 
-    /// Where the asker is.
-    fn open_for_asked(&self, id: RequestId) -> Open<A, D> {
-        let Party { account, device, endpoint, .. } = self.from.clone();
-        Open { id, account, device, endpoint, asker: false }
+    /// What the device needs that said yes.
+    fn open_for(&self, id: RequestId, by: &Party<A, D>) -> Open<A, D> {
+        meeting(id, by, &self.from, false)
     }
 
-    /// Where the device that said yes is.
+    /// What the device needs that asked.
     fn open_for_asker(&self, id: RequestId, by: &Party<A, D>) -> Open<A, D> {
-        let Party { account, device, endpoint, .. } = by.clone();
-        Open { id, account, device, endpoint, asker: true }
+        meeting(id, &self.from, by, true)
+    }
+}
+
+/// What one side needs to reach the other.
+fn meeting<A: Copy, D: Copy>(id: RequestId, own: &Party<A, D>, other: &Party<A, D>, asker: bool) -> Open<A, D> {
+    Open {
+        id,
+        account: other.account,
+        device: other.device,
+        endpoint: other.endpoint.clone(),
+        own: own.endpoint.endpoint_id.clone(),
+        asker,
     }
 }
 

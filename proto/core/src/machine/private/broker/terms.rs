@@ -64,6 +64,8 @@ pub struct Open<A, D> {
     pub device: D,
     /// Where that can be reached.
     pub endpoint: PeerEndpoint,
+    /// The endpoint by which this side takes part.
+    pub own: Vec<u8>,
     /// This side asked.
     pub asker: bool,
 }
