@@ -877,6 +877,7 @@ pub struct PrivateOpen {
     #[prost(message, optional, tag = "6")]
     pub relay: Option<PrivateRelay>,
     /// What the server said of this session to this side's account; opaque. The relay admits who shows it, PMOV names the session by it.
+    /// Empty in a MOVED: the one that this side has is still good.
     #[prost(string, tag = "7")]
     pub ticket: String,
 }
@@ -951,7 +952,7 @@ impl PrivateNotice {
     pub const EXPIRED: u32 = 4;
     /// The other side is no longer online.
     pub const LEFT: u32 = 5;
-    /// The other side withdrew its request.
+    /// The other side withdrew its request, or took back what was accepted; or the own request is over by a block of one's own.
     pub const WITHDRAWN: u32 = 6;
     /// Another device of this account answered it.
     pub const ANSWERED: u32 = 7;

@@ -61,6 +61,39 @@ fn wire_samples() -> Vec<(&'static str, String)> {
         to: "bob".into(),
         ..Default::default()
     };
+    let endpoint = wire::PeerEndpoint {
+        endpoint_id: vec![2; 32],
+        addresses: vec!["192.0.2.1:4711".into()],
+        peer_key: vec![3; 32],
+        relay_only: false,
+        direct_only: true,
+    };
+    let ask = wire::PrivateAsk {
+        id: vec![4; 16],
+        to: "bob".into(),
+        note: "re: keys".into(),
+        ttl_ms: 60_000,
+        endpoint: Some(endpoint.clone()),
+        check: false,
+    };
+    let yes = wire::PrivateAnswer { id: vec![4; 16], accept: true, endpoint: Some(endpoint.clone()) };
+    let moved = wire::PrivateMove { ticket: "0a".into(), endpoint: Some(endpoint.clone()) };
+    let open = wire::PrivateOpen {
+        id: vec![4; 16],
+        account: "bob".into(),
+        device_id: vec![5; 16],
+        endpoint: Some(endpoint),
+        asker: true,
+        relay: Some(wire::PrivateRelay { port: 7444, certificate: vec![6; 32] }),
+        ticket: "0a".into(),
+    };
+    let accepted = wire::PrivateNotice {
+        what: wire::PrivateNotice::ACCEPTED,
+        id: vec![4; 16],
+        account: "bob".into(),
+        open: Some(open),
+        ..Default::default()
+    };
     let refusal = wire::Refusal { code: Code::LOCKED_OUT.0, retry_after_ms: Some(60_000) };
     vec![
         ("HELO", framed(Frame::new(method::HELLO, 1, &hello))),
@@ -69,6 +102,11 @@ fn wire_samples() -> Vec<(&'static str, String)> {
         ("DLVR", framed(Frame::new(method::DELIVER, 0, &tail))),
         ("ACKN", framed(Frame::new(method::ACK, 0, &wire::Ack { position: Some(AT) }))),
         ("FAIL", framed(Frame::new(status::ERROR, 4, &refusal))),
+        ("PASK", framed(Frame::new(method::PRIVATE_ASK, 6, &ask))),
+        ("PANS", framed(Frame::new(method::PRIVATE_ANSWER, 7, &yes))),
+        ("PCAN", framed(Frame::new(method::PRIVATE_CANCEL, 8, &wire::PrivateCancel { id: vec![4; 16] }))),
+        ("PMOV", framed(Frame::new(method::PRIVATE_MOVE, 9, &moved))),
+        ("PRIV", framed(Frame::new(method::PRIVATE, 0, &accepted))),
         ("PING", framed(Frame::new(method::PING, 5, &wire::Empty {}))),
     ]
 }

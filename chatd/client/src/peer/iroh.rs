@@ -12,14 +12,16 @@ use ::iroh::endpoint::{
     Connection as Quic, ConnectionError, IdleTimeout, Incoming, NetReportConfig, PathEventStream, PortmapperConfig,
     QuicTransportConfig, RecvStream, SendStream, VarInt,
 };
-use ::iroh::{Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr};
+use ::iroh::{
+    Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
+};
 use chat_link::Pins;
-use iroh_relay::RelayQuicConfig;
-use iroh_relay::tls::CaTlsConfig;
 use chat_proto::limits::{
     PEER_ADDRESSES_MAX, PEER_HANDSHAKES, PEER_HELLO_WITHIN, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS, PEER_WINDOW,
 };
 use chat_proto::peer::{ALPN, Bye, EXPORTER_LABEL};
+use iroh_relay::RelayQuicConfig;
+use iroh_relay::tls::CaTlsConfig;
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 
 use super::{PathInfo, PeerError, Relay, Target};
@@ -79,13 +81,7 @@ impl Drop for Expecting {
 impl Peers {
     /// No endpoint yet.
     pub fn new(port: u16) -> Peers {
-        Peers {
-            port,
-            expected: Arc::default(),
-            pins: Pins::default(),
-            open: OnceCell::new(),
-            hidden: OnceCell::new(),
-        }
+        Peers { port, expected: Arc::default(), pins: Pins::default(), open: OnceCell::new(), hidden: OnceCell::new() }
     }
 
     /// The endpoint; started when it is needed first. A hidden one is reached through the relay alone and knows no addresses.

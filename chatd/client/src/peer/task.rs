@@ -108,7 +108,11 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Starts the task of a session; `key` goes with each event.
-pub fn start<K: Copy + Send + Sync + 'static>(spec: Spec, key: K, events: mpsc::UnboundedSender<(K, PeerEvent)>) -> Session {
+pub fn start<K: Copy + Send + Sync + 'static>(
+    spec: Spec,
+    key: K,
+    events: mpsc::UnboundedSender<(K, PeerEvent)>,
+) -> Session {
     let (commands, asked) = mpsc::unbounded_channel();
     let live = Arc::new(Mutex::new(None));
     let now = Instant::now();
