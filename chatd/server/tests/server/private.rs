@@ -110,7 +110,7 @@ async fn consent_tells_each_side_where_the_other_is() {
 async fn refusals_come_in_their_order() {
     let mut world = World::with("").await;
     let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
-    let mut refused = async |alice: &mut Client, to: &str| ask(alice, ONE, to, 1).await.unwrap_err().code;
+    let refused = async |alice: &mut Client, to: &str| ask(alice, ONE, to, 1).await.unwrap_err().code;
     assert_eq!(refused(&mut alice, "nobody").await, Code::UNKNOWN_USER);
     assert_eq!(refused(&mut alice, "alice").await, Code::YOURSELF);
     block(&mut alice, "bob", true).await;
