@@ -75,13 +75,15 @@ impl Exit {
             Exit::Usage => "usage: the command line makes no sense",
             Exit::NoDaemon => "chatd is unreachable",
             Exit::NotLoggedIn => "not logged in",
-            Exit::Unreachable => "server or peer not reachable; a message is kept and goes out (not with --no-queue)",
-            Exit::Unknown => "no such user, id, session or profile",
+            Exit::Unreachable => {
+                "server or peer not reachable, or not online; a message is kept and goes out (not with --no-queue)"
+            }
+            Exit::Unknown => "no such user, id, private session or request, file or profile",
             Exit::Refused => "refused: blocked, declined, wrong password, not allowed",
-            Exit::Partly => "partly done; the result says what was left out",
-            Exit::TimedOut => "ran out of time; a message is kept",
+            Exit::Partly => "partly done; the result says what was left out; or a file arrived damaged",
+            Exit::TimedOut => "ran out of time; a message is kept, a request stays open",
             Exit::Versions => "versions do not fit",
-            Exit::Trust => "the server's key is unknown, or another than before",
+            Exit::Trust => "a key is unknown, or another than before: the server's or a peer's",
             Exit::Prompt => "would have to ask, and may not; the text names the flag",
             Exit::SlowDown => "slow down, or locked out; the text says how long",
             Exit::BadState => "bad configuration or state",
@@ -100,11 +102,20 @@ impl Exit {
     pub fn of(code: Code) -> Exit {
         match code {
             Code::ACCEPTED => Exit::Done,
+            Code::FILE_DAMAGED => Exit::Partly,
             Code::UNSENT | Code::VOID | Code::CANCELLED | Code::OUTCOME_LOST | Code::TOO_LATE => Exit::No,
             Code::YOURSELF | Code::BAD_PARAMS => Exit::Usage,
             Code::DAEMON_STOPPING => Exit::NoDaemon,
             Code::NOT_LOGGED_IN | Code::IDLE | Code::KICKED | Code::REPLACED | Code::REVOKED => Exit::NotLoggedIn,
-            Code::SERVER_UNREACHABLE | Code::SHUTTING_DOWN | Code::SLOW_READER | Code::STORAGE => Exit::Unreachable,
+            Code::SERVER_UNREACHABLE
+            | Code::SHUTTING_DOWN
+            | Code::SLOW_READER
+            | Code::STORAGE
+            | Code::OFFLINE
+            | Code::PEER_UNREACHABLE
+            | Code::NO_DIRECT_PATH
+            | Code::NO_RELAY
+            | Code::SESSION_ENDED => Exit::Unreachable,
             Code::UNKNOWN_USER
             | Code::UNKNOWN_ID
             | Code::UNKNOWN_PROFILE
@@ -114,14 +125,19 @@ impl Exit {
             | Code::UNKNOWN_CURSOR
             | Code::NOT_BLOCKED
             | Code::UNKNOWN_HOOK
-            | Code::UNKNOWN_LETTER => Exit::Unknown,
-            Code::TIMED_OUT | Code::EXPIRED => Exit::TimedOut,
+            | Code::UNKNOWN_LETTER
+            | Code::UNKNOWN_REQUEST
+            | Code::NO_SESSION
+            | Code::UNKNOWN_FILE => Exit::Unknown,
+            Code::TIMED_OUT | Code::EXPIRED | Code::REQUEST_EXPIRED => Exit::TimedOut,
             Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
-            Code::TRUST_UNKNOWN | Code::TRUST_CHANGED => Exit::Trust,
+            Code::TRUST_UNKNOWN | Code::TRUST_CHANGED | Code::IDENTITY_CHANGED => Exit::Trust,
             Code::SIGN_UP => Exit::Prompt,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
             Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE => Exit::BadState,
-            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::BAD_PATTERN => Exit::BadInput,
+            Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::BAD_PATTERN | Code::BAD_FILE => {
+                Exit::BadInput
+            }
             Code::INTERNAL | Code::PROTOCOL => Exit::Bug,
             _ => Exit::Refused,
         }
@@ -153,13 +169,36 @@ mod tests {
                 Code::PROFILE_EXISTS,
                 Code::TOO_MANY_CURSORS,
                 Code::ACCOUNT_LOCKED,
+                Code::REQUEST_PENDING,
+                Code::BLOCKED_BY_YOU,
+                Code::WITHDRAWN,
+                Code::DECLINED,
+                Code::PRIVATE_OFF,
+                Code::SESSION_EXISTS,
+                Code::FILE_EXISTS,
+                Code::TOO_MANY_FILES,
             ],
         ),
         (Exit::SlowDown, &[Code::LOCKED_OUT, Code::SLOW_DOWN]),
-        (Exit::BadInput, &[Code::BAD_NAME, Code::TOO_LARGE]),
-        (Exit::Unreachable, &[Code::SERVER_UNREACHABLE]),
-        (Exit::TimedOut, &[Code::TIMED_OUT]),
-        (Exit::Unknown, &[Code::UNKNOWN_USER, Code::NOT_BLOCKED]),
+        (Exit::BadInput, &[Code::BAD_NAME, Code::TOO_LARGE, Code::BAD_FILE]),
+        (
+            Exit::Unreachable,
+            &[
+                Code::SERVER_UNREACHABLE,
+                Code::OFFLINE,
+                Code::PEER_UNREACHABLE,
+                Code::NO_DIRECT_PATH,
+                Code::NO_RELAY,
+                Code::SESSION_ENDED,
+            ],
+        ),
+        (Exit::TimedOut, &[Code::TIMED_OUT, Code::REQUEST_EXPIRED]),
+        (
+            Exit::Unknown,
+            &[Code::UNKNOWN_USER, Code::NOT_BLOCKED, Code::UNKNOWN_REQUEST, Code::NO_SESSION, Code::UNKNOWN_FILE],
+        ),
+        (Exit::Trust, &[Code::TRUST_CHANGED, Code::IDENTITY_CHANGED]),
+        (Exit::Partly, &[Code::FILE_DAMAGED]),
         (Exit::Usage, &[Code::YOURSELF]),
         (Exit::No, &[Code::UNSENT, Code::TOO_LATE]),
     ];

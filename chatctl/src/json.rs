@@ -3,7 +3,9 @@
 //! Each function gives the members; `v` and `type` are put in front by `output.rs`. Events and messages are made in
 //! `chat_local::json`, as chatd's hooks get them too.
 
-pub use chat_local::json::{Json, ToJson, kind, link, message, word};
+pub use chat_local::json::{
+    Json, ToJson, file, kind, link, message, private_ended, private_request, private_session, word,
+};
 pub(crate) use chat_local::members;
 use chat_proto::control::account::{Account, LoggedOut, PasswordChanged, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
@@ -13,6 +15,7 @@ use chat_proto::control::events::{Cursor, Event};
 use chat_proto::control::hooks::{Hook, Letter, Outcome, Ran};
 use chat_proto::control::message::{Conversation, Kind, Sent, UnreadReply};
 use chat_proto::control::people::{BlockReply, Person};
+use chat_proto::control::private::{KeyState, Stopped, Verification};
 use chat_proto::control::trace::{Hop, ServerSays, Trace};
 use chat_proto::fault::Code;
 
@@ -195,10 +198,15 @@ pub fn status(reply: &StatusReply, hello: &HelloReply) -> Json {
 
 /// `message` as the answer to sending one.
 pub fn sent(sent: &Sent) -> Json {
+    sent_as(sent, if sent.to.is_some() { Kind::Direct } else { Kind::Broadcast })
+}
+
+/// `message` as the answer to sending one of this kind.
+pub fn sent_as(sent: &Sent, as_kind: Kind) -> Json {
     members!({
         "id": sent.id,
         "to": sent.to,
-        "kind": kind(if sent.to.is_some() { Kind::Direct } else { Kind::Broadcast }),
+        "kind": kind(as_kind),
         "state": sent.state.word(),
         "at": iso(sent.at_ms),
         "recipient_online": sent.recipient_online,
@@ -249,6 +257,23 @@ pub fn block(reply: &BlockReply) -> Json {
         "blocked": reply.blocked,
         "changed": reply.changed,
         "private_session": reply.private_session,
+    })
+}
+
+/// `stopped`.
+pub fn stopped(stopped: &Stopped) -> Json {
+    items(stopped.items.iter().map(private_ended)).with("withdrawn", &stopped.withdrawn)
+}
+
+/// `verification`.
+pub fn verification(with: &Verification) -> Json {
+    members!({
+        "peer": with.peer,
+        "code": with.code,
+        "key": with.key,
+        "own_key": with.own_key,
+        "known": with.known,
+        "verified": with.known == KeyState::Verified,
     })
 }
 

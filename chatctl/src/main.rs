@@ -12,6 +12,7 @@ mod key;
 mod manual;
 mod output;
 mod paths;
+mod progress;
 mod prompt;
 mod schema;
 mod settings;
@@ -123,8 +124,8 @@ async fn interrupt(session: &Session) {
 }
 
 fn interrupted(underway: &Underway) -> End {
-    match underway.borrow().as_deref() {
-        Some(key) => troubles::interrupted(Some(key)).into(),
+    match &*underway.borrow() {
+        Some(waited) => troubles::interrupted(Some(waited)).into(),
         None => End::Quiet(Exit::Interrupted),
     }
 }
@@ -225,7 +226,7 @@ mod tests {
             troubles::no_log(path),
             troubles::not_stopped(),
             troubles::not_online(),
-            troubles::interrupted(Some("key")),
+            troubles::interrupted(Some(&commands::Waited::Message("key".into()))),
             troubles::no_help("x"),
             troubles::no_page("x"),
             troubles::no_schema("x"),

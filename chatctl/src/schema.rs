@@ -1,7 +1,7 @@
 //! Every object of format 1 that chatctl prints, described: `schema`, the manual page chat-json(7) and the tests read this. What
 //! makes the objects is `json.rs`; the tests hold each real object against its description here.
 
-use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Text, Time, Whole, Word};
+use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Number, Text, Time, Whole, Word};
 use chat_manual::format::{Member, Object, json_schema, member, sometimes};
 
 /// The schema document's name.
@@ -71,10 +71,10 @@ const PROFILE: &[Member] = &[
 
 const TRUSTED: &[Member] = &[
     member("kind", Word(&["server", "user"]), ""),
-    member("name", Text, "HOST:PORT"),
+    member("name", Text, "HOST:PORT, or the account of a person"),
     member("fingerprint", Text, "sha256: and 64 hex digits over the long-term key"),
     member("since", Time, "when it was first trusted"),
-    member("by", Word(&["ca", "pin"]), "why it is"),
+    member("by", Word(&["ca", "pin", "first_seen", "verified"]), "why it is"),
 ];
 
 const OUTCOME: &[Member] = &[
@@ -149,6 +149,72 @@ const HOP: &[Member] = &[
     member("last_at", Maybe(&Time), "when it was sent last, where more than once"),
     member("code", Maybe(&Text), "why it failed or expired"),
     member("place", Maybe(&Count), "where it stands in the server's log"),
+];
+
+const REQUEST: &[Member] = &[
+    member("id", Id, "the request; the session's too"),
+    member("peer", Text, "the other side"),
+    member("dir", Word(WAYS), "in: the peer asks"),
+    member(
+        "state",
+        Word(&["asked", "accepted", "declined", "expired", "cancelled", "withdrawn"]),
+        "cancelled: one left",
+    ),
+    member("note", Maybe(&Text), "the asker's word about why"),
+    member("at", Time, "when it was asked"),
+    member("expires_at", Time, "until when it is open"),
+    sometimes("session", Members(SESSION), "what became of it, once connected"),
+];
+
+const WAYS: &[&str] = &["in", "out"];
+const KNOWN: &[&str] = &["first_seen", "known", "verified"];
+
+const SESSION: &[Member] = &[
+    member("id", Id, "equal on both sides"),
+    member("peer", Text, "with whom"),
+    member("state", Word(&["connecting", "open", "away"]), "away: the connection is lost and being made again"),
+    member("path", Maybe(&Word(&["direct", "relay"])), "null: not connected"),
+    member("why", Maybe(&Word(&["found", "relay_only", "peer_relay_only", "no_direct_path"])), "why it is this path"),
+    member("address", Maybe(&Text), "the peer's address on a direct path"),
+    member("rtt_ms", Maybe(&Number), "last round trip in milliseconds"),
+    member("since", Time, "when the two agreed"),
+    member("changed", Time, "since when the state is what it is"),
+    member("until", Maybe(&Time), "when it ends by itself"),
+    member("key", Maybe(&Text), "the peer's key: sha256: and 64 hex digits; null: not proven yet"),
+    member("known", Maybe(&Word(KNOWN)), "how well the key is known"),
+    member("verified", Flag, "the two users have compared the key"),
+    member("relay_only", Flag, "this side's address is hidden from the peer"),
+    member("direct_only", Flag, "only a direct path is allowed"),
+    member("queued", Count, "texts that the peer has not taken yet"),
+];
+
+const ENDED: &[Member] = &[
+    member("peer", Text, "with whom it was"),
+    member(
+        "reason",
+        Word(&["you", "peer", "logout", "idle", "link", "time", "identity", "no_direct_path", "other"]),
+        "why",
+    ),
+    member("by_peer", Flag, "the peer's side caused it"),
+    member("failed", List(&Id), "texts that were never sent"),
+    member("unsettled", Count, "texts without a verdict: settled when the two meet next"),
+    member("at", Time, "when"),
+];
+
+const FILE: &[Member] = &[
+    member("id", Id, "equal on both sides"),
+    member("peer", Text, "the other side"),
+    member("dir", Word(WAYS), "in: the peer sends"),
+    member("name", Text, "its name, without any directory"),
+    member("size", Count, "bytes"),
+    member("done", Count, "bytes that are there"),
+    member("state", Word(&["offered", "waiting", "running", "done", "declined", "cancelled", "failed"]), ""),
+    member("sha256", Maybe(&Text), "of its content, in hex; null: not known yet"),
+    member("path", Maybe(&Text), "where it lies on this host"),
+    member("code", Maybe(&Text), "why it failed"),
+    member("by_peer", Flag, "declined, cancelled, failed: the peer's side caused it"),
+    member("rate", Maybe(&Count), "bytes per second of late"),
+    member("at", Time, "when it was offered"),
 ];
 
 const ITEMS: &str = "the items";
@@ -270,9 +336,17 @@ pub const OBJECTS: &[Object] = &[
             member("retry_after_ms", Maybe(&Count), "milliseconds until trying again may help"),
             sometimes("id", Id, "the message that it speaks of"),
             sometimes("key", Text, "the key that makes a retry safe"),
-            sometimes("fingerprint", Text, "trust_unknown, trust_changed: what the server showed"),
+            sometimes("user", Text, "identity_changed: who showed another key"),
+            sometimes("fingerprint", Text, "trust_unknown, trust_changed, identity_changed: the key that was shown"),
             sometimes("server", Text, "trust_unknown, trust_changed: HOST:PORT"),
         ],
+    },
+    Object { name: "file", about: "answer of file send, accept, decline and cancel; an event of watch", members: FILE },
+    Object { name: "file_offer", about: "watch: a file is offered", members: FILE },
+    Object {
+        name: "files",
+        about: "answer of file list, and of file send with several files",
+        members: &[member("items", List(&Members(FILE)), "newest last")],
     },
     Object {
         name: "gap",
@@ -362,6 +436,21 @@ pub const OBJECTS: &[Object] = &[
         about: "watch: too many came or went to name them",
         members: &[member("count", Count, "how many"), member("at", Time, "when")],
     },
+    Object {
+        name: "private_ended",
+        about: "answer of stopprivate USER; watch: a private session is over",
+        members: ENDED,
+    },
+    Object {
+        name: "private_request",
+        about: "answer of startprivate and decline; watch: what became of a private request",
+        members: REQUEST,
+    },
+    Object {
+        name: "private_session",
+        about: "answer of accept; watch: a private session is open, lost its peer or goes another way",
+        members: SESSION,
+    },
     Object { name: "profile", about: "answer of profile add, remove and default", members: PROFILE },
     Object {
         name: "profiles",
@@ -379,6 +468,16 @@ pub const OBJECTS: &[Object] = &[
             member("code", Maybe(&Text), "why it failed"),
             member("at", Time, "when this was known"),
         ],
+    },
+    Object {
+        name: "requests",
+        about: "answer of requests",
+        members: &[member("items", List(&Members(REQUEST)), "open ones, oldest first")],
+    },
+    Object {
+        name: "sessions",
+        about: "answer of sessions",
+        members: &[member("items", List(&Members(SESSION)), "oldest first")],
     },
     Object {
         name: "status",
@@ -429,6 +528,14 @@ pub const OBJECTS: &[Object] = &[
         ],
     },
     Object {
+        name: "stopped",
+        about: "answer of stopprivate --all, and of stopprivate USER that ended no session",
+        members: &[
+            member("items", List(&Members(ENDED)), "sessions that are over"),
+            member("withdrawn", List(&Text), "people whose answer is not waited for any more"),
+        ],
+    },
+    Object {
         name: "trace",
         about: "answer of trace: what happened to one message, as far as this host knows",
         members: &[
@@ -473,6 +580,18 @@ pub const OBJECTS: &[Object] = &[
                 "most first",
             ),
             member("requests", Count, "open private requests"),
+        ],
+    },
+    Object {
+        name: "verification",
+        about: "answer of sessions verify",
+        members: &[
+            member("peer", Text, "with whom"),
+            member("code", Text, "groups of digits, equal on both sides"),
+            member("key", Text, "the peer's key: sha256: and 64 hex digits"),
+            member("own_key", Text, "the own key, as the peer sees it"),
+            member("known", Word(KNOWN), "how well the peer's key is known"),
+            member("verified", Flag, "the two users have compared it"),
         ],
     },
 ];

@@ -242,6 +242,45 @@ Result and error are objects of the control protocol; the exit code is that of t
     Unblock(Other),
     /// List whom you block
     Blocked,
+    /// Ask a user for a private session: from daemon to daemon, unreadable for the server
+    #[command(before_help = "Examples:
+  chatctl startprivate bob
+  chatctl startprivate bob --wait --note keys
+  chatctl startprivate bob --relay-only
+
+The two daemons connect directly when bob accepts; each proves its key to the other. Each sees the
+other's address then; with --relay-only only the server's relay, which passes ciphertext.
+")]
+    Startprivate(Startprivate),
+    /// List open private requests
+    Requests(Requests),
+    /// Accept a user's private request
+    #[command(before_help = "Examples:
+  chatctl accept alice
+  chatctl accept alice --relay-only --for 1h
+")]
+    Accept(Accept),
+    /// Decline a user's private request
+    Decline(Decline),
+    /// Send a text within a private session: never through the server in readable form
+    #[command(before_help = "Examples:
+  echo \"the code is 7\" | chatctl private bob
+  chatctl private bob -f secret.txt
+  chatctl private bob -e
+  chatctl private bob \"see you at 3\"
+
+Text given as an argument is visible in ps and in the shell's history; text on stdin is not:
+  chatctl private bob < secret.txt
+")]
+    Private(Private),
+    /// End a private session, or withdraw a request of your own
+    Stopprivate(Stopprivate),
+    /// List private sessions; compare keys
+    #[command(args_conflicts_with_subcommands = true)]
+    Sessions(Sessions),
+    /// Send and receive files within private sessions
+    #[command(subcommand, arg_required_else_help = true)]
+    File(File),
     /// Look at and steer chatd, the daemon
     #[command(subcommand, arg_required_else_help = true)]
     Daemon(Daemon),

@@ -284,7 +284,7 @@ fn words_of(event: &Event) -> String {
         Event::PrivateRequest(request) => words::private_request(request),
         Event::PrivateSession(session) => words::private_session(session),
         Event::PrivateEnded(ended) => words::private_ended(ended),
-        Event::FileOffer(file) | Event::File(file) => words::file(file),
+        Event::FileOffer(file) | Event::File(file) => words::file::file(file),
         Event::Unread { .. } => words::UNREAD_CHANGED.to_owned(),
         Event::Gap { count, .. } => words::gap(*count),
     }

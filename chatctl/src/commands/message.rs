@@ -3,7 +3,7 @@
 use chat_proto::control::Call;
 use chat_proto::control::message::{self as control, Message, Sent, State};
 
-use super::Context;
+use super::{Context, Waited};
 use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
@@ -61,9 +61,9 @@ pub async fn broadcast(ctx: &mut Context, args: args::Broadcast) -> Result<(), E
 }
 
 /// Hands a message to chatd. When the connection breaks meanwhile, only a retry with the same key is safe, and that is said.
-async fn send<C: Call<Reply = Sent>>(ctx: &mut Context, request: &C, key: &str, retry: &str) -> Result<Sent, End> {
+pub async fn send<C: Call<Reply = Sent>>(ctx: &mut Context, request: &C, key: &str, retry: &str) -> Result<Sent, End> {
     ctx.daemon().await?;
-    ctx.underway.replace(Some(key.to_owned()));
+    ctx.underway.replace(Some(Waited::Message(key.to_owned())));
     let outcome = ctx.try_call(request).await?;
     ctx.underway.replace(None);
     outcome.map_err(|error| match error {
@@ -85,7 +85,7 @@ pub fn settled(sent: &Sent) -> Result<(), End> {
 pub async fn show(ctx: &mut Context, args: args::Show) -> Result<(), End> {
     let profile = ctx.profile().await?;
     if args.wait.is_some() {
-        ctx.underway.replace(Some(args.id.clone()));
+        ctx.underway.replace(Some(Waited::Message(args.id.clone())));
     }
     let timeout_ms = ctx.timeout_ms();
     let message = ctx.call(&control::Show { profile, id: args.id, wait: args.wait, timeout_ms }).await?;

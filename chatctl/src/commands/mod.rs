@@ -5,11 +5,13 @@ pub mod config;
 pub mod daemon;
 pub mod device;
 pub mod events;
+pub mod file;
 pub mod help;
 pub mod hooks;
 pub mod message;
 pub mod outbox;
 pub mod people;
+pub mod private;
 pub mod read;
 pub mod rpc;
 pub mod run;
@@ -38,8 +40,21 @@ use crate::words::{self, troubles};
 /// The profile that register and login make when none is named.
 const FIRST_PROFILE: &str = "default";
 
-/// The key of the message that is on its way, for the words after Ctrl-C.
-pub type Underway = Rc<RefCell<Option<String>>>;
+/// What is waited for, and stays as it is after Ctrl-C.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A message, by its key.
+    Message(String),
+    /// A private request to this user.
+    Request(String),
+    /// The connection of a private session with this user.
+    Session(String),
+    /// A file, by its id.
+    File(String),
+}
+
+/// What is waited for now, for the words after Ctrl-C.
+pub type Underway = Rc<RefCell<Option<Waited>>>;
 
 /// True while a session takes Ctrl-C itself: it ends a line or a command, not the program.
 pub type Session = Rc<Cell<bool>>;
@@ -99,6 +114,14 @@ pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> 
         Some(Verb::Block(args)) => people::block(ctx, args).await,
         Some(Verb::Unblock(args)) => people::unblock(ctx, args).await,
         Some(Verb::Blocked) => people::blocked(ctx).await,
+        Some(Verb::Startprivate(args)) => private::startprivate(ctx, args).await,
+        Some(Verb::Requests(args)) => private::requests(ctx, args).await,
+        Some(Verb::Accept(args)) => private::accept(ctx, args).await,
+        Some(Verb::Decline(args)) => private::decline(ctx, args).await,
+        Some(Verb::Private(args)) => private::private(ctx, args).await,
+        Some(Verb::Stopprivate(args)) => private::stopprivate(ctx, args).await,
+        Some(Verb::Sessions(args)) => private::sessions(ctx, args).await,
+        Some(Verb::File(args)) => file::file(ctx, args).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
         Some(Verb::Trace(args)) => trace::trace(ctx, args).await,

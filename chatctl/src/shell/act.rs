@@ -11,7 +11,7 @@ use clap::FromArgMatches;
 
 use super::line::{self, Command, Wrong};
 use crate::args::{self, Cli};
-use crate::commands::{self, Context};
+use crate::commands::{self, Context, Waited};
 use crate::daemon::CallError;
 use crate::key;
 use crate::output::{End, Trouble};
@@ -136,7 +136,7 @@ impl Actor<'_> {
         request: &C,
         key: &str,
     ) -> Result<Result<Sent, Box<ErrorData>>, End> {
-        ctx.underway.replace(Some(key.to_owned()));
+        ctx.underway.replace(Some(Waited::Message(key.to_owned())));
         let mut outcome = ctx.try_call(request).await?;
         if let Err(CallError::Broken(_)) = outcome {
             ctx.take_daemon();

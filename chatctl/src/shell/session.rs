@@ -303,7 +303,7 @@ impl Session {
             Event::PrivateRequest(request) => self.notice(crate::words::private_request(&request)),
             Event::PrivateSession(session) => self.notice(crate::words::private_session(&session)),
             Event::PrivateEnded(ended) => self.notice(crate::words::private_ended(&ended)),
-            Event::FileOffer(file) | Event::File(file) => self.notice(crate::words::file(&file)),
+            Event::FileOffer(file) | Event::File(file) => self.notice(crate::words::file::file(&file)),
             Event::Unread { .. } => Ok(Flow::Go),
         }
     }

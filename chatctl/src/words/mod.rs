@@ -3,6 +3,7 @@
 //!
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
+pub mod file;
 pub mod hooks;
 pub mod private;
 pub mod refusals;
@@ -24,7 +25,7 @@ use chat_proto::control::people::Person;
 use chat_proto::fault::Code;
 use chat_proto::id::{CursorName, MessageId};
 
-pub use private::{file, private_ended, private_request, private_session};
+pub use private::{private_ended, private_request, private_session};
 
 use crate::output::Shown;
 use crate::time::Clock;
@@ -135,6 +136,10 @@ pub fn status(reply: &StatusReply, daemon: &str, clock: &Clock) -> String {
         let plural = if reply.requests == 1 { "request" } else { "requests" };
         text += &format!("; {} private {plural}: chatctl requests", reply.requests);
     }
+    if reply.sessions > 0 {
+        let plural = if reply.sessions == 1 { "session" } else { "sessions" };
+        text += &format!("; {} private {plural}: chatctl sessions", reply.sessions);
+    }
     text += &format!("; chatd {daemon}");
     if let Some(version) = &reply.server_version {
         text += &format!(", server {}", Shown::line(version));
@@ -225,6 +230,7 @@ pub fn speaker(message: &Message) -> String {
     let from = Shown::name(&message.from);
     match (&message.to, message.kind) {
         (_, Kind::System) if message.from.is_empty() => "the server".to_owned(),
+        (Some(to), Kind::Private) if message.own => format!("{from}(private) to {}", Shown::name(to)),
         (_, Kind::Private) => format!("{from}(private)"),
         (_, Kind::Broadcast) | (None, _) => format!("{from} to all"),
         (Some(to), _) if message.own => format!("{from} to {}", Shown::name(to)),
@@ -451,9 +457,11 @@ pub fn trusted(key: &Trusted, clock: &Clock) -> String {
     let by = match key.by.as_str() {
         "ca" => "by certificate".to_owned(),
         "pin" => "by fingerprint".to_owned(),
+        "first_seen" => "first seen".to_owned(),
         other => Shown::line(other).to_string(),
     };
-    format!("{}  {}  {by}, since {}", Shown::name(&key.name), key.fingerprint, clock.show(key.since_ms))
+    let what = if key.kind == "user" { " (person)" } else { "" };
+    format!("{}{what}  {}  {by}, since {}", Shown::name(&key.name), key.fingerprint, clock.show(key.since_ms))
 }
 
 /// After `trust accept`.
@@ -564,6 +572,11 @@ pub mod ask {
     /// After a name that is active elsewhere; an empty line gives up.
     pub fn another_name(name: &str) -> String {
         format!("{} is active on another device. Another name: ", Shown::name(name))
+    }
+
+    /// Whether the code of a private session was compared and found equal.
+    pub fn same_code(peer: &str) -> String {
+        format!("Is it the same on {}'s side? [y/N] ", Shown::name(peer))
     }
 
     /// For a text.

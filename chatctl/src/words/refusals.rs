@@ -6,7 +6,7 @@ use chat_proto::control::message::{Pending, Sent};
 use chat_proto::fault::Code;
 
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble};
+use crate::output::{Shown, Trouble, quoted};
 use crate::time::Clock;
 use crate::words::in_time;
 
@@ -23,14 +23,18 @@ pub fn refusal(data: &ErrorData, clock: &Clock) -> Trouble {
         what += &format!(" Try again in {}.", in_time(wait));
     }
     if let Some(trust) = &data.trust {
-        (what, next) = super::troubles::trust(trust, clock);
+        (what, next) = match data.code {
+            Code::IDENTITY_CHANGED => super::troubles::identity(trust, clock),
+            _ => super::troubles::trust(trust, clock),
+        };
     }
     let mut trouble = Trouble::new(data.code.name(), Exit::of(data.code), what);
     trouble.next = next;
     trouble.retry_after_ms = data.retry_after_ms;
     if let Some(trust) = &data.trust {
         trouble.add("fingerprint", trust.fingerprint.to_string());
-        trouble.add("server", trust.server.clone());
+        let of = if data.code == Code::IDENTITY_CHANGED { "user" } else { "server" };
+        trouble.add(of, trust.server.clone());
     }
     if let Some(message) = &data.message {
         trouble.add("id", message.id.to_string());
@@ -127,7 +131,7 @@ fn too_late(data: &ErrorData) -> String {
 /// What happened and what to run next. The subject is a user unless the code speaks of something else.
 fn sentence(data: &ErrorData) -> (String, Option<String>) {
     let subject = data.subject.as_deref().filter(|subject| !subject.is_empty());
-    let who = subject.map_or_else(|| "the recipient".to_owned(), |name| Shown::name(name).to_string());
+    let who = |default: &str| subject.map_or_else(|| default.to_owned(), |name| Shown::name(name).to_string());
     let what = |default: &str| subject.map_or_else(|| default.to_owned(), |text| Shown::line(text).to_string());
     let (text, next) = match data.code {
         Code::ACCEPTED => ("done.".into(), ""),
@@ -159,9 +163,13 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::BUSY => ("the other side has no room for this now.".into(), "status"),
         Code::UNKNOWN_USER => (format!("there is no user {}.", what("of that name")), "whoelse"),
         Code::YOURSELF => ("that is yourself.".into(), "whoelse"),
-        Code::RECIPIENT_BLOCKED => (format!("{who} has blocked you, so the message was not delivered."), ""),
+        Code::RECIPIENT_BLOCKED => {
+            (format!("{} has blocked you, so the message was not delivered.", who("the recipient")), "")
+        }
         Code::TOO_LARGE => ("the text is too large.".into(), "help message"),
-        Code::INBOX_FULL => (format!("the inbox of {who} is full, so the message was not delivered."), ""),
+        Code::INBOX_FULL => {
+            (format!("the inbox of {} is full, so the message was not delivered.", who("the recipient")), "")
+        }
         Code::LIMIT => ("too many messages of this kind.".into(), "status"),
         Code::VOID => ("the message was given up before the server decided.".into(), "outbox"),
         Code::CONFLICT => ("this --id was used before for another text or recipient.".into(), "outbox"),
@@ -181,7 +189,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::OUTCOME_LOST => ("what became of the message is no longer known; it is not sent again.".into(), "outbox"),
         Code::ACCOUNT_LOCKED => ("the account is locked by an operator of the server.".into(), "status"),
         Code::ACCOUNT_GONE => ("the account was deleted.".into(), "help register"),
-        Code::EXPIRED => (format!("{who} did not fetch the message in time."), "outbox"),
+        Code::EXPIRED => (format!("{} did not fetch the message in time.", who("the recipient")), "outbox"),
         Code::KICKED => ("logged out by an operator of the server.".into(), "login"),
         Code::TIMED_OUT => ("no answer in time.".into(), "status"),
         Code::TRUST_UNKNOWN => ("the server's key is not known yet.".into(), "help login"),
@@ -211,10 +219,59 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::TOO_LATE => (too_late(data), "outbox"),
         Code::BAD_PATTERN => ("this cannot be searched for.".into(), "help search"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
+        Code::OFFLINE => (format!("{} is not online.", who("that user")), "whoelse"),
+        Code::REQUEST_PENDING => {
+            (format!("a private request to {} is open already.", who("that user")), "requests --outgoing")
+        }
+        Code::BLOCKED_BY_YOU => (format!("you block {}.", who("that user")), "unblock {}"),
+        Code::UNKNOWN_REQUEST => (format!("no private request of {} is open.", who("that user")), "requests"),
+        Code::WITHDRAWN => {
+            (format!("the private request of {} is over: withdrawn, or its sender left.", who("that user")), "requests")
+        }
+        Code::NO_SESSION => (format!("no private session with {}.", who("that user")), "startprivate {}"),
+        Code::PEER_UNREACHABLE => (format!("{} cannot be reached now.", who("the peer")), "sessions"),
+        Code::NO_DIRECT_PATH => {
+            (format!("there is no direct path to {}; only the relay would do.", who("the peer")), "help startprivate")
+        }
+        Code::NO_RELAY => (
+            "the server has no relay, so without direct paths there is none; ask its admin.".into(),
+            "help startprivate",
+        ),
+        Code::IDENTITY_CHANGED => (format!("{} shows a different key than before.", who("the peer")), "trust list"),
+        Code::DECLINED => (format!("{} has declined.", who("the other side")), "whoelse"),
+        Code::PRIVATE_OFF => ("the server's operator allows no private sessions.".into(), "help message"),
+        Code::SESSION_EXISTS => (format!("there is a private session with {} already.", who("that user")), "sessions"),
+        Code::SESSION_ENDED => {
+            (format!("the private session with {} ended before the text was sent.", who("the peer")), "startprivate {}")
+        }
+        Code::REQUEST_EXPIRED => {
+            (format!("the private request ran out before {} answered.", who("the other side")), "startprivate {}")
+        }
+        Code::UNKNOWN_FILE => (format!("no file has the id {}, or several end with it.", what("given")), "file list"),
+        Code::FILE_EXISTS => (
+            format!("{} is there already; --conflict says what to do.", what("a file of this name")),
+            "help file accept",
+        ),
+        Code::FILE_DAMAGED => (
+            "what arrived is not what was offered: it changed while it was sent; nothing of it was kept.".into(),
+            "file list",
+        ),
+        Code::BAD_FILE => (format!("{} cannot be read, or is no file.", what("what is to be sent")), "help file send"),
+        Code::TOO_MANY_FILES => {
+            ("as many files are offered or on their way as may be; wait, or give some up.".into(), "file list")
+        }
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };
-    let next = Some(next).filter(|next| !next.is_empty()).map(str::to_owned);
-    (text, next)
+    (text, Some(next).filter(|next| !next.is_empty()).map(|next| filled(next, subject)))
+}
+
+/// What to run next, with the name where one belongs; where none is known, how it is run.
+fn filled(next: &str, subject: Option<&str>) -> String {
+    match (next.strip_suffix(" {}"), subject) {
+        (Some(verb), Some(name)) => format!("{verb} {}", quoted(name)),
+        (Some(verb), None) => format!("help {verb}"),
+        (None, _) => next.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +316,16 @@ mod tests {
         assert_eq!(refusal(&data, &clock()).what, "bob has blocked you, so the message was not delivered.");
         data.subject = Some("b\x1b[2Jb".into());
         assert!(refusal(&data, &clock()).what.starts_with(r"b\x1b[2Jb has"));
+    }
+
+    #[test]
+    fn the_next_step_names_who_it_is_about() {
+        let mut data = ErrorData::from(Code::NO_SESSION);
+        assert_eq!(refusal(&data, &clock()).next.as_deref(), Some("help startprivate"));
+        data.subject = Some("luke".into());
+        let trouble = refusal(&data, &clock());
+        assert_eq!((trouble.what.as_str(), trouble.exit), ("no private session with luke.", Exit::Unknown));
+        assert_eq!(trouble.next.as_deref(), Some("startprivate luke"));
     }
 
     #[test]

@@ -34,7 +34,8 @@ Where things are; the paths that hold for you: chatctl config path
 
   configuration     ~/.config/chat/config.toml
   history, outbox   ~/.local/share/chat/PROFILE/chat.db
-  keys, servers     ~/.local/state/chat/
+  keys, servers     ~/.local/state/chat/        (also this account's key for peers, and theirs)
+  received files    ~/Downloads: files.dir of the configuration, or where file accept -o says
   log of chatd      ~/.local/state/chat/chatd.log, or the journal under systemd
   control socket    /run/user/UID/chat/sock, else ~/.local/state/chat/run/sock
 
@@ -46,13 +47,21 @@ Who can see what:
 
   the network       nothing but that you talk to a server: TLS 1.3 only
   the server        who talks to whom and when, and the texts that it passes on; it keeps a text until every device has it
+  private sessions  the server knows who asked whom, the note, and when; texts and files it cannot read, and does not get unless its
+                    relay has to pass them on, encrypted
+  a private peer    your address, once both agreed; with --relay-only the relay's instead. Nobody before that
   other users       that you are online, and with -v since when; not those whom you blocked
   whom you block    that a message to you is refused, and no more: not whether you are online
   this computer     other users nothing; who is you, or root, everything: history and keys are plain files
 
 Text given as an argument is visible in ps and in the shell's history. Text on stdin is not:
 
-  chatctl message bob < secret.txt";
+  chatctl message bob < secret.txt
+  chatctl private bob < secret.txt
+
+Whether somebody stands between you and a peer, the server included, is told by a code that is equal on both sides:
+
+  chatctl sessions verify bob";
 
 const SCRIPTING: &str = "\
 For scripts:
@@ -86,6 +95,12 @@ Own messages that wait or failed; a retry never doubles:
 
   chatctl outbox retry
   chatctl outbox cancel ID
+
+Private sessions: consent is an object that any terminal answers; a peer that is away keeps the session for 60 s:
+
+  chatctl startprivate bob --wait || exit
+  chatctl private bob < secret.txt && chatctl stopprivate bob
+  chatctl watch --json --only private,file | while read -r line; do handle \"$line\"; done
 
 A program may speak to chatd itself, in JSON-RPC (help rpc, help call):
 

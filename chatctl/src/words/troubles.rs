@@ -8,6 +8,7 @@ use chat_proto::control::message::{Message, Pending};
 use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits;
 
+use crate::commands::Waited;
 use crate::exit::Exit;
 use crate::output::{Shown, Trouble, quoted};
 use crate::time::Clock;
@@ -317,11 +318,25 @@ pub fn not_online() -> Trouble {
     Trouble::new("timed_out", Exit::TimedOut, "not online in time.").next("status")
 }
 
-/// Ctrl-C while a message was waited for.
-pub fn interrupted(key: Option<&str>) -> Trouble {
-    match key {
+/// Ctrl-C while something was waited for, which stays as it is.
+pub fn interrupted(waited: Option<&Waited>) -> Trouble {
+    match waited {
         None => Trouble::new("interrupted", Exit::Interrupted, ""),
-        Some(key) => {
+        Some(Waited::Request(user)) => {
+            let what = format!("interrupted; the request to {} stays open.", Shown::name(user));
+            Trouble::new("interrupted", Exit::Interrupted, what).next("requests --outgoing")
+        }
+        Some(Waited::Session(user)) => {
+            let what = format!("interrupted; the private session with {} is still being opened.", Shown::name(user));
+            Trouble::new("interrupted", Exit::Interrupted, what).next("sessions")
+        }
+        Some(Waited::File(id)) => {
+            let what = format!("interrupted; the file with id {} goes on.", Shown::line(id));
+            let mut trouble = Trouble::new("interrupted", Exit::Interrupted, what).next("file list");
+            trouble.add("id", id.clone());
+            trouble
+        }
+        Some(Waited::Message(key)) => {
             let what = format!("interrupted; the message with id {} stays as it is.", Shown::line(key));
             let mut trouble =
                 Trouble::new("interrupted", Exit::Interrupted, what).next(format!("show {}", quoted(key)));
@@ -344,6 +359,18 @@ pub fn bug(detail: &str) -> String {
         std::env::consts::OS,
         Shown::line(detail)
     )
+}
+
+/// What a peer showed that is known by another key, and what to run.
+pub fn identity(question: &TrustQuestion, clock: &Clock) -> (String, Option<String>) {
+    let (peer, key) = (Shown::name(&question.server), question.fingerprint);
+    let since =
+        question.known_since_ms.map_or_else(|| " than before".to_owned(), |at| format!(" than on {}", clock.show(at)));
+    let was = question.known.map_or_else(String::new, |known| format!("\n  was {known}"));
+    let what = format!(
+        "{peer} shows a different key{since}. Someone may be in between, or {peer} has a new device.{was}\n  now {key}\n  Ask {peer} by another way and compare first."
+    );
+    (what, Some(format!("trust accept {key}")))
 }
 
 /// What a server showed when it was not trusted, and what to run.

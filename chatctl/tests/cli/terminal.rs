@@ -120,6 +120,22 @@ fn a_text_is_asked_for_in_one_line() {
 }
 
 #[test]
+fn a_key_is_verified_by_who_compared_the_code() {
+    let home = Home::answering(
+        "sessions_verify",
+        json!({"peer": "bob", "code": "12345 67890", "key": FP, "own_key": FP, "known": "known"}),
+    );
+    let question = "Is it the same on bob's side? [y/N]";
+    let (code, shown) = talk(&home, &["sessions", "verify", "bob"], &[(question, "n")]);
+    assert_eq!((code, home.call_count("sessions_verify")), (1, 1), "{shown}");
+    assert!(shown.contains("12345 67890") && shown.contains("next: chatctl stopprivate bob"), "{shown}");
+    let (code, shown) = talk(&home, &["sessions", "verify", "bob"], &[(question, "y")]);
+    assert_eq!((code, home.call_count("sessions_verify")), (0, 3), "{shown}");
+    assert!(shown.contains("The key of bob is verified."), "{shown}");
+    assert_eq!(home.calls()[2].1["confirm"], true);
+}
+
+#[test]
 fn ctrl_c_at_a_prompt_is_130() {
     let home = strange_server(account());
     let (code, shown) = talk(&home, &["register", "alice", "--server", "localhost"], &[("Password:", "\u{3}")]);
