@@ -1,12 +1,15 @@
 //! The configuration: as written (strict: unknown keys are refused with a suggestion), then as meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chat_process::config::{ConfigError, load};
 use chat_proto::control::hooks::Occasion;
-use chat_proto::limits::{HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_AFTER, HOOK_TIMEOUT, HOOK_TIMEOUT_MAX, HOOKS_MAX};
+use chat_proto::limits::{
+    HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_AFTER, HOOK_TIMEOUT, HOOK_TIMEOUT_MAX, HOOKS_MAX, REQUEST_TTL,
+    REQUEST_TTL_MAX,
+};
 use serde::Deserialize;
 
 /// A key of the file, for people.
@@ -24,11 +27,36 @@ pub struct Key {
 pub const KEYS: &[Key] = &[
     Key { name: "default_profile", default: "\"\"", about: "the profile used when none is named; \"\": the only one" },
     Key { name: "receipts.send_read", default: "true", about: "tell senders what was read" },
+    Key {
+        name: "private.policy",
+        default: "\"ask\"",
+        about: "who may ask for a private session: ask (everybody), listed (those in private.auto_accept), deny (nobody)",
+    },
+    Key {
+        name: "private.auto_accept",
+        default: "[]",
+        about: "names whose private requests are accepted without asking",
+    },
+    Key {
+        name: "private.relay_only",
+        default: "false",
+        about: "hide this host's addresses from all peers: private sessions go through the server's relay alone",
+    },
+    Key {
+        name: "private.request_ttl",
+        default: "\"2m\"",
+        about: "how long an own private request stays open; the server's own limit holds too",
+    },
+    Key {
+        name: "private.port",
+        default: "0",
+        about: "UDP port for private sessions, for hosts behind a firewall; 0: any",
+    },
     Key { name: "log.level", default: "\"info\"", about: "how much chatd logs: off, error, warn, info, debug, trace" },
 ];
 
 /// Tables that the manual names and this build does nothing with: taking them would promise what is not kept.
-const NOT_YET: &[&str] = &["notify", "private", "history", "files", "credentials"];
+const NOT_YET: &[&str] = &["notify", "history", "files", "credentials"];
 
 /// The file as written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,7 +70,7 @@ struct Written {
     /// chatctl's; read there.
     display: toml::Table,
     notify: Option<toml::Value>,
-    private: Option<toml::Value>,
+    private: WrittenPrivate,
     history: Option<toml::Value>,
     files: Option<toml::Value>,
     credentials: Option<toml::Value>,
@@ -95,6 +123,34 @@ impl Default for WrittenReceipts {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct WrittenPrivate {
+    policy: Option<String>,
+    auto_accept: Vec<String>,
+    relay_only: bool,
+    request_ttl: Option<Wait>,
+    port: u16,
+}
+
+impl WrittenPrivate {
+    fn meant(self) -> Result<Private, (String, String)> {
+        let policy = match self.policy.as_deref().unwrap_or("ask") {
+            "ask" => PrivatePolicy::Ask,
+            "listed" => PrivatePolicy::Listed,
+            "deny" => PrivatePolicy::Deny,
+            other => return Err(("private.policy".into(), format!("{other:?} is none of ask, listed, deny"))),
+        };
+        let request_ttl = self.request_ttl.map_or(REQUEST_TTL, |wait| wait.0);
+        if request_ttl.is_zero() || request_ttl > REQUEST_TTL_MAX {
+            let problem = format!("must be above 0 and at most {}m", REQUEST_TTL_MAX.as_secs() / 60);
+            return Err(("private.request_ttl".into(), problem));
+        }
+        let auto_accept = self.auto_accept.into_iter().collect();
+        Ok(Private { policy, auto_accept, relay_only: self.relay_only, request_ttl, port: self.port })
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct WrittenLog {
     level: Option<String>,
 }
@@ -131,6 +187,32 @@ pub struct Hook {
     pub retry_after: Duration,
 }
 
+/// Who may ask for a private session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivatePolicy {
+    /// Everybody.
+    Ask,
+    /// Those whose requests are accepted without asking, and nobody else.
+    Listed,
+    /// Nobody.
+    Deny,
+}
+
+/// Private sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Private {
+    /// Who may ask.
+    pub policy: PrivatePolicy,
+    /// Whose requests are accepted without asking.
+    pub auto_accept: BTreeSet<String>,
+    /// Addresses are hidden from all peers.
+    pub relay_only: bool,
+    /// How long an own request stays open.
+    pub request_ttl: Duration,
+    /// UDP port; 0: any.
+    pub port: u16,
+}
+
 /// The configuration as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -140,6 +222,8 @@ pub struct Config {
     pub profiles: BTreeMap<String, Named>,
     /// Tell senders what was read.
     pub send_read: bool,
+    /// Private sessions.
+    pub private: Private,
     /// Level of the log.
     pub log_level: Option<String>,
     /// Hooks in the order of the file.
@@ -178,7 +262,7 @@ fn modified(file: &Path) -> Option<SystemTime> {
 
 impl Written {
     fn meant(self) -> Result<Config, (String, String)> {
-        let later = [&self.notify, &self.private, &self.history, &self.files, &self.credentials];
+        let later = [&self.notify, &self.history, &self.files, &self.credentials];
         if let Some((name, _)) = NOT_YET.iter().zip(later).find(|(_, value)| value.is_some()) {
             return Err(((*name).to_owned(), "has no effect in this version; leave it out".to_owned()));
         }
@@ -193,6 +277,7 @@ impl Written {
             default_profile: self.default_profile.filter(|name| !name.is_empty()),
             profiles: self.profile.into_iter().map(named).collect::<Result<_, _>>()?,
             send_read: self.receipts.send_read,
+            private: self.private.meant()?,
             log_level: self.log.level,
             hooks: hooks(self.hook)?,
             source: Default::default(),
@@ -353,6 +438,19 @@ mod tests {
     fn every_key_takes_its_default() {
         let text: String = KEYS.iter().map(|key| format!("{} = {}\n", key.name, key.default)).collect();
         assert_eq!(meant(&text).map(|config| Config { log_level: None, ..config }), meant(""));
+    }
+
+    #[test]
+    fn private_sessions_have_a_policy() {
+        let private = meant("private = { policy = \"listed\", auto_accept = [\"bob\"], request_ttl = \"30s\" }")
+            .expect("right")
+            .private;
+        assert_eq!((private.policy, private.request_ttl), (PrivatePolicy::Listed, Duration::from_secs(30)));
+        assert!(private.auto_accept.contains("bob") && !private.relay_only);
+        let refused = |table: &str| meant(&format!("private = {{ {table} }}")).expect_err(table);
+        assert!(refused("policy = \"all\"").contains("none of ask, listed, deny"));
+        assert!(refused("request_ttl = \"2h\"").contains("at most 60m"));
+        assert!(refused("relayonly = true").contains("relay_only"));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chat_link::DeviceKey;
+use chat_link::{DeviceKey, PeerKey};
 use chat_proto::id::DeviceId;
 
 use crate::files;
 
 /// Name of the key file in a profile's state directory.
 const FILE: &str = "device.key";
+
+/// Name of the file with the key for peers. The server may forget the device's key; peers do not forget this one.
+const PEER_FILE: &str = "peer.key";
 
 /// A device of an account: its id and the key that proves it.
 #[derive(Clone)]
@@ -73,4 +76,25 @@ pub fn store(directory: &Path, device: &Device) -> Result<(), KeyFileError> {
     let mut content = zeroize::Zeroizing::new(device.id.0.to_vec());
     content.extend_from_slice(&device.key.to_pkcs8().map_err(malformed)?);
     Ok(files::replace(directory, FILE, &content)?)
+}
+
+/// The key for peers; made and written down where there is none.
+pub fn peer_key(directory: &Path) -> Result<PeerKey, KeyFileError> {
+    let malformed = |source| KeyFileError::Content { path: directory.join(PEER_FILE), source };
+    if let Some(content) = files::read(directory, PEER_FILE)? {
+        return PeerKey::from_pkcs8(&zeroize::Zeroizing::new(content)).map_err(malformed);
+    }
+    let key = PeerKey::generate().map_err(malformed)?;
+    files::replace(directory, PEER_FILE, &key.to_pkcs8().map_err(malformed)?)?;
+    Ok(key)
+}
+
+/// Another account moves in: its peers must not take it for the old one.
+pub fn forget_peer_key(directory: &Path) -> Result<(), KeyFileError> {
+    match std::fs::remove_file(directory.join(PEER_FILE)) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(chat_local::directory::OpenError::Io { path: directory.join(PEER_FILE), source }.into())
+        }
+        _ => Ok(()),
+    }
 }

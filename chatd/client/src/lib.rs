@@ -9,6 +9,7 @@ pub mod history;
 mod hooks;
 mod keys;
 mod peer;
+mod pins;
 mod planted;
 mod profile;
 mod shown;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use crate::book::Book;
 use crate::daemon::Daemon;
 use crate::history::thread::OnBroken;
+use crate::pins::PeerPins;
 use crate::profile::Surroundings;
 use crate::trust::TrustStore;
 use crate::world::World;
@@ -118,6 +120,8 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
     let around = Surroundings {
         book: Arc::new(Book::load(&layout.state)?),
         trust: Arc::new(TrustStore::load(&layout.state)?),
+        pins: Arc::new(PeerPins::load(&layout.state)?),
+        private: config.private.clone(),
         world,
         state: layout.state.clone(),
         host,

@@ -2,10 +2,12 @@
 //!
 //! Control handlers ask the owner to change something, and the history's reader for anything that is only looked at.
 
+mod file;
 mod incoming;
 mod login;
 mod outgoing;
 mod owner;
+mod private;
 mod session;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::account::{Ended, LinkState, LoggedOut, Problem};
 use chat_proto::control::events::Event;
 use chat_proto::control::message::{Sent, State};
+use chat_proto::control::private::{PrivateRequest, PrivateSession, Stopped, Verification};
 use chat_proto::fault::Code;
 use chat_proto::id::Fingerprint;
 use chat_proto::limits::CONTROL_EVENTS;
@@ -31,9 +34,12 @@ use crate::history::thread::{OnBroken, Reader, Writer};
 use crate::history::{Done, History as _, Place, Trouble, Write};
 use crate::hooks::{self, Hooks};
 use crate::keys::KeyFileError;
+use crate::pins::PeerPins;
 use crate::trust::TrustStore;
 use crate::upstream::Credentials;
 use crate::world::World;
+
+pub use private::{AcceptAsk, StartAsk, no_session};
 
 /// An answer that may be a refusal meant for chatctl.
 pub type Answer<T> = Result<T, Box<ErrorData>>;
@@ -54,6 +60,10 @@ pub struct Surroundings {
     pub state: PathBuf,
     /// This host's name: the device's name where none is given.
     pub host: String,
+    /// Keys of peers.
+    pub pins: Arc<PeerPins>,
+    /// Private sessions.
+    pub private: crate::config::Private,
     /// Tell senders what was read.
     pub send_read: bool,
     /// Programs that run when something happens.
@@ -121,6 +131,10 @@ pub struct View {
     pub problems: Vec<Problem>,
     /// Messages without a verdict.
     pub queued: usize,
+    /// Private requests of others that wait for an answer.
+    pub requests: usize,
+    /// Private sessions.
+    pub sessions: usize,
 }
 
 /// One event with its place in the history, 0 where it has none.
@@ -208,6 +222,26 @@ pub enum Ask {
     },
     /// Queue a message.
     Send(Box<SendAsk>, oneshot::Sender<Answer<Queued>>),
+    /// Queue a private text.
+    Private(Box<SendAsk>, oneshot::Sender<Answer<Queued>>),
+    /// Ask somebody for a private session; answered when the server took it.
+    Startprivate(Box<StartAsk>, oneshot::Sender<Answer<PrivateRequest>>),
+    /// Tell when the own request with this id is over.
+    AwaitRequest(String, oneshot::Sender<Answer<PrivateRequest>>),
+    /// Open private requests.
+    Requests(oneshot::Sender<Answer<Vec<PrivateRequest>>>),
+    /// Accept somebody's request; answered when the session is open.
+    Accept(Box<AcceptAsk>, oneshot::Sender<Answer<PrivateSession>>),
+    /// Decline it.
+    Decline(String, oneshot::Sender<Answer<PrivateRequest>>),
+    /// End the session with somebody, or all.
+    Stopprivate(Option<String>, oneshot::Sender<Answer<Stopped>>),
+    /// Private sessions.
+    Sessions(oneshot::Sender<Answer<Vec<PrivateSession>>>),
+    /// The code of the session with somebody; with `true` it was compared.
+    Verify(String, bool, oneshot::Sender<Answer<Verification>>),
+    /// The user did something that the server does not see.
+    Active,
     /// Tell when a message got so far.
     Wait {
         /// Its place in the history.

@@ -99,6 +99,7 @@ fn new(text: &str, key: &str) -> NewMessage {
         at_ms: 5,
         device: HERE,
         incarnation: INC,
+        peer: None,
     }
 }
 
@@ -190,9 +191,11 @@ fn own_messages_of_this_device_that_come_back_are_known() {
 fn marks_rise_to_the_first_unread_and_until_confirmed() {
     let mut store = Store::new();
     store.receive(vec![from_bob(3, 1, "one"), from_bob(4, 2, "two"), from_bob(5, 3, "three")]);
-    assert!(matches!(store.write(Write::MarkRead(vec![2])), Done::Marks(marks) if marks.is_empty()));
+    assert!(matches!(store.write(Write::MarkRead(vec![2])), Done::Marks { marks, .. } if marks.is_empty()));
     let mark = Mark { peer: "bob".into(), position: at(4) };
-    assert!(matches!(store.write(Write::MarkRead(vec![1, 1, 99])), Done::Marks(marks) if marks == [mark.clone()]));
+    assert!(
+        matches!(store.write(Write::MarkRead(vec![1, 1, 99])), Done::Marks { marks, .. } if marks == [mark.clone()])
+    );
     assert_eq!(store.history.restore().expect("read").marks, slice::from_ref(&mark));
     store.write(Write::MarkConfirmed(mark));
     assert!(store.history.restore().expect("read").marks.is_empty());
@@ -557,7 +560,7 @@ fn an_older_history_is_indexed_when_it_is_opened() {
 
 impl Store {
     fn cancel(&mut self, cseq: u64, unsent: bool) -> Vec<Row> {
-        match self.write(Write::Cancel { place: Place { incarnation: INC, cseq }, unsent }) {
+        match self.write(Write::Cancel { place: Place { incarnation: INC, cseq }, unsent, code: Code::CANCELLED }) {
             Done::Changed(rows) => rows,
             other => panic!("{other:?}"),
         }

@@ -142,6 +142,7 @@ impl Store {
                     at_ms: 5,
                     device: DeviceId([1; 16]),
                     incarnation: Incarnation(3),
+                    peer: None,
                 };
                 let began = Instant::now();
                 self.write(Write::Queue(message));

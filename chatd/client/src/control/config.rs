@@ -56,18 +56,24 @@ pub(super) async fn profile_default(d: &Daemon, call: ProfileDefault) -> Answer<
 }
 
 pub(super) fn trust_list(d: &Daemon) -> Items<Trusted> {
-    Items { items: d.around.trust.list() }
+    Items { items: d.around.trust.list().into_iter().chain(d.around.pins.list()).collect() }
 }
 
 pub(super) async fn trust_accept(d: &Daemon, call: TrustAccept) -> Answer<Trusted> {
-    let accepted = d.around.trust.accept(call.fingerprint, d.around.world.now_ms()).map_err(|error| disk(&error))?;
+    let now_ms = d.around.world.now_ms();
+    let accepted = match d.around.trust.accept(call.fingerprint, now_ms).map_err(|error| disk(&error))? {
+        None => d.around.pins.accept(call.fingerprint, now_ms).map_err(|error| disk(&error))?,
+        server => server,
+    };
     let Some(accepted) = accepted else { return Err(about(Code::UNKNOWN_TRUST, call.fingerprint.to_string())) };
     d.hurry_all().await;
     Ok(accepted)
 }
 
 pub(super) fn trust_remove(d: &Daemon, call: &TrustRemove) -> Answer<Done> {
-    match d.around.trust.remove(&call.name).map_err(|error| disk(&error))? {
+    let server = d.around.trust.remove(&call.name).map_err(|error| disk(&error))?;
+    let peer = d.around.pins.remove(&call.name).map_err(|error| disk(&error))?;
+    match server || peer {
         true => Ok(Done {}),
         false => Err(about(Code::UNKNOWN_TRUST, call.name.clone())),
     }

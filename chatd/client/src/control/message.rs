@@ -82,12 +82,18 @@ pub(super) async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> An
         settled_link(profile, deadline).await;
     }
     let key = ask.key.clone();
-    let queued = match timeout_at(deadline, profile.ask(|reply| Ask::Send(Box::new(ask), reply))).await {
+    let queued = match timeout_at(deadline, profile.ask(|reply| queue(ask, reply))).await {
         Ok(queued) => queued?,
         // It may be on the disk or not: a retry with the same key finds out.
         Err(_) => return Err(Box::new(ErrorData { key: Some(key), ..Code::TIMED_OUT.into() })),
     };
     outcome(how_far(profile, queued, deadline).await)
+}
+
+/// Private texts go another way than all others.
+fn queue(ask: SendAsk, reply: oneshot::Sender<Answer<Queued>>) -> Ask {
+    let ask = Box::new(ask);
+    if ask.kind == kind::PRIVATE { Ask::Private(ask, reply) } else { Ask::Send(ask, reply) }
 }
 
 /// A link that is being made gets its chance before "not reachable" is said.
@@ -207,7 +213,7 @@ pub(super) async fn unread(d: &Daemon, call: Unread) -> Answer<UnreadReply> {
     let found = profile.reader.ask(move |history| history.unread(user.as_deref())).await.map_err(|t| unreadable(&t))?;
     let total = found.iter().map(|(_, count)| count).sum();
     let people = found.into_iter().map(|(user, count)| UnreadPerson { user, count }).collect();
-    Ok(UnreadReply { total, people, requests: 0 })
+    Ok(UnreadReply { total, people, requests: profile.view().requests as u64 })
 }
 
 /// One message by id, an unambiguous end of it, or key.

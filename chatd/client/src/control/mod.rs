@@ -9,6 +9,7 @@ mod hooks;
 mod message;
 mod outbox;
 mod people;
+mod private;
 mod search;
 mod trace;
 
@@ -126,6 +127,14 @@ impl Session {
             "unblock" => run(call, async |p| people::unblock(d, p).await).await,
             "blocked" => run(call, async |p| people::blocked(d, p).await).await,
             "names" => run(call, async |p| people::names(d, p).await).await,
+            "startprivate" => run(call, async |p| private::startprivate(d, p).await).await,
+            "requests" => run(call, async |p| private::requests(d, p).await).await,
+            "accept" => run(call, async |p| private::accept(d, p).await).await,
+            "decline" => run(call, async |p| private::decline(d, p).await).await,
+            "private" => run(call, async |p| private::private(d, p).await).await,
+            "stopprivate" => run(call, async |p| private::stopprivate(d, p).await).await,
+            "sessions" => run(call, async |p| private::sessions(d, p).await).await,
+            "sessions_verify" => run(call, async |p| private::sessions_verify(d, p).await).await,
             "ack" => run(call, async |p| events::ack(d, p).await).await,
             "cursor_list" => run(call, async |p| events::cursor_list(d, p).await).await,
             "cursor_remove" => run(call, async |p| events::cursor_remove(d, p).await).await,

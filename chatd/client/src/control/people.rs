@@ -82,11 +82,12 @@ async fn change(profile: &Profile, method: Tag4, typed: &str, blocked: bool, tim
     if user == view.user {
         return Err(Box::new(ErrorData { subject: Some(user), ..Code::YOURSELF.into() }));
     }
+    let private_session = profile.ask(Ask::Sessions).await?.iter().any(|session| session.peer == user);
     let body = wire::Account { account: user.clone() };
     let changed: wire::BlockChanged = ask(profile, method, &body, timeout_ms).await.map_err(|error| {
         Box::new(ErrorData { subject: error.subject.clone().or_else(|| Some(user.clone())), ..*error })
     })?;
-    Ok(BlockReply { user, blocked, changed: changed.changed, private_session: false })
+    Ok(BlockReply { user, blocked, changed: changed.changed, private_session })
 }
 
 /// Names known here: those of the history and those seen lately.

@@ -7,16 +7,16 @@ use chat_proto::id::{Incarnation, MessageId, Mid, StreamId};
 use chat_proto::wire::kind;
 use rusqlite::types::Type;
 
-use super::{Own, Place, Row};
+use super::{Own, Place, Row, private};
 
 /// Columns of a [`Row`] with its body, from `message m LEFT JOIN receipt r`.
 pub(super) const COLUMNS: &str = "m.idx, m.rid, m.key, m.kind, m.own, m.sender, m.recipient, m.content_type, m.at_ms, m.state, \
      m.unread, m.code, m.inc, m.cseq, m.n, m.online, m.audience, m.missed, \
-     coalesce(r.delivered, 0), coalesce(r.read, 0), m.body";
+     coalesce(r.delivered, 0), coalesce(r.read, 0), m.body, m.peer_read";
 /// The same without the body.
 pub(super) const COLUMNS_WITHOUT_BODY: &str = "m.idx, m.rid, m.key, m.kind, m.own, m.sender, m.recipient, m.content_type, \
      m.at_ms, m.state, m.unread, m.code, m.inc, m.cseq, m.n, m.online, m.audience, m.missed, \
-     coalesce(r.delivered, 0), coalesce(r.read, 0), x''";
+     coalesce(r.delivered, 0), coalesce(r.read, 0), x'', m.peer_read";
 /// Where they come from.
 pub(super) const FROM: &str = "FROM message m LEFT JOIN receipt r ON r.peer = m.peer";
 
@@ -29,12 +29,13 @@ pub(super) const EXPIRED: i64 = 3;
 pub(super) fn row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let rid: String = r.get(1)?;
     let own = own(r.get(4)?)?;
-    let kind = r.get(3)?;
+    let kind: u32 = r.get(3)?;
     let n = r.get::<_, Option<i64>>(14)?.map(u);
     let reach = (u(r.get(18)?), u(r.get(19)?));
     let state = match own {
         Own::No if r.get::<_, bool>(10)? => State::Delivered,
         Own::No => State::Read,
+        Own::Here if kind == kind::PRIVATE && r.get::<_, i64>(9)? == ACCEPTED => private::own_state(r.get(21)?),
         Own::Here | Own::Elsewhere => own_state(r.get(9)?, kind, n, reach),
     };
     Ok(Row {

@@ -6,6 +6,7 @@
 mod convert;
 mod cursor;
 pub mod hooks;
+mod private;
 mod read;
 mod schema;
 mod search;
@@ -115,6 +116,78 @@ pub struct NewMessage {
     pub device: DeviceId,
     /// The stream of this start.
     pub incarnation: Incarnation,
+    /// A private text: the peer's device that the stream leads to.
+    pub peer: Option<PeerDevice>,
+}
+
+/// A device of a peer, under the key that it proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// Its key for peers.
+    pub key: [u8; 32],
+}
+
+/// A stream to a peer's device.
+#[derive(Clone, Debug)]
+pub struct PeerStream {
+    /// Where it leads.
+    pub peer: PeerDevice,
+    /// The stream.
+    pub incarnation: Incarnation,
+    /// Everything up to here is settled.
+    pub settled: u64,
+    /// Open places.
+    pub open: Vec<Entry>,
+}
+
+/// What is here of a peer's stream.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The stream.
+    pub incarnation: Incarnation,
+    /// The highest place that was taken.
+    pub last: u64,
+    /// Hash and outcome of the last places, oldest first.
+    pub decisions: Vec<(u64, Code)>,
+    /// The highest place of them that was read here.
+    pub read: u64,
+}
+
+/// Something that came from a peer.
+#[derive(Clone, Debug)]
+pub struct PrivateIncoming {
+    /// The peer's account.
+    pub from: String,
+    /// Own account.
+    pub to: String,
+    /// The peer's device.
+    pub device: DeviceId,
+    /// Its place.
+    pub place: Place,
+    /// The text; nothing: the place was given up.
+    pub text: Option<PrivateText>,
+}
+
+/// A text that came from a peer.
+#[derive(Clone, Debug)]
+pub struct PrivateText {
+    /// Content type.
+    pub content_type: String,
+    /// Body.
+    pub body: Bytes,
+    /// The sender's clock.
+    pub at_ms: i64,
+}
+
+/// A private text of somebody that was read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadHere {
+    /// The peer's device.
+    pub device: DeviceId,
+    /// Its place.
+    pub place: Place,
 }
 
 /// How often and when a message was put on the link since this was last written down.
@@ -246,6 +319,8 @@ pub enum Write {
         place: Place,
         /// It was never sent: it has failed. Else its verdict tells.
         unsent: bool,
+        /// Why.
+        code: Code,
     },
     /// Open these places again because the server lost them: [`Done::Plain`].
     Reopen(Vec<Place>),
@@ -260,7 +335,7 @@ pub enum Write {
         /// The cursor behind them.
         cursor: Position,
     },
-    /// These rows were shown: [`Done::Marks`] with those that moved.
+    /// These rows were shown: [`Done::Marks`] with what moved.
     MarkRead(Vec<u64>),
     /// Another device of this account read up to here: [`Done::Plain`].
     ReadElsewhere(Mark),
@@ -268,6 +343,17 @@ pub enum Write {
     MarkConfirmed(Mark),
     /// How far recipients got: [`Done::Changed`] with the rows that moved.
     Reached(Vec<Reach>),
+    /// This came from a peer of a private session, in order: [`Done::Received`].
+    ReceivePrivate(Vec<PrivateIncoming>),
+    /// The peer's user read everything up to here: [`Done::Changed`] with the rows that moved.
+    ReadThere {
+        /// The stream.
+        incarnation: Incarnation,
+        /// The place.
+        cseq: u64,
+    },
+    /// The device has another key now: what is open to it has failed: [`Done::Changed`].
+    ForgetPeer(PeerDevice),
     /// The user saw these failures: [`Done::Plain`].
     Looked(Vec<u64>),
     /// Everything that the server of this start may have lost is offered again: [`Done::Plain`].
@@ -306,8 +392,13 @@ pub enum Done {
         /// Own rows that expired; bodies left out.
         expired: Vec<Row>,
     },
-    /// Marks that moved and the server does not know.
-    Marks(Vec<Mark>),
+    /// Rows were read.
+    Marks {
+        /// Marks that moved and the server does not know.
+        marks: Vec<Mark>,
+        /// Private texts.
+        private: Vec<ReadHere>,
+    },
     /// These letters.
     Letters(Vec<hooks::Letter>),
     /// Server and device are written down.
@@ -352,6 +443,8 @@ pub struct Restored {
     pub marks: Vec<Mark>,
     /// The server start that was last reconciled with.
     pub seen: Option<(u64, u64)>,
+    /// Streams to peers, oldest first: with open places, and the newest one to each.
+    pub private: Vec<PeerStream>,
 }
 
 /// A stream of which not everything is sure to be on the server.
@@ -479,6 +572,8 @@ pub trait History: Send + 'static {
     /// Streams, oldest first, with open places, or with accepted direct messages at positions that these server starts do not
     /// know.
     fn lost(&mut self, epochs: &Epochs) -> Result<Vec<Unsure>, Trouble>;
+    /// What is here of these streams of a peer's device, in their order; `account` is the own one.
+    fn taken(&mut self, device: DeviceId, named: &[Incarnation], account: &str) -> Result<Vec<Taken>, Trouble>;
     /// A page of messages, oldest first, and the place to go on behind if there are more.
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble>;
     /// A page of what a search finds, oldest first, and the place to go on behind if there may be more: also an empty page may have

@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params, params_from_iter};
 
 use super::convert::{self, ACCEPTED, COLUMNS, FROM, QUEUED, i, reversed, u};
-use super::{Counts, Found, KIND_GAP, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted};
+use super::{Counts, Found, KIND_GAP, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted, private};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -22,11 +22,18 @@ const PAGE_ROWS: usize = 1000;
 const ENVELOPE: usize = 512;
 
 pub(super) fn restore(c: &Connection) -> Result<Restored> {
-    Ok(Restored { streams: streams(c)?, known: known(c)?, cursor: cursor(c)?, marks: marks(c)?, seen: seen(c)? })
+    Ok(Restored {
+        streams: streams(c)?,
+        known: known(c)?,
+        cursor: cursor(c)?,
+        marks: marks(c)?,
+        seen: seen(c)?,
+        private: private::streams(c)?,
+    })
 }
 
 fn known(c: &Connection) -> Result<Vec<Incarnation>> {
-    c.prepare("SELECT inc FROM stream ORDER BY ord DESC LIMIT ?")?
+    c.prepare("SELECT inc FROM stream WHERE peer IS NULL ORDER BY ord DESC LIMIT ?")?
         .query_map([KNOWN_STREAMS as i64], |r| Ok(Incarnation(u(r.get(0)?))))?
         .collect()
 }
@@ -37,8 +44,8 @@ fn streams(c: &Connection) -> Result<Vec<(Incarnation, u64, Vec<Entry>)>> {
     const OPEN: &str = "(EXISTS (SELECT 1 FROM message m WHERE m.own = 1 AND m.state = 0 AND m.inc = s.inc) \
          OR EXISTS (SELECT 1 FROM message m WHERE m.void = 1 AND m.inc = s.inc))";
     let mut all = c.prepare(&format!(
-        "SELECT inc, last FROM stream s WHERE {OPEN} OR ord = (SELECT max(ord) FROM stream) \
-         OR ord = (SELECT max(ord) FROM stream s WHERE NOT {OPEN}) ORDER BY ord"
+        "SELECT inc, last FROM stream s WHERE peer IS NULL AND ({OPEN} OR ord = (SELECT max(ord) FROM stream WHERE peer IS NULL) \
+         OR ord = (SELECT max(ord) FROM stream s WHERE peer IS NULL AND NOT {OPEN})) ORDER BY ord"
     ))?;
     let known = all.query_map([], |r| Ok((r.get::<_, i64>(0)?, u(r.get(1)?))))?.collect::<Result<Vec<_>>>()?;
     known
@@ -51,7 +58,7 @@ fn streams(c: &Connection) -> Result<Vec<(Incarnation, u64, Vec<Entry>)>> {
         .collect()
 }
 
-fn open(c: &Connection, inc: i64) -> Result<Vec<Entry>> {
+pub(super) fn open(c: &Connection, inc: i64) -> Result<Vec<Entry>> {
     // Two parts, each with an index of its own.
     let sql = "SELECT cseq, length(body), h, void FROM message WHERE own = 1 AND state = 0 AND void = 0 AND inc = ?1 \
          UNION ALL SELECT cseq, length(body), h, void FROM message WHERE void = 1 AND inc = ?1 ORDER BY cseq";
@@ -88,7 +95,7 @@ fn seen(c: &Connection) -> Result<Option<(u64, u64)>> {
 /// Only asked once per start of the server, so that it may look at every own message.
 pub(super) fn lost(c: &Connection, epochs: &Epochs) -> Result<Vec<Unsure>> {
     let mut own = c.prepare(
-        "SELECT s.ord, s.inc, s.last, m.state, m.epoch, m.nonce, m.n FROM message m JOIN stream s ON s.inc = m.inc \
+        "SELECT s.ord, s.inc, s.last, m.state, m.epoch, m.nonce, m.n FROM message m JOIN stream s ON s.inc = m.inc AND s.peer IS NULL \
          WHERE m.own = 1 AND (m.state = ?1 OR m.void = 1 OR (m.state = ?2 AND m.kind = ?3 AND m.n IS NOT NULL))",
     )?;
     let mut rows = own.query(params![QUEUED, ACCEPTED, kind::DIRECT])?;
@@ -150,7 +157,7 @@ pub(super) fn forgotten(c: &Connection, incarnation: Incarnation, first: u64, la
         .query_map(params![i(incarnation.0), i(first), i(last)], |r| {
             // Queued: opened again before, in a session that broke before the server had it.
             let given_up: bool = r.get(5)?;
-            let again = !given_up && r.get::<_, u32>(3)? == kind::DIRECT && [QUEUED, ACCEPTED].contains(&r.get(4)?);
+            let again = !given_up && [kind::DIRECT, kind::PRIVATE].contains(&r.get(3)?) && [QUEUED, ACCEPTED].contains(&r.get(4)?);
             Ok(Entry { cseq: u(r.get(0)?), size: size(r.get(1)?), h8: h8(&r.get::<_, Vec<u8>>(2)?).unwrap_or_default(), void: !again })
         })?
         .collect::<Result<Vec<Entry>>>()?;
@@ -235,7 +242,7 @@ pub(super) fn conversations(c: &Connection, unread: bool, limit: u32) -> Result<
         "SELECT {COLUMNS}, c.peer, c.unread FROM conversation c JOIN message m ON m.idx = c.last \
          LEFT JOIN receipt r ON r.peer = m.peer {only} ORDER BY c.last DESC LIMIT ?1"
     );
-    c.prepare_cached(&sql)?.query_map([limit], |r| Ok((r.get(21)?, u(r.get(22)?), convert::row(r)?)))?.collect()
+    c.prepare_cached(&sql)?.query_map([limit], |r| Ok((r.get(22)?, u(r.get(23)?), convert::row(r)?)))?.collect()
 }
 
 pub(super) fn unread(c: &Connection, peer: Option<&str>) -> Result<Vec<(String, u64)>> {

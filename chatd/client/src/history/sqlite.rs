@@ -13,12 +13,12 @@ use chat_proto::machine::outbox::Entry;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 
 use super::{
-    Counts, Cursor, Done, Found, History, Hit, Outgoing, Place, Restored, Row, Search, Trouble, Unsure, Wanted, Write,
-    cursor, hooks, read, schema, search, trace, write,
+    Counts, Cursor, Done, Found, History, Hit, Outgoing, Place, Restored, Row, Search, Taken, Trouble, Unsure, Wanted,
+    Write, cursor, hooks, private, read, schema, search, trace, write,
 };
 use crate::planted::planted;
 use crate::world::World;
-use chat_proto::id::{Incarnation, MessageId};
+use chat_proto::id::{DeviceId, Incarnation, MessageId};
 
 /// Name of the marker beside the database that asks the next start for a check of every page.
 const SUSPECT: &str = "suspect";
@@ -226,6 +226,10 @@ impl History for Sqlite {
         read::lost(&self.connection, epochs).map_err(broken)
     }
 
+    fn taken(&mut self, device: DeviceId, named: &[Incarnation], account: &str) -> Result<Vec<Taken>, Trouble> {
+        private::taken(&self.connection, device, named, account).map_err(broken)
+    }
+
     fn page(&mut self, wanted: &Wanted) -> Result<(Vec<Row>, Option<u64>), Trouble> {
         read::page(&self.connection, wanted).map_err(broken)
     }
@@ -299,7 +303,6 @@ impl History for Sqlite {
 mod tests {
     use super::*;
     use crate::history::NewMessage;
-    use chat_proto::id::DeviceId;
 
     fn queue(size: usize, key: &str) -> Write {
         Write::Queue(NewMessage {
@@ -313,6 +316,7 @@ mod tests {
             at_ms: 0,
             device: DeviceId([1; 16]),
             incarnation: Incarnation(1),
+            peer: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The changes: each [`Write`] as statements inside the batch's transaction.
 
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Position, ServerId, StreamId};
+use chat_proto::id::{DeviceId, Incarnation, Position, ServerId, StreamId};
 use chat_proto::limits::CONTROL_EVENTS;
 use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::outbox::Entry;
@@ -11,7 +11,10 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::convert::{self, ACCEPTED, COLUMNS, COLUMNS_WITHOUT_BODY, EXPIRED, FAILED, FROM, QUEUED, i, rid, u};
-use super::{Done, Incoming, KIND_GAP, Mark, NewMessage, Own, Place, Reach, Row, Verdict, Write, cursor, hooks, trace};
+use super::{
+    Done, Incoming, KIND_GAP, Mark, NewMessage, Own, PeerDevice, Place, Reach, ReadHere, Row, Verdict, Write, cursor,
+    hooks, private, trace,
+};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -21,7 +24,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::Queue(message) => queue(t, message),
         Write::Recall { key, h } => Ok(recall(t, key, h)?.unwrap_or(Done::Plain)),
         Write::Settle(verdicts) => settle(t, verdicts, at_ms),
-        Write::Cancel { place, unsent } => cancel(t, *place, *unsent, at_ms),
+        Write::Cancel { place, unsent, code } => cancel(t, *place, *unsent, *code, at_ms),
         Write::Sent(places) => {
             places.iter().try_for_each(|(place, sending)| trace::sent(t, *place, *sending))?;
             Ok(Done::Plain)
@@ -32,6 +35,9 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::ReadElsewhere(mark) => read_elsewhere(t, mark, at_ms),
         Write::MarkConfirmed(mark) => mark_confirmed(t, mark),
         Write::Reached(items) => reached(t, items, at_ms),
+        Write::ReceivePrivate(entries) => private::receive(t, entries, at_ms),
+        Write::ReadThere { incarnation, cseq } => private::read_there(t, *incarnation, *cseq),
+        Write::ForgetPeer(peer) => private::forget(t, peer),
         Write::Looked(indices) => looked(t, indices),
         Write::Seen(epoch) => seen(t, *epoch),
         Write::Cursor(name, change) => cursor::apply(t, name, *change),
@@ -45,7 +51,7 @@ fn recall(t: &Transaction<'_>, key: &str, h: &[u8; 32]) -> Result<Option<Done>> 
     let sql = format!("SELECT {COLUMNS}, m.h {FROM} WHERE m.key = ?1");
     let known = t
         .prepare_cached(&sql)?
-        .query_row([key], |r| Ok((convert::row(r)?, r.get::<_, Option<Vec<u8>>>(21)?)))
+        .query_row([key], |r| Ok((convert::row(r)?, r.get::<_, Option<Vec<u8>>>(22)?)))
         .optional()?;
     Ok(known.map(|(row, known)| match known.as_deref() == Some(&h[..]) {
         true => Done::Queued { row: Box::new(row), entry: None },
@@ -57,7 +63,7 @@ fn queue(t: &Transaction<'_>, m: &NewMessage) -> Result<Done> {
     if let Some(known) = recall(t, &m.key, &m.h)? {
         return Ok(known);
     }
-    let cseq = next_place(t, m.incarnation.0)?;
+    let cseq = next_place(t, m.incarnation.0, m.peer.as_ref())?;
     let rid = rid(StreamId { device: m.device, incarnation: m.incarnation }, cseq);
     t.prepare_cached(
         "INSERT INTO message (rid, kind, own, sender, recipient, peer, device, inc, cseq, content_type, body, at_ms, state, key, h) \
@@ -85,15 +91,15 @@ fn queue(t: &Transaction<'_>, m: &NewMessage) -> Result<Done> {
 }
 
 /// The next place of the stream; a new incarnation opens a stream.
-fn next_place(t: &Transaction<'_>, inc: u64) -> Result<u64> {
+fn next_place(t: &Transaction<'_>, inc: u64, peer: Option<&PeerDevice>) -> Result<u64> {
     t.prepare_cached(
-        "INSERT INTO stream (inc, last) VALUES (?1, 1) ON CONFLICT (inc) DO UPDATE SET last = last + 1 RETURNING last",
+        "INSERT INTO stream (inc, last, peer) VALUES (?1, 1, ?2) ON CONFLICT (inc) DO UPDATE SET last = last + 1 RETURNING last",
     )?
-    .query_row([i(inc)], |r| r.get(0).map(u))
+    .query_row(params![i(inc), peer.map(PeerDevice::bytes)], |r| r.get(0).map(u))
 }
 
 /// The newest message with somebody is this one.
-fn talk(t: &Transaction<'_>, peer: &str, index: i64, unread: i64) -> Result<()> {
+pub(super) fn talk(t: &Transaction<'_>, peer: &str, index: i64, unread: i64) -> Result<()> {
     if peer.is_empty() {
         return Ok(());
     }
@@ -105,12 +111,12 @@ fn talk(t: &Transaction<'_>, peer: &str, index: i64, unread: i64) -> Result<()> 
     Ok(())
 }
 
-fn one(t: &Transaction<'_>, index: i64) -> Result<Row> {
+pub(super) fn one(t: &Transaction<'_>, index: i64) -> Result<Row> {
     let sql = format!("SELECT {COLUMNS} {FROM} WHERE m.idx = ?1");
     t.prepare_cached(&sql)?.query_row([index], convert::row)
 }
 
-fn without_body(t: &Transaction<'_>, index: i64) -> Result<Row> {
+pub(super) fn without_body(t: &Transaction<'_>, index: i64) -> Result<Row> {
     let sql = format!("SELECT {COLUMNS_WITHOUT_BODY} {FROM} WHERE m.idx = ?1");
     t.prepare_cached(&sql)?.query_row([index], convert::row)
 }
@@ -180,14 +186,14 @@ fn sent(t: &Transaction<'_>, peer: &str, n: u64) -> Result<()> {
     Ok(())
 }
 
-fn cancel(t: &Transaction<'_>, place: Place, unsent: bool, at_ms: i64) -> Result<Done> {
+fn cancel(t: &Transaction<'_>, place: Place, unsent: bool, code: Code, at_ms: i64) -> Result<Done> {
     let index: Option<i64> = t
         .prepare_cached(
             "UPDATE message SET void = 1, state = ?3, code = ?4, here_ms = CASE WHEN ?3 = 2 THEN ?5 ELSE here_ms END WHERE own = 1 AND state = 0 AND inc = ?1 AND cseq = ?2 \
              RETURNING idx",
         )?
         .query_row(
-            params![i(place.incarnation.0), i(place.cseq), if unsent { FAILED } else { QUEUED }, Code::CANCELLED.0, at_ms],
+            params![i(place.incarnation.0), i(place.cseq), if unsent { FAILED } else { QUEUED }, code.0, at_ms],
             |r| r.get(0),
         )
         .optional()?;
@@ -233,7 +239,7 @@ fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming, at_m
     // The server's own entries have no stream: their place in the log names them.
     let (from_device, inc, cseq) = match e.device {
         Some(device) => (device, e.place.incarnation, e.place.cseq),
-        None => (DeviceId([0; 16]), chat_proto::id::Incarnation(e.position.nonce), e.position.n),
+        None => (DeviceId([0; 16]), Incarnation(e.position.nonce), e.position.n),
     };
     let rid = rid(StreamId { device: from_device, incarnation: inc }, cseq);
     let fresh = if from_device == device || e.device.is_none() {
@@ -284,7 +290,7 @@ fn take(t: &Transaction<'_>, account: &str, device: DeviceId, e: &Incoming, at_m
 }
 
 /// Whether a place of a sender's stream is new here; from now on it is not (contract, P3).
-fn first_sight(t: &Transaction<'_>, device: DeviceId, inc: u64, cseq: u64) -> Result<bool> {
+pub(super) fn first_sight(t: &Transaction<'_>, device: DeviceId, inc: u64, cseq: u64) -> Result<bool> {
     let highest: Option<i64> = t
         .prepare_cached("SELECT highest FROM instream WHERE device = ?1 AND inc = ?2")?
         .query_row(params![device.0, i(inc)], |r| r.get(0))
@@ -302,7 +308,7 @@ fn first_sight(t: &Transaction<'_>, device: DeviceId, inc: u64, cseq: u64) -> Re
 fn expire(t: &Transaction<'_>, e: &Incoming, at_ms: i64) -> Result<Option<Row>> {
     let Ok(body) = Expired::decode(e.body.clone()) else { return Ok(None) };
     let Ok(device) = DeviceId::try_from(&body.device[..]) else { return Ok(None) };
-    let stream = StreamId { device, incarnation: chat_proto::id::Incarnation(body.incarnation) };
+    let stream = StreamId { device, incarnation: Incarnation(body.incarnation) };
     let moved: Option<i64> = t
         .prepare_cached(
             "UPDATE message SET state = ?2, code = ?3, over_ms = ?4 WHERE rid = ?1 AND own > 0 AND state <> ?2 RETURNING idx",
@@ -313,13 +319,21 @@ fn expire(t: &Transaction<'_>, e: &Incoming, at_ms: i64) -> Result<Option<Row>> 
 }
 
 fn mark_read(t: &Transaction<'_>, indices: &[u64], at_ms: i64) -> Result<Done> {
-    let mut peers = Vec::new();
+    let (mut peers, mut private) = (Vec::new(), Vec::new());
     for index in indices {
-        let peer: Option<String> = t
-            .prepare_cached("UPDATE message SET unread = 0, read_ms = ?2 WHERE idx = ?1 AND unread = 1 RETURNING peer")?
-            .query_row(params![i(*index), at_ms], |r| r.get(0))
+        let read: Option<(String, ReadHere, u32)> = t
+            .prepare_cached(
+                "UPDATE message SET unread = 0, read_ms = ?2 WHERE idx = ?1 AND unread = 1 RETURNING peer, device, inc, cseq, kind",
+            )?
+            .query_row(params![i(*index), at_ms], |r| {
+                let place = Place { incarnation: Incarnation(u(r.get(2)?)), cseq: u(r.get(3)?) };
+                Ok((r.get(0)?, ReadHere { device: DeviceId(r.get(1)?), place }, r.get(4)?))
+            })
             .optional()?;
-        if let Some(peer) = peer {
+        if let Some((peer, read, kind_)) = read {
+            if kind_ == kind::PRIVATE {
+                private.push((peer.clone(), read));
+            }
             t.prepare_cached("UPDATE conversation SET unread = max(unread - 1, 0) WHERE peer = ?1")?
                 .execute([&peer])?;
             peers.push(peer);
@@ -331,7 +345,8 @@ fn mark_read(t: &Transaction<'_>, indices: &[u64], at_ms: i64) -> Result<Done> {
     for peer in peers {
         marks.extend(raise_mark(t, peer)?);
     }
-    Ok(Done::Marks(marks))
+    let private = private.into_iter().map(|(peer, read)| private::read_upto(t, &peer, read)).collect::<Result<_>>()?;
+    Ok(Done::Marks { marks, private })
 }
 
 /// The mark stands before the first unread message: "read" must be true of everything below it.
@@ -477,7 +492,7 @@ pub fn gap(position: Position, count: u64, at_ms: i64) -> Incoming {
         from: String::new(),
         to: String::new(),
         device: None,
-        place: Place { incarnation: chat_proto::id::Incarnation(position.nonce), cseq: position.n },
+        place: Place { incarnation: Incarnation(position.nonce), cseq: position.n },
         at_ms,
         content_type: "text/plain".into(),
         body: count.to_string().into_bytes().into(),

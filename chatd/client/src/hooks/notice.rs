@@ -6,6 +6,7 @@ use chat_proto::control::account::LinkState;
 use chat_proto::control::events::Event;
 use chat_proto::control::hooks::Occasion;
 use chat_proto::control::message::{Kind, Message, State};
+use chat_proto::control::private::{Direction, RequestState};
 use chat_proto::fault::Code;
 use chat_proto::id::MessageId;
 
@@ -40,6 +41,11 @@ pub fn news(event: &Event) -> Option<(Occasion, String, Option<String>)> {
         Event::Presence { user, .. } => (Occasion::Presence, Some(user.clone())),
         Event::PresenceMany { .. } => (Occasion::Presence, None),
         Event::Link { .. } => (Occasion::Link, None),
+        Event::PrivateRequest(request) if request.dir == Direction::In && request.state == RequestState::Asked => {
+            (Occasion::PrivateRequest, Some(request.peer.clone()))
+        }
+        Event::PrivateEnded(ended) => (Occasion::PrivateEnded, Some(ended.peer.clone())),
+        Event::FileOffer(file) => (Occasion::FileOffer, Some(file.peer.clone())),
         _ => return None,
     };
     let (kind, members) = json::event(event, &no_hint);

@@ -114,7 +114,7 @@ fn check(
         return Err(PeerError::Unproven("it speaks another version"));
     }
     if hello.session != own.session || hello.from != known.name || hello.to != own.name {
-        return Err(PeerError::Unproven("it speaks of another session"));
+        return Err(PeerError::OtherSession);
     }
     if hello.device_id != known.device.0 || hello.peer_key != known.key {
         return Err(PeerError::Unproven("it shows another key"));

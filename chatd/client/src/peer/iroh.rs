@@ -31,7 +31,7 @@ const WAITING: usize = 4;
 /// Addresses of the own host are waited for at most so long.
 const ADDRESSES_WITHIN: Duration = Duration::from_millis(500);
 
-/// The endpoints of this process.
+/// The endpoints of a profile.
 pub struct Peers {
     /// UDP port; 0: any.
     port: u16,
@@ -109,6 +109,18 @@ impl Peers {
         }
     }
 
+    /// The configured port, unless another profile of this host has it.
+    fn port(&self) -> Option<u16> {
+        let wanted = Some(self.port).filter(|port| *port != 0)?;
+        match std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, wanted)) {
+            Ok(_) => Some(wanted),
+            Err(error) => {
+                tracing::warn!(%error, port = wanted, "private.port is in use; another one is taken");
+                None
+            }
+        }
+    }
+
     async fn bind(&self, hidden: bool) -> Result<Endpoint, PeerError> {
         let failed = |error: &dyn std::fmt::Display| PeerError::Endpoint(error.to_string());
         let mut key = zeroize::Zeroizing::new([0; 32]);
@@ -131,9 +143,10 @@ impl Peers {
             .relay_mode(RelayMode::Custom(RelayMap::empty()));
         if hidden {
             builder = builder.clear_ip_transports();
-        } else if self.port != 0 {
+        }
+        if let Some(port) = self.port().filter(|_| !hidden) {
             for address in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
-                builder = builder.bind_addr(SocketAddr::new(address, self.port)).map_err(|error| failed(&error))?;
+                builder = builder.bind_addr(SocketAddr::new(address, port)).map_err(|error| failed(&error))?;
             }
         }
         builder.bind().await.map_err(|error| failed(&error))
@@ -250,11 +263,6 @@ impl Place {
         if let Some(url) = url(relay) {
             self.endpoint.remove_relay(&url).await;
         }
-    }
-
-    /// The host's network changed: paths are looked for anew.
-    pub async fn network_changed(&self) {
-        self.endpoint.network_change().await;
     }
 
     /// Connects to a peer.

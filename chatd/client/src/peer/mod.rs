@@ -1,18 +1,21 @@
 //! Connections between two chatd: a seam in our words, QUIC by iroh behind it ([`iroh`]).
 //!
-//! [`Peers`] belongs to the process: one endpoint, started with the first private session, and a second one that has no addresses,
-//! for those who hide theirs. Each session has a task ([`task`]) that dials, takes what comes in, proves both sides ([`hello`]) and
+//! [`Peers`] belongs to a profile: one endpoint, started with its first private session, and a second one that has no addresses, for
+//! sessions that hide theirs. (Not one for the whole process: profiles of one host may talk to each other, and nobody should be able
+//! to tell by an endpoint that two accounts are on one host.) Each session has a task ([`task`]) that dials, takes what comes in, proves both sides ([`hello`]) and
 //! carries frames between the connection and the profile's owner. Nothing here decides about messages.
 
 mod hello;
 mod iroh;
 mod task;
+mod verify;
 
 use std::net::SocketAddr;
 
 pub use self::iroh::{Connection, Peers, Place};
 pub use hello::{Known, Own};
 pub use task::{Command, PeerEvent, Session, Spec, start};
+pub use verify::verification_code;
 
 /// The server's relay as this host reaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,9 @@ pub enum PeerError {
     /// The peer closed the connection, and why: a reason of [`chat_proto::peer::Bye`].
     #[error("the peer closed the connection ({0})")]
     Closed(u32),
+    /// The peer speaks of another session than this one.
+    #[error("the peer speaks of another session")]
+    OtherSession,
     /// The peer did not prove to be who it must be.
     #[error("the peer did not prove its key: {0}")]
     Unproven(&'static str),

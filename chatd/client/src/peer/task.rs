@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::hello::{self, Known, Own, Talk};
 use super::iroh::Expecting;
-use super::{Connection, PathInfo, PeerError, Place, Target};
+use super::{Connection, PathInfo, PeerError, Place, Relay, Target};
 
 /// Frames that wait to be written; a peer that reads so slowly is as good as gone.
 const WRITES: usize = 1024;
@@ -49,6 +49,8 @@ pub struct Spec {
     pub target: Target,
     /// Who may come from there.
     pub expecting: Expecting,
+    /// The relay, where it may be used, and the ticket for it.
+    pub relay: Option<(Relay, String)>,
     /// This side dials at once.
     pub first: bool,
     /// Only a direct path will do.
@@ -77,6 +79,8 @@ pub enum PeerEvent {
     Path(PathInfo),
     /// The connection is lost; a new one is being made.
     Down,
+    /// The peer's bytes make no sense.
+    Broken,
     /// The session is over, by the peer's word: a reason of [`Bye`].
     Over(u32),
     /// The peer was out of reach for too long.
@@ -185,6 +189,9 @@ enum Woken {
 
 impl Task {
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Command>) {
+        if let Some((relay, ticket)) = self.spec.relay.take() {
+            self.spec.place.use_relay(&relay, &ticket).await;
+        }
         loop {
             let (away, give_up_at) = (self.live.is_none(), self.give_up_at());
             let woken = tokio::select! {
@@ -256,8 +263,10 @@ impl Task {
         self.meetings.spawn(async move {
             let refused = connection.clone();
             let met = hello::meet(connection, &own, &known).await;
-            if matches!(met, Err(PeerError::Unproven(_))) {
-                refused.close(Bye::PROTOCOL);
+            match met {
+                Err(PeerError::Unproven(_)) => refused.close(Bye::PROTOCOL),
+                Err(PeerError::OtherSession) => refused.close(Bye::UNKNOWN),
+                _ => {}
             }
             (false, met)
         });
@@ -380,7 +389,7 @@ impl Task {
 
 /// Whether a reason ends the session, not only the connection.
 fn is_final(reason: u32) -> bool {
-    !matches!(reason, Bye::UNKNOWN | Bye::DOUBLE | Bye::RESTART | Bye::PROTOCOL | Bye::LINK | 0)
+    !matches!(reason, Bye::UNKNOWN | Bye::DOUBLE | Bye::RESTART | Bye::LINK | 0)
 }
 
 /// What happens to the connection in use.
@@ -416,7 +425,10 @@ async fn read_all(mut receiver: RecvStream, mut left: BytesMut, connection: Conn
                 continue;
             }
             Ok(None) => {}
-            Err(_) => return connection.close(Bye::PROTOCOL),
+            Err(_) => {
+                tell(PeerEvent::Broken);
+                return connection.close(Bye::PROTOCOL);
+            }
         }
         match receiver.read_chunk(FRAME_MAX).await {
             Ok(Some(chunk)) => left.extend_from_slice(&chunk),

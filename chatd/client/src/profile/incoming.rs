@@ -177,8 +177,9 @@ impl Owner {
     /// Rows were marked as read on the disk: the server hears of it, until it confirms.
     pub fn marked(&mut self, outcome: Result<Done, Trouble>, reply: oneshot::Sender<Answer<()>>) {
         let answer = match outcome {
-            Ok(Done::Marks(marks)) => {
+            Ok(Done::Marks { marks, private }) => {
                 self.tell_unread();
+                self.tell_read(&private);
                 for mark in marks {
                     self.marks.insert(mark.peer.clone(), mark.clone());
                     if self.online().is_some() {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{Ended, LoggedOut, Problem};
+use chat_proto::control::private::EndReason;
 use chat_proto::fault::Code;
 use chat_proto::limits::{BACKOFF_MAX, BACKOFF_MIN, DEVICE_NAME_MAX};
+use chat_proto::peer::Bye;
 use chat_proto::{method, wire};
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -134,7 +136,7 @@ impl Owner {
         Ok((credentials, (entry, device, !fresh && !same_server && !ask.empty)))
     }
 
-    fn key_directory(&self) -> std::path::PathBuf {
+    pub fn key_directory(&self) -> std::path::PathBuf {
         keys::directory(&self.around.state, &self.name)
     }
 
@@ -218,6 +220,12 @@ impl Owner {
         {
             return self.not_connected(&disk(&error));
         }
+        if entry.user != self.entry.user {
+            self.private.key = None;
+            if let Err(error) = keys::forget_peer_key(&self.key_directory()) {
+                return self.not_connected(&disk(&error));
+            }
+        }
         self.entry = entry;
         if self.device.as_ref().is_some_and(|old| old.id != trying.device.id)
             && let Err(error) = keys::store(&self.key_directory(), &trying.device)
@@ -296,6 +304,12 @@ impl Owner {
         if let Err(error) = self.around.book.put(&self.name, self.entry.clone()) {
             tracing::error!(%error, "the end of the login could not be written down");
         }
+        let (reason, bye) = match code {
+            Code::IDLE => (EndReason::Idle, Bye::IDLE),
+            Code::NOT_LOGGED_IN => (EndReason::Logout, Bye::LOGOUT),
+            _ => (EndReason::Other, Bye::GONE),
+        };
+        self.end_sessions(reason, bye);
         self.drop_session();
         self.retry_at = None;
         if code == Code::IDLE {
@@ -362,7 +376,7 @@ impl Owner {
         let answer = LoggedOut {
             user: self.entry.user.clone(),
             state: "logged_out".into(),
-            ended: Vec::new(),
+            ended: self.end_sessions(EndReason::Logout, Bye::LOGOUT),
             unsent: 0,
             confirmed: false,
         };

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::Problem;
 use chat_proto::control::message::{Pending, State};
+use chat_proto::control::private::EndReason;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
@@ -12,6 +13,7 @@ use chat_proto::limits::{
     BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX, TRY_LATER_MAX,
 };
 use chat_proto::machine::outbox::{Cancel, Entry, Outbox, Reoffer, Transmit};
+use chat_proto::peer::Bye;
 use chat_proto::{method, wire};
 use tokio::sync::oneshot;
 
@@ -37,6 +39,11 @@ impl Fresh {
         }
     }
 
+    /// The body of what was just queued.
+    pub fn get(&self, place: &Place) -> Option<&Outgoing> {
+        self.bodies.get(place)
+    }
+
     fn forget(&mut self, place: Place) {
         if let Some(body) = self.bodies.remove(&place) {
             self.bytes -= body.body.len();
@@ -50,13 +57,15 @@ pub(super) struct Waiter {
     progress: Progress,
     /// A lost link does not end the wait.
     patient: bool,
+    /// For a peer, not for the server.
+    private: bool,
     reply: oneshot::Sender<Progress>,
 }
 
 impl Waiter {
     /// One who waits whatever happens to the link.
     pub fn patient(goal: State, progress: Progress, reply: oneshot::Sender<Progress>) -> Waiter {
-        Waiter { goal, progress, patient: true, reply }
+        Waiter { goal, progress, patient: true, private: false, reply }
     }
 }
 
@@ -89,6 +98,7 @@ impl Owner {
             at_ms: self.around.world.now_ms(),
             device,
             incarnation,
+            peer: None,
         };
         self.queueing += 1;
         self.submit(Write::Queue(message), then);
@@ -157,6 +167,10 @@ impl Owner {
             (Ok(Done::Belongs { moved, lost }), Then::Belongs) => self.belong(moved, &lost),
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
             (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
+            (Ok(Done::Received { new, .. }), Then::PeerReceived(receiving)) => {
+                self.peer_received(Some(new), &receiving)
+            }
+            (Ok(_), Then::PeerReopened(reopening)) => self.peer_reopened(reopening),
             (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
             (Ok(_), _) => {}
         }
@@ -168,11 +182,15 @@ impl Owner {
     /// The disk is full: what came stays with the server, the link is made again later.
     fn no_room(&mut self, then: Then) {
         tracing::error!(profile = self.name, "the disk is full");
-        let harmless = matches!(then, Then::Nothing | Then::Reached | Then::ReadElsewhere);
+        let harmless = matches!(
+            then,
+            Then::Nothing | Then::Reached | Then::ReadElsewhere | Then::PeerReceived(_) | Then::PeerReopened(_)
+        );
         match then {
             Then::Received { .. } => self.inbox.receiving = false,
             Then::Settled { verdicts, retry } => self.unsettled.push((verdicts, retry)),
             Then::Belongs => (self.belongs, self.belonging) = (None, false),
+            Then::PeerReceived(receiving) => self.peer_received(None, &receiving),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {
@@ -188,6 +206,10 @@ impl Owner {
         if moved {
             tracing::warn!(profile = self.name, lost = lost.len(), "another server or device: streams begin anew");
             self.outbox = Outbox::default();
+            self.end_sessions(EndReason::Other, Bye::GONE);
+            self.private.outboxes.clear();
+            self.private.streams.clear();
+            self.private.current.clear();
             self.fresh = Fresh::default();
             self.inbox.cursor = None;
             self.marks.clear();
@@ -237,7 +259,10 @@ impl Owner {
     /// The message is on the disk: from here on it will be sent whatever happens.
     fn taken(&mut self, row: &Row, entry: Entry, h: [u8; 32]) {
         self.problems.retain(|problem| problem.code != Code::DISK_FULL);
-        self.outbox.handle_queued(row.place.incarnation, entry);
+        match row.kind {
+            wire::kind::PRIVATE => self.private_taken(row.place.incarnation, entry),
+            _ => self.outbox.handle_queued(row.place.incarnation, entry),
+        }
         self.fresh.keep(Outgoing {
             place: row.place,
             to: row.to.clone(),
@@ -255,15 +280,17 @@ impl Owner {
         if row.state.reached(goal) {
             return Queued { progress, index, more: None };
         }
-        if let Some(cause) = self.cannot_decide_now() {
+        let private = row.kind == wire::kind::PRIVATE;
+        let cause = if private { self.peer_away(&row.to) } else { self.cannot_decide_now() };
+        if let Some(cause) = cause {
             progress.sent = pending(progress.sent, &cause);
             return Queued { progress, index, more: None };
         }
-        if row.state >= State::Accepted {
+        if row.state >= State::Accepted && !private {
             self.follow(row.to.clone());
         }
         let (reply, more) = oneshot::channel();
-        self.wait(index, Waiter { goal, progress: progress.clone(), patient: false, reply });
+        self.wait(index, Waiter { goal, progress: progress.clone(), patient: false, private, reply });
         Queued { progress, index, more: Some(more) }
     }
 
@@ -291,7 +318,7 @@ impl Owner {
         let after = self.retry_after_ms();
         let cause = ErrorData { retry_after_ms: why.retry_after_ms.or(after), ..why.clone() };
         self.waiters.retain(|_, list| {
-            let hopeless = |w: &mut Waiter| !w.patient && w.progress.sent.state == State::Queued;
+            let hopeless = |w: &mut Waiter| !w.patient && !w.private && w.progress.sent.state == State::Queued;
             for waiter in list.extract_if(.., hopeless) {
                 let sent = pending(waiter.progress.sent, &cause);
                 let _ = waiter.reply.send(Progress { sent, ..waiter.progress });
@@ -306,9 +333,24 @@ impl Owner {
         }
     }
 
+    /// The peer is away: who waits for it to take a text is told so.
+    pub fn give_up_private(&mut self, peer: &str) {
+        let cause = ErrorData { subject: Some(peer.to_owned()), ..Code::PEER_UNREACHABLE.into() };
+        self.waiters.retain(|_, list| {
+            let hopeless = |w: &mut Waiter| {
+                w.private && w.progress.sent.state == State::Queued && w.progress.sent.to.as_deref() == Some(peer)
+            };
+            for waiter in list.extract_if(.., hopeless) {
+                let sent = pending(waiter.progress.sent, &cause);
+                let _ = waiter.reply.send(Progress { sent, ..waiter.progress });
+            }
+            !list.is_empty()
+        });
+    }
+
     /// Gives a message up. It is void at once and on the disk soon: a kill in between loses the wish, and no more.
     pub fn cancel(&mut self, place: Place, reply: oneshot::Sender<Answer<()>>) {
-        let unsent = match self.outbox.handle_cancel(place.incarnation, place.cseq) {
+        let unsent = match self.outbox_of(place.incarnation).handle_cancel(place.incarnation, place.cseq) {
             Cancel::TooLate => {
                 let _ = reply.send(Ok(()));
                 return;
@@ -316,7 +358,7 @@ impl Owner {
             Cancel::Unsent => true,
             Cancel::Unsure => false,
         };
-        self.submit(Write::Cancel { place, unsent }, Then::Cancelled(reply));
+        self.submit(Write::Cancel { place, unsent, code: Code::CANCELLED }, Then::Cancelled(reply));
     }
 
     fn cancelled(&mut self, outcome: Result<Done, Trouble>) -> Answer<()> {
@@ -368,7 +410,7 @@ impl Owner {
     fn settled(&mut self, verdicts: &[Verdict], rows: &[Row], retry: &HashMap<Place, u64>) {
         for verdict in verdicts {
             let place = Place { incarnation: verdict.settle.incarnation, cseq: verdict.settle.cseq };
-            self.outbox.handle_settled(place.incarnation, place.cseq);
+            self.outbox_of(place.incarnation).handle_settled(place.incarnation, place.cseq);
             self.fresh.forget(place);
             self.tries = 0;
             if verdict.settle.code == Code::CONFLICT && self.incarnation == Some(place.incarnation) {
@@ -470,7 +512,7 @@ impl Owner {
     }
 
     /// Remembered until the verdict is written down, or the link is lost.
-    fn was_sent(&mut self, place: Place) {
+    pub fn was_sent(&mut self, place: Place) {
         let at_ms = self.around.world.now_ms();
         let sending = self.sent.entry(place).or_insert(Sending { first_ms: at_ms, last_ms: at_ms, count: 0 });
         (sending.last_ms, sending.count) = (at_ms, sending.count + 1);
@@ -488,7 +530,7 @@ impl Owner {
         self.loading = true;
         let (reader, loads, session) = (self.reader.clone(), self.loads.clone(), self.sessions);
         tokio::spawn(async move {
-            let places: Vec<Place> = transmits.iter().map(place).collect();
+            let places: Vec<Place> = transmits.iter().map(place_of).collect();
             let bodies = reader.ask(move |history| history.load(&places)).await;
             let _ = loads.send(Loaded::Bodies { session, transmits, bodies });
         });
@@ -504,7 +546,7 @@ impl Owner {
             Err(error) => return self.lost(&error.to_string()),
         };
         for transmit in transmits {
-            if !self.put(transmit, bodies.get(&place(transmit))) {
+            if !self.put(transmit, bodies.get(&place_of(transmit))) {
                 // Only a damaged history has places without a message; the rest must not overtake it.
                 return self.lost("a queued message cannot be read");
             }
@@ -512,7 +554,8 @@ impl Owner {
     }
 }
 
-fn place(transmit: &Transmit) -> Place {
+/// Where a transmit stands.
+pub(super) fn place_of(transmit: &Transmit) -> Place {
     match *transmit {
         Transmit::Send { incarnation, cseq, .. } | Transmit::Void { incarnation, cseq } => Place { incarnation, cseq },
     }

@@ -9,6 +9,7 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::account::{LinkState, Problem};
 use chat_proto::control::events::Event;
 use chat_proto::control::message::State;
+use chat_proto::control::private::{Direction, EndReason};
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
@@ -16,19 +17,23 @@ use chat_proto::limits::NAMES_SEEN;
 use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
+use chat_proto::machine::private::requests::RequestId;
+use chat_proto::peer::Bye;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::incoming::Inbox;
 use super::login::{Login, Trying};
 use super::outgoing::{Fresh, Waiter};
+use super::private::{For, Located, Private, Receiving, Reopening};
 use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
 use crate::history;
 use crate::history::thread::{Committed, Reader, Writer};
-use crate::history::{Mark, Outgoing, Place, Restored, Sending, Trouble, Unsure, Verdict, Write};
+use crate::history::{Mark, Outgoing, Place, Restored, Sending, Taken, Trouble, Unsure, Verdict, Write};
 use crate::keys::{self, Device};
+use crate::peer::{PeerError, PeerEvent, Peers};
 
 /// Writes that one profile may have on the way: a full batch and one that waits.
 const WRITES_ON_THE_WAY: usize = 2 * chat_proto::limits::WRITER_BATCH;
@@ -61,6 +66,10 @@ pub(super) enum Then {
     Cancelled(oneshot::Sender<Answer<()>>),
     /// Something that only who asked has a part in.
     Kept(oneshot::Sender<Answer<history::Done>>),
+    /// Texts of a peer.
+    PeerReceived(Receiving),
+    /// Places that a peer lost are open again.
+    PeerReopened(Reopening),
     /// Nothing to do.
     Nothing,
 }
@@ -82,6 +91,20 @@ pub(super) enum Loaded {
     Lost { session: u64, epoch: Epoch, streams: Result<Vec<Unsure>, Trouble> },
     /// People whose receipts matter.
     Awaited { session: u64, people: Result<Vec<String>, Trouble> },
+    /// An endpoint for a private request or its answer.
+    Located { id: RequestId, what: For, located: Result<Located, PeerError> },
+    /// The server's word on an own private request.
+    PrivateAsked { id: RequestId, answer: Answer<bytes::Bytes> },
+    /// The server's word on the answer to one.
+    PrivateAnswered { id: RequestId, accept: bool, answer: Answer<bytes::Bytes> },
+    /// The server renewed a session's ticket.
+    Renewed { id: RequestId, answer: Answer<bytes::Bytes> },
+    /// What is here of a peer's streams.
+    Taken { id: RequestId, connection: u64, taken: Result<Vec<Taken>, Trouble> },
+    /// Places that a peer lost.
+    PeerForgot { id: RequestId, connection: u64, reoffer: Reoffer, entries: Result<Vec<Entry>, Trouble> },
+    /// Bodies for a peer.
+    PeerBodies { id: RequestId, connection: u64, transmits: Vec<Transmit>, bodies: Result<Vec<Outgoing>, Trouble> },
 }
 
 /// Everything of a profile that changes.
@@ -148,6 +171,10 @@ pub(super) struct Owner {
     seen_people: BTreeSet<String>,
     /// Calls that wait for the link.
     pub parked: Vec<(chat_proto::method::Tag4, bytes::Bytes, Pending)>,
+    pub private: Private,
+    /// Endpoints for private sessions.
+    pub peers: Arc<Peers>,
+    peer_events: mpsc::UnboundedReceiver<(RequestId, PeerEvent)>,
     /// The server and device that the history is known to belong to.
     pub belongs: Option<(ServerId, DeviceId)>,
     /// That is being written down; the session opens afterwards.
@@ -164,6 +191,7 @@ enum Woken {
     Loaded(Loaded),
     Tried(Answer<crate::upstream::Opened>),
     Frame(Result<Option<Frame>, LinkError>),
+    Peer(RequestId, PeerEvent),
     Time,
 }
 
@@ -183,6 +211,8 @@ impl Owner {
             outbox.restore(incarnation, settled, open);
         }
         let (loads, loaded) = mpsc::unbounded_channel();
+        // Not bounded itself: what a peer says holds its share of a bounded window until it is handled.
+        let (peer_tell, peer_events) = mpsc::unbounded_channel();
         let link = if entry.logged_in { LinkState::Waiting } else { LinkState::LoggedOut };
         let (view, viewed) = watch::channel(first_view(&entry, link, around.world.now_ms(), outbox.waiting_count()));
         let owner = Owner {
@@ -228,6 +258,9 @@ impl Owner {
             problems: Vec::new(),
             seen_people: BTreeSet::new(),
             parked: Vec::new(),
+            private: Private::new(restored.private, peer_tell),
+            peers: Arc::new(Peers::new(around.private.port)),
+            peer_events,
             belongs: None,
             belonging: false,
             view,
@@ -256,6 +289,7 @@ impl Owner {
                 Some(loaded) = self.loaded.recv() => Woken::Loaded(loaded),
                 opened = tried(&mut self.trying) => Woken::Tried(opened),
                 frame = frame(&mut self.session), if room => Woken::Frame(frame),
+                Some((id, event)) = self.peer_events.recv(), if room => Woken::Peer(id, event),
                 ask = asks.recv(), if room => Woken::Asked(ask),
                 () = tokio::time::sleep_until(deadline) => Woken::Time,
             };
@@ -266,6 +300,7 @@ impl Owner {
                 Woken::Loaded(loaded) => self.loaded(loaded),
                 Woken::Tried(opened) => self.tried(opened),
                 Woken::Frame(frame) => self.frames(frame),
+                Woken::Peer(id, event) => self.peer_event(id, event),
                 Woken::Time => self.time(),
             }
             self.pump();
@@ -276,6 +311,7 @@ impl Owner {
 
     /// Everything that was taken is committed and answered before the owner ends.
     async fn finish(mut self, results: &mut mpsc::UnboundedReceiver<Committed<Then>>) {
+        self.end_sessions(EndReason::Other, Bye::GONE);
         self.keep_sent();
         while self.writing > 0 {
             let Some(done) = results.recv().await else { break };
@@ -285,6 +321,7 @@ impl Owner {
         if let Some(session) = self.session.take() {
             session.link.close().await;
         }
+        self.peers.close().await;
     }
 
     fn asked(&mut self, ask: Ask) {
@@ -292,6 +329,22 @@ impl Owner {
             Ask::Login(ask, reply) => self.log_in(*ask, reply),
             Ask::Logout { all_devices, force, within, reply } => self.log_out(all_devices, force, within, reply),
             Ask::Send(ask, reply) => self.send(*ask, reply),
+            Ask::Private(ask, reply) => self.send_private(*ask, reply),
+            Ask::Startprivate(ask, reply) => self.start_private(*ask, reply),
+            Ask::AwaitRequest(id, reply) => self.await_request(&id, reply),
+            Ask::Requests(reply) => {
+                let _ = reply.send(Ok(self.list_requests()));
+            }
+            Ask::Accept(ask, reply) => self.accept_private(*ask, reply),
+            Ask::Decline(user, reply) => self.decline_private(&user, reply),
+            Ask::Stopprivate(user, reply) => self.stop_private(user, reply),
+            Ask::Sessions(reply) => {
+                let _ = reply.send(Ok(self.list_sessions()));
+            }
+            Ask::Verify(user, confirm, reply) => {
+                let _ = reply.send(self.verify_session(&user, confirm));
+            }
+            Ask::Active => self.active(),
             Ask::Wait { index, goal, now, reply } => self.wait(index, Waiter::patient(goal, now, reply)),
             Ask::Server { method, body, reply } => self.call(method, body, Pending::Call(reply)),
             Ask::MarkRead(indices, reply) => self.submit(Write::MarkRead(indices), Then::Marked(reply)),
@@ -333,6 +386,17 @@ impl Owner {
                 Err(error) => tracing::error!(%error, "the history cannot be read"),
             },
             Loaded::Awaited { .. } => {}
+            Loaded::Located { id, what, located } => self.located(id, what, located),
+            Loaded::PrivateAsked { id, answer } => self.asked_private(id, answer),
+            Loaded::PrivateAnswered { id, accept, answer } => self.answered_private(id, accept, answer),
+            Loaded::Renewed { id, answer } => self.renewed(&id, answer),
+            Loaded::Taken { id, connection, taken } => self.peer_taken(&id, connection, taken),
+            Loaded::PeerForgot { id, connection, reoffer, entries } => {
+                self.peer_forgot(id, connection, reoffer, entries)
+            }
+            Loaded::PeerBodies { id, connection, transmits, bodies } => {
+                self.peer_bodies(&id, connection, &transmits, bodies);
+            }
         }
     }
 
@@ -367,6 +431,8 @@ impl Owner {
     fn pump(&mut self) {
         self.receive();
         self.transmit();
+        self.peer_receive();
+        self.peer_transmit();
         self.acknowledge();
         self.ask_receipts();
     }
@@ -379,6 +445,7 @@ impl Owner {
         self.leave_in_time(now);
         self.greet(now);
         self.keep_alive(now);
+        self.private_time(now);
     }
 
     fn deadline(&self) -> Instant {
@@ -393,6 +460,8 @@ impl Owner {
             self.session.as_ref().map(Session::deadline),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.login.as_ref().and_then(|login| login.catching_up).map(|(_, until)| until),
+            self.private_deadline(now),
+            self.private.outboxes.values().filter_map(Outbox::poll_timeout).min().map(at),
         ]
         .into_iter()
         .flatten()
@@ -437,6 +506,8 @@ impl Owner {
                 server_version: self.server_version.clone(),
                 problems: self.problems.clone(),
                 queued: self.outbox.waiting_count(),
+                requests: self.private.requests.open().filter(|request| request.dir == Direction::In).count(),
+                sessions: self.private.sessions.len(),
             };
             let changed = *view != new;
             *view = new;
@@ -468,6 +539,8 @@ fn first_view(entry: &book::Entry, link: LinkState, since_ms: i64, queued: usize
         server_version: None,
         problems: Vec::new(),
         queued,
+        requests: 0,
+        sessions: 0,
     }
 }
 

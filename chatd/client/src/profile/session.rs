@@ -124,6 +124,15 @@ impl Owner {
         }
     }
 
+    /// Sends a request whose answer nobody waits for.
+    pub fn notify(&mut self, name: Tag4, body: &impl Message) {
+        if self.online().is_some()
+            && let Some(session) = &mut self.session
+        {
+            session.ask(name, body.encode_to_vec().into(), None);
+        }
+    }
+
     /// Sends something that has no answer of its own.
     pub fn push(&mut self, name: Tag4, body: &impl Message) {
         if let Some(session) = &mut self.session {
@@ -196,6 +205,7 @@ impl Owner {
             method::RECEIPT => self.receipts(wire::Receipts::decode(body)?),
             method::MARK => self.marked_elsewhere(wire::Mark::decode(body)?),
             method::PRESENCE => self.presence(&wire::Presence::decode(body)?),
+            method::PRIVATE => self.private_notice(wire::PrivateNotice::decode(body)?),
             // A newer server may push what this build does not know.
             _ => tracing::debug!("a push of an unknown kind"),
         }
@@ -322,6 +332,7 @@ impl Owner {
             for (name, body, pending) in std::mem::take(&mut self.parked) {
                 self.request(name, body, pending);
             }
+            self.private_welcome();
         }
     }
 

@@ -161,6 +161,19 @@ impl Outbox {
         self.streams.iter().flat_map(|s| &s.open).filter(|entry| !entry.void).count()
     }
 
+    /// Places that were never handed to a link and are not given up.
+    pub fn unsent(&self) -> impl Iterator<Item = (Incarnation, u64)> {
+        let places = self.streams.iter().flat_map(|s| s.open.iter().map(move |entry| (s, entry)));
+        places.filter(|(s, entry)| entry.cseq > s.handed && !entry.void).map(|(s, entry)| (s.incarnation, entry.cseq))
+    }
+
+    /// The open places of a stream up to one that was handed over, and whether each was given up.
+    pub fn open_upto(&self, incarnation: Incarnation, last: u64) -> Vec<(u64, bool)> {
+        let Some(stream) = self.streams.iter().find(|s| s.incarnation == incarnation) else { return Vec::new() };
+        let upto = last.min(stream.sent);
+        stream.open.iter().take_while(|e| e.cseq <= upto).map(|e| (e.cseq, e.void)).collect()
+    }
+
     /// A message was committed to the outbox at this place; a new incarnation opens a new stream.
     pub fn handle_queued(&mut self, incarnation: Incarnation, entry: Entry) {
         if self.streams.back().is_none_or(|s| s.incarnation != incarnation) {
@@ -377,6 +390,21 @@ mod tests {
                 Transmit::Send { cseq, .. } | Transmit::Void { cseq, .. } => cseq,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_was_never_handed_over_is_known() {
+        let mut outbox = filled(100);
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox).len(), 64);
+        outbox.handle_disconnected();
+        assert_eq!(outbox.unsent().map(|(_, cseq)| cseq).collect::<Vec<_>>(), (65..=100).collect::<Vec<_>>());
+        assert_eq!(outbox.handle_cancel(INC, 65), Cancel::Unsent);
+        assert_eq!(outbox.unsent().count(), 35, "what is given up is no more to be given up");
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox).len(), 64);
+        assert_eq!(outbox.open_upto(INC, 3), [(1, false), (2, false), (3, false)]);
+        assert_eq!(outbox.open_upto(INC, 500).len(), 64, "nothing is taken that was not sent");
     }
 
     #[test]

@@ -1,0 +1,222 @@
+//! Which keys of peers are known: the file of accepted keys, and the decision about one that a server names (S29, S42).
+//!
+//! A server could put itself between two users by naming its own keys. So the first key of an account is remembered, and another one
+//! is a hard stop until its user accepts it. Profiles' owners ask here, the `trust` calls change it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chat_local::directory::OpenError;
+use chat_proto::control::config::{TrustQuestion, Trusted};
+use chat_proto::control::private::KeyState;
+use chat_proto::id::{Fingerprint, ServerId, hex, unhex};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// Name of the file in the state directory.
+const FILE: &str = "known-peers.json";
+/// Keys that were not believed, remembered so that they may be accepted.
+const SHOWN_MAX: usize = 64;
+/// The two users compared it.
+const VERIFIED: &str = "verified";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    server_id: String,
+    name: String,
+    key: String,
+    since_ms: i64,
+    /// `first` (seen first), `pin` (accepted), `verified` (compared).
+    by: String,
+}
+
+impl Known {
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        unhex(&self.key).map(|key| ServerId(key).fingerprint())
+    }
+
+    fn is(&self, server: &str, name: &str) -> bool {
+        self.server_id == server && self.name == name
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Content {
+    known: Vec<Known>,
+    /// Keys that were not believed, newest at the end.
+    shown: Vec<Known>,
+}
+
+/// What is thought of a key.
+#[derive(Clone, Debug)]
+pub enum Judged {
+    /// Nobody has seen a key of this account yet.
+    Unknown,
+    /// It is one of this account's.
+    Known(KeyState),
+    /// This account has others.
+    Changed(TrustQuestion),
+}
+
+/// The known peers.
+pub struct PeerPins {
+    directory: PathBuf,
+    // Not an owner task: every use is a look-up or one small file, from the owners of several profiles.
+    content: Mutex<Content>,
+}
+
+impl PeerPins {
+    /// Reads the file.
+    pub fn load(directory: &Path) -> Result<PeerPins, OpenError> {
+        let content = match files::read(directory, FILE)? {
+            None => Content::default(),
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?,
+        };
+        Ok(PeerPins { directory: directory.to_owned(), content: Mutex::new(content) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the content durably, or not at all.
+    fn change<A>(&self, edit: impl FnOnce(&mut Content) -> A) -> Result<A, OpenError> {
+        let mut held = self.lock();
+        let mut content = held.clone();
+        let answer = edit(&mut content);
+        let bytes = serde_json::to_vec_pretty(&content)
+            .map_err(|error| OpenError::Io { path: self.directory.join(FILE), source: error.into() })?;
+        files::replace(&self.directory, FILE, &bytes)?;
+        *held = content;
+        Ok(answer)
+    }
+
+    /// What is thought of this key of this account.
+    pub fn judge(&self, server: ServerId, name: &str, key: [u8; 32]) -> Judged {
+        let (server, key) = (hex(&server.0), ServerId(key));
+        let content = self.lock();
+        let of_account: Vec<&Known> = content.known.iter().filter(|known| known.is(&server, name)).collect();
+        match of_account.iter().find(|known| known.fingerprint() == Some(key.fingerprint())) {
+            Some(known) if known.by == VERIFIED => Judged::Known(KeyState::Verified),
+            Some(_) => Judged::Known(KeyState::Known),
+            None => match of_account.last() {
+                None => Judged::Unknown,
+                Some(last) => Judged::Changed(TrustQuestion {
+                    server: name.to_owned(),
+                    fingerprint: key.fingerprint(),
+                    known: last.fingerprint(),
+                    known_since_ms: Some(last.since_ms),
+                    certificate: String::new(),
+                }),
+            },
+        }
+    }
+
+    /// The first key of an account was proven.
+    pub fn remember(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
+        let new = entry(server, name, key, now_ms, "first");
+        self.change(|content| {
+            if !content.known.iter().any(|known| known.is(&new.server_id, name) && known.key == new.key) {
+                content.known.push(new);
+            }
+        })
+    }
+
+    /// A key that is not believed is remembered, so that its user may accept it.
+    pub fn show(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
+        let new = entry(server, name, key, now_ms, "shown");
+        self.change(|content| {
+            content.shown.retain(|shown| !(shown.is(&new.server_id, name) && shown.key == new.key));
+            content.shown.push(new);
+            let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
+            content.shown.drain(..surplus);
+        })
+    }
+
+    /// The two users compared the key.
+    pub fn verify(&self, server: ServerId, name: &str, key: [u8; 32]) -> Result<(), OpenError> {
+        let (server, key) = (hex(&server.0), hex(&key));
+        self.change(|content| {
+            let known = content.known.iter_mut().find(|known| known.is(&server, name) && known.key == key);
+            if let Some(known) = known {
+                VERIFIED.clone_into(&mut known.by);
+            }
+        })
+    }
+
+    /// All known keys.
+    pub fn list(&self) -> Vec<Trusted> {
+        self.lock().known.iter().filter_map(trusted).collect()
+    }
+
+    /// Believes a key that was shown, beside those that are known.
+    pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
+        let is = |known: &Known| known.fingerprint() == Some(fingerprint);
+        if !self.lock().shown.iter().any(is) {
+            return Ok(self.lock().known.iter().find(|known| is(known)).and_then(trusted));
+        }
+        self.change(|content| {
+            let shown = content.shown.extract_if(.., |shown| is(shown)).last()?;
+            let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
+            content.known.push(accepted.clone());
+            trusted(&accepted)
+        })
+    }
+
+    /// Forgets all keys of a user, on every server. Answers whether there was one.
+    pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
+        if !self.lock().known.iter().any(|known| known.name == name) {
+            return Ok(false);
+        }
+        self.change(|content| content.known.retain(|known| known.name != name)).map(|()| true)
+    }
+}
+
+fn entry(server: ServerId, name: &str, key: [u8; 32], since_ms: i64, by: &str) -> Known {
+    Known { server_id: hex(&server.0), name: name.to_owned(), key: hex(&key), since_ms, by: by.to_owned() }
+}
+
+fn trusted(known: &Known) -> Option<Trusted> {
+    Some(Trusted {
+        kind: "user".into(),
+        name: known.name.clone(),
+        fingerprint: known.fingerprint()?,
+        since_ms: known.since_ms,
+        by: known.by.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: ServerId = ServerId([1; 32]);
+
+    #[test]
+    fn s29_another_key_is_a_hard_stop_until_it_is_accepted() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("state");
+        let pins = PeerPins::load(&state).expect("empty");
+        assert!(matches!(pins.judge(SERVER, "bob", [2; 32]), Judged::Unknown));
+        pins.remember(SERVER, "bob", [2; 32], 5).expect("written");
+        let pins = PeerPins::load(&state).expect("read again");
+        assert!(matches!(pins.judge(SERVER, "bob", [2; 32]), Judged::Known(KeyState::Known)));
+        assert!(matches!(pins.judge(ServerId([9; 32]), "bob", [2; 32]), Judged::Unknown), "another server's bob");
+        let Judged::Changed(question) = pins.judge(SERVER, "bob", [3; 32]) else { panic!("believed") };
+        assert_eq!(question.known, Some(ServerId([2; 32]).fingerprint()));
+        assert!(pins.accept(question.fingerprint, 6).expect("read").is_none(), "never shown");
+        pins.show(SERVER, "bob", [3; 32], 6).expect("written");
+        assert!(matches!(pins.judge(SERVER, "bob", [3; 32]), Judged::Changed(_)), "shown is not believed");
+        assert_eq!(pins.accept(question.fingerprint, 7).expect("written").map(|t| t.name), Some("bob".into()));
+        for key in [2, 3] {
+            assert!(matches!(pins.judge(SERVER, "bob", [key; 32]), Judged::Known(KeyState::Known)), "both devices");
+        }
+        pins.verify(SERVER, "bob", [3; 32]).expect("written");
+        assert!(matches!(pins.judge(SERVER, "bob", [3; 32]), Judged::Known(KeyState::Verified)));
+        assert!(pins.remove("bob").expect("written") && !pins.remove("bob").expect("read"));
+        assert!(matches!(pins.judge(SERVER, "bob", [4; 32]), Judged::Unknown));
+    }
+}

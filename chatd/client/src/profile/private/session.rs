@@ -1,0 +1,543 @@
+//! Private sessions: begun with both sides' consent, shown, verified, ended with a reason (mission rules 25 to 29).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chat_proto::control::ErrorData;
+use chat_proto::control::events::Event;
+use chat_proto::control::private::{
+    EndReason, KeyState, Path, PathReason, PrivateEnded, PrivateSession, RequestState, SessionState, Stopped,
+    Verification,
+};
+use chat_proto::fault::Code;
+use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex};
+use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, TICKET_TTL};
+use chat_proto::machine::private::requests::{Request, RequestId};
+use chat_proto::peer::Bye;
+use chat_proto::{method, wire};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::request::about;
+use super::traffic::Traffic;
+use super::{RequestWaiter, SessionWaiter};
+use crate::history::{PeerDevice, Write};
+use crate::peer::{self, Command, Known, Own, PathInfo, PeerEvent, Place, Relay, Spec, Target};
+use crate::pins::Judged;
+use crate::profile::Answer;
+use crate::profile::owner::{Loaded, Owner, Then};
+
+/// What this side's user asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Through the relay alone.
+    pub relay_only: bool,
+    /// Directly or not at all.
+    pub direct_only: bool,
+    /// It ends by itself then.
+    pub until: Option<Instant>,
+}
+
+/// A session, as the owner holds it.
+pub(in crate::profile) struct Talk {
+    pub id: RequestId,
+    pub peer: String,
+    pub device: PeerDevice,
+    pub state: SessionState,
+    terms: Terms,
+    /// The peer is reached through the relay alone.
+    peer_hidden: bool,
+    since_ms: i64,
+    changed_ms: i64,
+    known: KeyState,
+    path: Option<PathInfo>,
+    ticket: String,
+    renew: Instant,
+    relay: Option<Relay>,
+    place: Arc<Place>,
+    pub net: peer::Session,
+    pub traffic: Traffic,
+    /// The own request that it came of, and who waits for that to be open.
+    request: Request,
+    requesters: Vec<RequestWaiter>,
+    waiters: Vec<SessionWaiter>,
+}
+
+impl Talk {
+    /// When it is to be looked at though nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.terms.until.into_iter().chain([self.renew]).min()
+    }
+
+    fn shown(&self, queued: usize) -> PrivateSession {
+        let path = self.net.connection().and_then(|connection| connection.path()).or_else(|| self.path.clone());
+        let path = path.filter(|_| self.state == SessionState::Open);
+        let open = self.state == SessionState::Open;
+        PrivateSession {
+            id: hex(&self.id[..]),
+            peer: self.peer.clone(),
+            state: self.state,
+            path: path.as_ref().map(|path| if path.direct.is_some() { Path::Direct } else { Path::Relay }),
+            why: path.as_ref().map(|path| self.why(path)),
+            address: path.as_ref().and_then(|path| path.direct).map(|address| address.to_string()),
+            rtt_us: path.as_ref().map(|path| path.rtt_us),
+            since_ms: self.since_ms,
+            changed_ms: self.changed_ms,
+            until_ms: None,
+            key: (open || self.known != KeyState::FirstSeen).then(|| ServerId(self.device.key).fingerprint()),
+            known: (open || self.known != KeyState::FirstSeen).then_some(self.known),
+            relay_only: self.terms.relay_only,
+            direct_only: self.terms.direct_only,
+            queued: queued as u64,
+        }
+    }
+
+    fn why(&self, path: &PathInfo) -> PathReason {
+        match path.direct {
+            Some(_) => PathReason::Found,
+            None if self.terms.relay_only => PathReason::RelayOnly,
+            None if self.peer_hidden => PathReason::PeerRelayOnly,
+            None => PathReason::NoDirectPath,
+        }
+    }
+}
+
+impl Owner {
+    /// Both sides consented: connects, unless the peer's key is another than the one that is known.
+    pub(super) fn begin_session(
+        &mut self,
+        open: wire::PrivateOpen,
+        place: Arc<Place>,
+        terms: Terms,
+        (request, requesters): (Request, Vec<RequestWaiter>),
+        waiter: Option<SessionWaiter>,
+    ) {
+        let waiters: Vec<SessionWaiter> = waiter.into_iter().collect();
+        let read = self.read_open(&open, &terms);
+        let (Some(read), Ok(key), Some((server, own_device))) = (read, self.peer_key(), self.belongs) else {
+            return refuse(requesters, waiters, &ErrorData::from(Code::PROTOCOL));
+        };
+        let Read { peer, target, relay, hidden, direct_only } = read;
+        let judged = self.around.pins.judge(server, &open.account, peer.key);
+        let known = match judged {
+            Judged::Unknown => KeyState::FirstSeen,
+            Judged::Known(known) => known,
+            Judged::Changed(question) => {
+                let now_ms = self.around.world.now_ms();
+                if let Err(error) = self.around.pins.show(server, &open.account, peer.key, now_ms) {
+                    tracing::error!(%error, "a changed key could not be written down");
+                }
+                self.turn_away(target.endpoint);
+                let ended = PrivateEnded {
+                    peer: open.account.clone(),
+                    reason: EndReason::Identity,
+                    by_peer: true,
+                    failed: Vec::new(),
+                    unsettled: 0,
+                    at_ms: now_ms,
+                };
+                self.tell(0, Event::PrivateEnded(ended));
+                let error = ErrorData {
+                    subject: Some(open.account.clone()),
+                    trust: Some(question),
+                    ..Code::IDENTITY_CHANGED.into()
+                };
+                return refuse(requesters, waiters, &error);
+            }
+        };
+        self.forget_other_keys(&peer);
+        let own = Own { server, session: request.id, name: self.entry.user.clone(), device: own_device, key };
+        let spec = Spec {
+            own: Own { session: id_of(&open).unwrap_or(request.id), ..own },
+            known: Known { name: open.account.clone(), device: peer.device, key: peer.key },
+            place: Arc::clone(&place),
+            expecting: self.peers.expect(target.endpoint),
+            target,
+            relay: relay.clone().map(|relay| (relay, open.ticket.clone())),
+            first: open.asker,
+            direct_only,
+        };
+        let id = spec.own.session;
+        let net = peer::start(spec, id, self.private.tell.clone());
+        let now_ms = self.around.world.now_ms();
+        let terms = Terms { direct_only, ..terms };
+        let talk = Talk {
+            id,
+            peer: open.account,
+            device: peer,
+            state: SessionState::Connecting,
+            terms,
+            peer_hidden: hidden,
+            since_ms: now_ms,
+            changed_ms: now_ms,
+            known,
+            path: None,
+            ticket: open.ticket,
+            renew: Instant::now() + TICKET_TTL / 2,
+            relay,
+            place,
+            net,
+            traffic: Traffic::default(),
+            request,
+            requesters,
+            waiters,
+        };
+        self.private.sessions.push(talk);
+    }
+
+    /// What the server told of the peer, as far as it makes sense.
+    fn read_open(&self, open: &wire::PrivateOpen, terms: &Terms) -> Option<Read> {
+        let endpoint = open.endpoint.as_ref()?;
+        let peer = PeerDevice {
+            device: DeviceId::try_from(&open.device_id[..]).ok()?,
+            key: endpoint.peer_key[..].try_into().ok()?,
+        };
+        let direct_only = terms.direct_only || endpoint.direct_only;
+        let relay = open.relay.as_ref().filter(|_| !direct_only).and_then(|relay| self.read_relay(relay));
+        let target = self.read_target(endpoint, relay.clone())?;
+        Some(Read { peer, target, relay, hidden: endpoint.relay_only, direct_only })
+    }
+
+    fn read_target(&self, endpoint: &wire::PeerEndpoint, relay: Option<Relay>) -> Option<Target> {
+        let addresses = endpoint.addresses.iter().take(PEER_ADDRESSES_MAX);
+        Some(Target {
+            endpoint: endpoint.endpoint_id[..].try_into().ok()?,
+            addresses: addresses.filter_map(|address| address.parse().ok()).filter(is_reachable).collect(),
+            relay,
+        })
+    }
+
+    /// The relay is where the server is.
+    fn read_relay(&self, relay: &wire::PrivateRelay) -> Option<Relay> {
+        let server = self.session.as_ref()?.link.peer_addr();
+        let address = SocketAddr::new(server.ip(), u16::try_from(relay.port).ok().filter(|port| *port > 0)?);
+        Some(Relay { address, certificate: relay.certificate[..].try_into().ok()? })
+    }
+
+    /// Texts to this device under another key are never sent again (contract rule 13).
+    fn forget_other_keys(&mut self, peer: &PeerDevice) {
+        let others = self.private.outboxes.keys().filter(|known| known.device == peer.device && known.key != peer.key);
+        for other in others.copied().collect::<Vec<_>>() {
+            self.private.outboxes.remove(&other);
+            self.private.streams.retain(|_, leads_to| *leads_to != other);
+            self.submit(Write::ForgetPeer(other), Then::Reached);
+        }
+    }
+
+    /// A peer with a key that is not believed is told so when it comes.
+    fn turn_away(&self, endpoint: [u8; 32]) {
+        let mut expecting = self.peers.expect(endpoint);
+        tokio::spawn(async move {
+            let came = async {
+                while let Some(connection) = expecting.next().await {
+                    connection.close(Bye::IDENTITY);
+                }
+            };
+            let _ = tokio::time::timeout(PEER_AWAY, came).await;
+        });
+    }
+
+    /// Something happened to a session's connection.
+    pub fn peer_event(&mut self, id: RequestId, event: PeerEvent) {
+        match event {
+            PeerEvent::Up => self.peer_up(&id),
+            PeerEvent::Frame(frame, share) => self.peer_frame(&id, frame, share),
+            PeerEvent::Bytes(head, stream) => self.file_bytes(&id, head, stream),
+            PeerEvent::Path(path) => self.peer_path(&id, path),
+            PeerEvent::Down => self.peer_down(&id),
+            PeerEvent::Over(reason) => drop(self.end_session(&id, reason_of(reason), true, None)),
+            PeerEvent::Lost => drop(self.end_session(&id, EndReason::Link, true, None)),
+            PeerEvent::Broken => drop(self.end_session(&id, EndReason::Other, true, Some(Bye::PROTOCOL))),
+            PeerEvent::NoDirectPath => drop(self.end_session(&id, EndReason::NoDirectPath, false, None)),
+        }
+    }
+
+    fn peer_up(&mut self, id: &RequestId) {
+        let Some(server) = self.belongs.map(|(server, _)| server) else { return };
+        let now_ms = self.around.world.now_ms();
+        let Some(talk) = self.private.talk(id) else { return };
+        (talk.state, talk.changed_ms) = (SessionState::Open, now_ms);
+        let (peer, key, known) = (talk.peer.clone(), talk.device.key, talk.known);
+        if known == KeyState::FirstSeen
+            && let Err(error) = self.around.pins.remember(server, &peer, key, now_ms)
+        {
+            tracing::error!(%error, "a peer's key could not be written down");
+        }
+        tracing::info!(profile = self.name, "a private session is open");
+        self.name_streams(id);
+        self.file_up(id);
+    }
+
+    fn peer_path(&mut self, id: &RequestId, path: PathInfo) {
+        let Some(talk) = self.private.talk(id) else { return };
+        let other = talk.path.as_ref().map(|old| old.direct.is_some()) != Some(path.direct.is_some());
+        talk.path = Some(path);
+        if other {
+            self.tell_session(id);
+        }
+    }
+
+    /// The session is open, or goes another way: followers and those who wait are told.
+    fn tell_session(&mut self, id: &RequestId) {
+        let Some(shown) = self.shown_session(id) else { return };
+        self.tell(0, Event::PrivateSession(shown.clone()));
+        let Some(talk) = self.private.talk(id) else { return };
+        for waiter in std::mem::take(&mut talk.waiters) {
+            let _ = waiter.send(Ok(shown.clone()));
+        }
+        let (requesters, request) = (std::mem::take(&mut talk.requesters), talk.request.clone());
+        for requester in requesters {
+            let mut answer = self.shown_request(&request, RequestState::Accepted);
+            answer.session = Some(shown.clone());
+            let _ = requester.send(Ok(answer));
+        }
+    }
+
+    fn peer_down(&mut self, id: &RequestId) {
+        let now_ms = self.around.world.now_ms();
+        let Some(talk) = self.private.talk(id) else { return };
+        (talk.state, talk.changed_ms, talk.path) = (SessionState::Away, now_ms, None);
+        let device = talk.device;
+        talk.traffic.disconnected();
+        if let Some(outbox) = self.private.outboxes.get_mut(&device) {
+            outbox.handle_disconnected();
+        }
+        self.file_down(id);
+        if let Some(shown) = self.shown_session(id) {
+            let peer = shown.peer.clone();
+            self.tell(0, Event::PrivateSession(shown));
+            self.give_up_private(&peer);
+        }
+    }
+
+    /// The peer is at another place now.
+    pub(super) fn peer_moved(&mut self, id: &RequestId, open: Option<wire::PrivateOpen>) {
+        let Some(endpoint) = open.and_then(|open| open.endpoint) else { return };
+        let Some(talk) = self.private.talk(id) else { return };
+        let (relay, key) = (talk.relay.clone(), talk.device.key);
+        if endpoint.peer_key != key {
+            return;
+        }
+        let Some(target) = self.read_target(&endpoint, relay) else { return };
+        let expecting = self.peers.expect(target.endpoint);
+        if let Some(talk) = self.private.talk(id) {
+            talk.net.tell(Command::Moved(target, expecting));
+        }
+    }
+
+    /// Sessions whose time is over end; tickets are renewed before theirs is.
+    pub(super) fn sessions_time(&mut self, now: Instant) {
+        let over = |talk: &super::Talk| talk.terms.until.is_some_and(|until| until <= now);
+        for id in self.private.sessions.iter().filter(|talk| over(talk)).map(|talk| talk.id).collect::<Vec<_>>() {
+            self.end_session(&id, EndReason::Time, false, Some(Bye::STOPPED));
+        }
+        let online = self.online().is_some();
+        let mut due = Vec::new();
+        for talk in self.private.sessions.iter_mut().filter(|talk| talk.renew <= now) {
+            // Soon again where it cannot be asked for now.
+            talk.renew = now + if online { TICKET_TTL / 2 } else { PEER_AWAY };
+            due.push((talk.id, talk.ticket.clone()));
+        }
+        for (id, ticket) in due.into_iter().filter(|_| online) {
+            let renew = wire::PrivateMove { ticket, endpoint: None };
+            self.ask_server(method::PRIVATE_MOVE, &renew, move |answer| Loaded::Renewed { id, answer });
+        }
+    }
+
+    /// The server renewed a ticket.
+    pub fn renewed(&mut self, id: &RequestId, answer: Answer<bytes::Bytes>) {
+        use prost::Message as _;
+        let Some(moved) = answer.ok().and_then(|body| wire::PrivateMoved::decode(body).ok()) else { return };
+        let relay = moved.relay.as_ref().and_then(|relay| self.read_relay(relay));
+        let Some(talk) = self.private.talk(id) else { return };
+        talk.ticket = moved.ticket;
+        if let Some(relay) = relay.filter(|_| !talk.terms.direct_only) {
+            talk.relay = Some(relay.clone());
+            let (place, ticket) = (Arc::clone(&talk.place), talk.ticket.clone());
+            tokio::spawn(async move { place.use_relay(&relay, &ticket).await });
+        }
+    }
+
+    /// Ends a session; `bye` is what the peer is told, nothing where it told us. Texts that were never handed to its connection have
+    /// failed; the rest is settled when the two next meet (mission rule 26).
+    pub(super) fn end_session(
+        &mut self,
+        id: &RequestId,
+        reason: EndReason,
+        by_peer: bool,
+        bye: Option<u32>,
+    ) -> Option<PrivateEnded> {
+        let index = self.private.sessions.iter().position(|talk| talk.id == *id)?;
+        self.file_session_ended(id, reason);
+        let talk = self.private.sessions.remove(index);
+        if let Some(bye) = bye {
+            talk.net.tell(Command::End(bye));
+        }
+        let (failed, unsettled) = self.give_up_unsent(&talk.device);
+        let Talk { peer, requesters, waiters, relay, place, terms, .. } = talk;
+        if let Some(relay) = relay.filter(|relay| !self.needs_relay(relay, &place)) {
+            tokio::spawn(async move { place.leave_relay(&relay).await });
+        }
+        let at_ms = self.around.world.now_ms();
+        let ended = PrivateEnded { peer: peer.clone(), reason, by_peer, failed, unsettled, at_ms };
+        tracing::info!(profile = self.name, reason = ?reason, "a private session is over");
+        self.tell(0, Event::PrivateEnded(ended.clone()));
+        let code = match reason {
+            EndReason::NoDirectPath => Code::NO_DIRECT_PATH,
+            EndReason::Identity => Code::IDENTITY_CHANGED,
+            _ if terms.direct_only && reason == EndReason::Link => Code::NO_DIRECT_PATH,
+            _ => Code::PEER_UNREACHABLE,
+        };
+        refuse(requesters, waiters, &about(code, &peer));
+        self.give_up_private(&peer);
+        Some(ended)
+    }
+
+    fn needs_relay(&self, relay: &Relay, place: &Arc<Place>) -> bool {
+        self.private.sessions.iter().any(|t| t.relay.as_ref() == Some(relay) && Arc::ptr_eq(&t.place, place))
+    }
+
+    /// Places to this device that were never handed to a connection are given up; answers them, and how many are unsettled.
+    pub(super) fn give_up_unsent(&mut self, device: &PeerDevice) -> (Vec<MessageId>, u64) {
+        let Some(outbox) = self.private.outboxes.get_mut(device) else { return (Vec::new(), 0) };
+        outbox.handle_disconnected();
+        let unsent: Vec<(Incarnation, u64)> = outbox.unsent().collect();
+        for (incarnation, cseq) in &unsent {
+            outbox.handle_cancel(*incarnation, *cseq);
+        }
+        let unsettled = outbox.waiting_count() as u64;
+        let own = self.device.as_ref().map(|device| device.id).unwrap_or(DeviceId([0; 16]));
+        let ids = unsent.iter().map(|(incarnation, cseq)| {
+            let stream = chat_proto::id::StreamId { device: own, incarnation: *incarnation };
+            chat_proto::id::Mid { stream, cseq: *cseq }.public()
+        });
+        let ids = ids.collect();
+        for (incarnation, cseq) in unsent {
+            let place = crate::history::Place { incarnation, cseq };
+            // Answered by nobody: it is told with the others that moved.
+            let (reply, _) = oneshot::channel();
+            let write = Write::Cancel { place, unsent: true, code: Code::SESSION_ENDED };
+            self.submit(write, Then::Cancelled(reply));
+        }
+        (ids, unsettled)
+    }
+
+    /// Ends all sessions; answers with whom they were.
+    pub fn end_sessions(&mut self, reason: EndReason, bye: u32) -> Vec<String> {
+        self.forget_requests();
+        let (ids, names): (Vec<_>, Vec<_>) =
+            self.private.sessions.iter().map(|talk| (talk.id, talk.peer.clone())).unzip();
+        for id in ids {
+            self.end_session(&id, reason, false, Some(bye));
+        }
+        names
+    }
+
+    /// `stopprivate`.
+    pub fn stop_private(&mut self, user: Option<String>, reply: oneshot::Sender<Answer<Stopped>>) {
+        let mut stopped = Stopped::default();
+        let wanted = |peer: &str| user.as_deref().is_none_or(|user| user == peer);
+        let sessions = self.private.sessions.iter().filter(|talk| wanted(&talk.peer));
+        let ids: Vec<_> = sessions.map(|talk| talk.id).collect();
+        let asked = self.private.requests.open().filter(|r| r.dir == chat_proto::control::private::Direction::Out);
+        let asked: Vec<String> = asked.filter(|r| wanted(&r.peer)).map(|r| r.peer.clone()).collect();
+        for id in ids {
+            stopped.items.extend(self.end_session(&id, EndReason::You, false, Some(Bye::STOPPED)));
+        }
+        for peer in asked {
+            if self.withdraw(&peer) {
+                stopped.withdrawn.push(peer);
+            }
+        }
+        let answer = match (&user, stopped.items.is_empty() && stopped.withdrawn.is_empty()) {
+            (Some(user), true) if *user == self.entry.user => Err(about(Code::YOURSELF, user)),
+            (Some(user), true) => Err(about(Code::NO_SESSION, user)),
+            _ => Ok(stopped),
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// `sessions`.
+    pub fn list_sessions(&self) -> Vec<PrivateSession> {
+        let ids: Vec<_> = self.private.sessions.iter().map(|talk| talk.id).collect();
+        ids.iter().filter_map(|id| self.shown_session(id)).collect()
+    }
+
+    fn shown_session(&self, id: &RequestId) -> Option<PrivateSession> {
+        let talk = self.private.sessions.iter().find(|talk| talk.id == *id)?;
+        let queued = self.private.outboxes.get(&talk.device).map_or(0, |outbox| outbox.waiting_count());
+        let mut shown = talk.shown(queued);
+        let wall = self.around.world.now_ms();
+        shown.until_ms = talk.terms.until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            wall.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX))
+        });
+        Some(shown)
+    }
+
+    /// `sessions verify`.
+    pub fn verify_session(&mut self, user: &str, confirm: bool) -> Answer<Verification> {
+        let Some((server, _)) = self.belongs else { return Err(Box::new(self.not_logged_in())) };
+        let own = self.peer_key().map_err(|error| internal(&error))?.public();
+        let name = self.entry.user.clone();
+        let talk =
+            self.private.sessions.iter_mut().find(|talk| talk.peer == user && talk.state != SessionState::Connecting);
+        let Some(talk) = talk else { return Err(about(Code::NO_SESSION, user)) };
+        if confirm {
+            self.around.pins.verify(server, user, talk.device.key).map_err(|error| internal(&error))?;
+            talk.known = KeyState::Verified;
+        }
+        Ok(Verification {
+            peer: user.to_owned(),
+            code: peer::verification_code((&name, &own), (user, &talk.device.key)),
+            key: ServerId(talk.device.key).fingerprint(),
+            own_key: ServerId(own).fingerprint(),
+            known: talk.known,
+        })
+    }
+}
+
+/// What [`wire::PrivateOpen`] says, understood.
+struct Read {
+    peer: PeerDevice,
+    target: Target,
+    relay: Option<Relay>,
+    hidden: bool,
+    direct_only: bool,
+}
+
+fn id_of(open: &wire::PrivateOpen) -> Option<RequestId> {
+    RequestId::try_from(&open.id[..]).ok()
+}
+
+/// Addresses that could be a peer's: nothing that a hostile one may aim a host at for no use.
+fn is_reachable(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    address.port() > 0 && !ip.is_unspecified() && !ip.is_multicast()
+}
+
+fn refuse(requesters: Vec<RequestWaiter>, waiters: Vec<SessionWaiter>, error: &ErrorData) {
+    for requester in requesters {
+        let _ = requester.send(Err(Box::new(error.clone())));
+    }
+    for waiter in waiters {
+        let _ = waiter.send(Err(Box::new(error.clone())));
+    }
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Box<ErrorData> {
+    Box::new(ErrorData { detail: Some(error.to_string()), ..Code::INTERNAL.into() })
+}
+
+/// Why the peer says that it is over.
+pub(super) fn reason_of(bye: u32) -> EndReason {
+    match bye {
+        Bye::STOPPED => EndReason::Peer,
+        Bye::LOGOUT => EndReason::Logout,
+        Bye::IDLE => EndReason::Idle,
+        Bye::LINK => EndReason::Link,
+        Bye::IDENTITY => EndReason::Identity,
+        Bye::NO_DIRECT_PATH => EndReason::NoDirectPath,
+        _ => EndReason::Other,
+    }
+}

@@ -1,0 +1,639 @@
+//! Texts of private sessions, both ways (contract rule 13). The same machine as towards the server says what may be on the way; the
+//! peer's history commit is the verdict.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use chat_proto::control::ErrorData;
+use chat_proto::control::private::{EndReason, SessionState};
+use chat_proto::fault::Code;
+use chat_proto::frame::Frame;
+use chat_proto::id::Incarnation;
+use chat_proto::limits::{CONTENT_TYPE_MAX, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, TEXT_MAX, TRY_LATER_MAX};
+use chat_proto::machine::outbox::{self, Outbox, Remembered, Reoffer, Transmit};
+use chat_proto::method::peer as method;
+use chat_proto::peer::{self, Bye};
+use chat_proto::wire::{self, content_hash, kind};
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::request::about;
+use crate::history::{
+    NewMessage, Outgoing, PeerDevice, Place, PrivateIncoming, PrivateText, ReadHere, Row, Taken, Trouble, Verdict,
+    Write,
+};
+use crate::peer::Command;
+use crate::profile::outgoing::place_of;
+use crate::profile::owner::{Loaded, Owner, Then};
+use crate::profile::{Answer, Queued, SendAsk};
+use chat_proto::machine::private::requests::RequestId;
+
+/// A peer whose texts have no room here tries again after this.
+const NO_ROOM: Duration = Duration::from_secs(10);
+
+/// What goes through a session just now; all of it begins anew with each connection.
+#[derive(Default)]
+pub(in crate::profile) struct Traffic {
+    /// Counts connections, so that what belongs to an old one is known.
+    connection: u64,
+    /// The peer said what it has: texts may go.
+    ready: bool,
+    /// Bodies are being read; nothing may overtake them.
+    loading: bool,
+    /// Streams whose lost places are not offered again yet.
+    reoffering: usize,
+    /// The highest place of the peer's streams that was taken, or is being committed.
+    taken: HashMap<Incarnation, u64>,
+    /// The same, committed.
+    committed: HashMap<Incarnation, u64>,
+    /// What waits for a commit, with its share of the peer's window.
+    waiting: Vec<(PrivateIncoming, Option<OwnedSemaphorePermit>)>,
+    /// A commit is on its way; what comes meanwhile waits for the next.
+    committing: bool,
+    /// The peer's streams were named before a commit was back.
+    named: Option<Vec<Incarnation>>,
+}
+
+impl Traffic {
+    /// The connection is lost.
+    pub fn disconnected(&mut self) {
+        *self = Traffic { connection: self.connection + 1, committing: self.committing, ..Traffic::default() };
+    }
+}
+
+/// What a commit of a peer's texts was for.
+pub(in crate::profile) struct Receiving {
+    pub id: RequestId,
+    connection: u64,
+    upto: HashMap<Incarnation, u64>,
+    // Comes back to the peer with the commit.
+    _shares: Vec<Option<OwnedSemaphorePermit>>,
+}
+
+/// Lost places of a peer's stream, for a session's connection.
+pub(in crate::profile) struct Reopening {
+    pub id: RequestId,
+    connection: u64,
+    reoffer: Reoffer,
+    entries: Vec<outbox::Entry>,
+}
+
+impl Owner {
+    /// `private`.
+    pub fn send_private(&mut self, ask: SendAsk, reply: oneshot::Sender<Answer<Queued>>) {
+        let h = content_hash(&ask.to, kind::PRIVATE, &ask.content_type, &ask.body);
+        let (device, own) = match self.may_send_private(&ask) {
+            Ok(both) => both,
+            Err(refusal) => {
+                let then = Then::Recalled { reply, wait: ask.wait, key: ask.key.clone(), refusal };
+                return self.submit(Write::Recall { key: ask.key, h }, then);
+            }
+        };
+        let Some(incarnation) = self.stream_to(&device) else {
+            let _ = reply.send(Err(Box::new(ErrorData { key: Some(ask.key), ..Code::INTERNAL.into() })));
+            return;
+        };
+        let then = Then::Queued { reply, wait: ask.wait, h, key: ask.key.clone() };
+        let message = NewMessage {
+            key: ask.key,
+            kind: kind::PRIVATE,
+            from: self.entry.user.clone(),
+            to: ask.to,
+            content_type: ask.content_type,
+            body: ask.body,
+            h,
+            at_ms: self.around.world.now_ms(),
+            device: own,
+            incarnation,
+            peer: Some(device),
+        };
+        self.queueing += 1;
+        self.submit(Write::Queue(message), then);
+    }
+
+    fn may_send_private(&self, ask: &SendAsk) -> Answer<(PeerDevice, chat_proto::id::DeviceId)> {
+        let own = self.device.as_ref().filter(|_| self.entry.logged_in && self.leaving.is_none());
+        let Some(own) = own.map(|device| device.id) else { return Err(Box::new(self.not_logged_in())) };
+        if ask.to == self.entry.user {
+            return Err(about(Code::YOURSELF, &ask.to));
+        }
+        let Some(talk) = self.private.with(&ask.to) else { return Err(about(Code::NO_SESSION, &ask.to)) };
+        if ask.body.len() > TEXT_MAX {
+            return Err(Box::new(Code::TOO_LARGE.into()));
+        }
+        let waiting = self.private.outboxes.get(&talk.device).map_or(0, Outbox::open_count);
+        if waiting + self.queueing >= OUTBOX_MAX {
+            return Err(Box::new(Code::OUTBOX_FULL.into()));
+        }
+        Ok((talk.device, own))
+    }
+
+    /// The stream of this start to a peer's device; made with the first text.
+    fn stream_to(&mut self, device: &PeerDevice) -> Option<Incarnation> {
+        if let Some(known) = self.private.current.get(device) {
+            return Some(*known);
+        }
+        match self.around.world.random() {
+            Ok(random) => {
+                let incarnation = Incarnation(random);
+                self.private.current.insert(*device, incarnation);
+                self.private.streams.insert(incarnation, *device);
+                Some(incarnation)
+            }
+            Err(error) => {
+                tracing::error!(%error, "no randomness for a stream");
+                None
+            }
+        }
+    }
+
+    /// Why a private text cannot be delivered now; nothing when it can.
+    pub(in crate::profile) fn peer_away(&self, user: &str) -> Option<ErrorData> {
+        let open = self.private.with(user).is_some_and(|talk| talk.state == SessionState::Open);
+        (!open).then(|| *about(Code::PEER_UNREACHABLE, user))
+    }
+
+    fn say(&self, id: &RequestId, name: chat_proto::method::Tag4, body: &impl prost::Message) {
+        if let Some(talk) = self.private.sessions.iter().find(|talk| talk.id == *id) {
+            talk.net.tell(Command::Frame(Frame::new(name, 0, body)));
+        }
+    }
+
+    /// The connection is there: the own streams are named.
+    pub(super) fn name_streams(&mut self, id: &RequestId) {
+        let Some(talk) = self.private.talk(id) else { return };
+        talk.traffic.disconnected();
+        let device = talk.device;
+        let outbox = self.private.outboxes.entry(device).or_default();
+        outbox.handle_disconnected();
+        let streams =
+            outbox.streams().map(|(incarnation, settled)| wire::OpenStream { incarnation: incarnation.0, settled });
+        let streams = peer::Streams { streams: streams.collect() };
+        self.say(id, method::STREAMS, &streams);
+    }
+
+    /// One frame of a peer. What makes no sense ends the session.
+    pub(super) fn peer_frame(&mut self, id: &RequestId, frame: Frame, share: OwnedSemaphorePermit) {
+        if self.private.talk(id).is_none() {
+            return;
+        }
+        if self.understood(id, frame, share).is_err() {
+            tracing::warn!(profile = self.name, "a peer broke the protocol");
+            self.end_session(id, EndReason::Other, true, Some(Bye::PROTOCOL));
+        }
+    }
+
+    fn understood(&mut self, id: &RequestId, frame: Frame, share: OwnedSemaphorePermit) -> Result<(), Broken> {
+        let body = frame.body.clone();
+        match frame.name {
+            method::STREAMS => self.peer_streams(id, &peer::Streams::decode(body)?),
+            method::WELCOME => self.peer_welcome(id, peer::Welcome::decode(body)?),
+            method::SEND => self.peer_send(id, peer::Send::decode(body)?, share),
+            method::VOID => self.peer_void(id, &peer::Void::decode(body)?, share),
+            method::VERDICT => {
+                let upto = peer::Upto::decode(body)?;
+                self.peer_verdict(id, &upto);
+                Ok(())
+            }
+            method::GAP => {
+                let gap = peer::Upto::decode(body)?;
+                if let Some(outbox) = self.outbox_to(id) {
+                    outbox.handle_gap(Incarnation(gap.incarnation), gap.last);
+                }
+                Ok(())
+            }
+            method::TRY_LATER => {
+                let after = peer::TryLater::decode(body)?.after_ms;
+                let after = after.min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
+                let now = self.around.world.mono_ms();
+                if let Some(outbox) = self.outbox_to(id) {
+                    outbox.handle_try_later(now, after);
+                }
+                Ok(())
+            }
+            method::READ => {
+                let read = peer::Upto::decode(body)?;
+                let incarnation = Incarnation(read.incarnation);
+                if self.leads_to(id, incarnation) {
+                    self.submit(Write::ReadThere { incarnation, cseq: read.last }, Then::Reached);
+                }
+                Ok(())
+            }
+            method::BYE => {
+                let reason = peer::Bye::decode(body)?.reason;
+                self.peer_bye(id, reason);
+                Ok(())
+            }
+            method::FILE_OFFER | method::FILE_ACCEPT | method::FILE_CANCEL | method::FILE_DONE => {
+                self.file_frame(id, frame);
+                Ok(())
+            }
+            // A newer peer may say what this build does not know.
+            _ => Ok(()),
+        }
+    }
+
+    fn outbox_to(&mut self, id: &RequestId) -> Option<&mut Outbox> {
+        let device = self.private.talk(id)?.device;
+        self.private.outboxes.get_mut(&device)
+    }
+
+    /// A peer may speak of streams to itself alone.
+    fn leads_to(&mut self, id: &RequestId, incarnation: Incarnation) -> bool {
+        let device = self.private.talk(id).map(|talk| talk.device);
+        device.is_some() && self.private.streams.get(&incarnation) == device.as_ref()
+    }
+
+    fn peer_streams(&mut self, id: &RequestId, streams: &peer::Streams) -> Result<(), Broken> {
+        if streams.streams.len() > OPEN_STREAMS_MAX {
+            return Err(Broken);
+        }
+        let named = streams.streams.iter().map(|stream| Incarnation(stream.incarnation)).collect();
+        if let Some(talk) = self.private.talk(id) {
+            talk.traffic.named = Some(named);
+        }
+        self.look_up_taken(id);
+        Ok(())
+    }
+
+    /// What is here of the peer's streams is read, once nothing of it is about to change.
+    fn look_up_taken(&mut self, id: &RequestId) {
+        let (reader, loads, account) = (self.reader.clone(), self.loads.clone(), self.entry.user.clone());
+        let Some(talk) = self.private.talk(id).filter(|talk| !talk.traffic.committing) else { return };
+        let Some(named) = talk.traffic.named.take() else { return };
+        let (id, device, connection) = (*id, talk.device.device, talk.traffic.connection);
+        tokio::spawn(async move {
+            let taken = reader.ask(move |history| history.taken(device, &named, &account)).await;
+            let _ = loads.send(Loaded::Taken { id, connection, taken });
+        });
+    }
+
+    /// It is known what is here of the peer's streams: it is told.
+    pub fn peer_taken(&mut self, id: &RequestId, connection: u64, taken: Result<Vec<Taken>, Trouble>) {
+        let shares = self.around.send_read;
+        let Some(talk) = self.private.talk(id).filter(|talk| talk.traffic.connection == connection) else { return };
+        let Ok(taken) = taken else {
+            self.end_session(id, EndReason::Other, false, Some(Bye::GONE));
+            return;
+        };
+        talk.traffic.taken = taken.iter().map(|one| (one.incarnation, one.last)).collect();
+        talk.traffic.committed = talk.traffic.taken.clone();
+        let streams = taken.iter().map(|one| wire::StreamState {
+            incarnation: one.incarnation.0,
+            last: one.last,
+            decisions: one
+                .decisions
+                .iter()
+                .map(|(h8, code)| wire::Decision { h8: *h8, code: code.0, position: None })
+                .collect(),
+        });
+        let welcome = peer::Welcome { streams: streams.collect() };
+        self.say(id, method::WELCOME, &welcome);
+        for one in taken.iter().filter(|one| shares && one.read > 0) {
+            self.say(id, method::READ, &peer::Upto { incarnation: one.incarnation.0, last: one.read });
+        }
+    }
+
+    /// The peer said what it has of the own streams.
+    fn peer_welcome(&mut self, id: &RequestId, welcome: peer::Welcome) -> Result<(), Broken> {
+        if welcome.streams.len() > OPEN_STREAMS_MAX {
+            return Err(Broken);
+        }
+        let remembered: Vec<Remembered> = welcome
+            .streams
+            .iter()
+            .map(|state| Remembered {
+                incarnation: Incarnation(state.incarnation),
+                last: state.last,
+                decisions: state.decisions.iter().map(|d| (d.h8, Code(d.code), None)).collect(),
+            })
+            .collect();
+        let Some(outbox) = self.outbox_to(id) else { return Ok(()) };
+        let (settles, forgotten) = outbox.handle_welcome(&remembered);
+        let verdicts = settles.into_iter().map(verdict).collect();
+        self.settle(verdicts, HashMap::new());
+        let (reader, loads, id) = (self.reader.clone(), self.loads.clone(), *id);
+        let Some(talk) = self.private.talk(&id) else { return Ok(()) };
+        talk.traffic.ready = true;
+        talk.traffic.reoffering = forgotten.len();
+        let connection = talk.traffic.connection;
+        for reoffer in forgotten {
+            let (reader, loads) = (reader.clone(), loads.clone());
+            tokio::spawn(async move {
+                let Reoffer { incarnation, first, last } = reoffer;
+                let entries = reader.ask(move |history| history.forgotten(incarnation, first, last)).await;
+                let _ = loads.send(Loaded::PeerForgot { id, connection, reoffer, entries });
+            });
+        }
+        Ok(())
+    }
+
+    /// The peer lost what it had taken (it was set back to an old copy): the places are open again, on the disk first.
+    pub fn peer_forgot(
+        &mut self,
+        id: RequestId,
+        connection: u64,
+        reoffer: Reoffer,
+        entries: Result<Vec<outbox::Entry>, Trouble>,
+    ) {
+        let Ok(entries) = entries else { return };
+        let again =
+            entries.iter().filter(|e| !e.void).map(|e| Place { incarnation: reoffer.incarnation, cseq: e.cseq });
+        let again = again.collect();
+        self.submit(Write::Reopen(again), Then::PeerReopened(Reopening { id, connection, reoffer, entries }));
+    }
+
+    /// They are: they go first.
+    pub fn peer_reopened(&mut self, reopening: Reopening) {
+        let Reopening { id, connection, reoffer, entries } = reopening;
+        let Some(talk) = self.private.talk(&id).filter(|talk| talk.traffic.connection == connection) else { return };
+        talk.traffic.reoffering = talk.traffic.reoffering.saturating_sub(1);
+        if let Some(outbox) = self.outbox_to(&id) {
+            outbox.handle_reoffer(reoffer, entries);
+        }
+    }
+
+    fn peer_send(&mut self, id: &RequestId, send: peer::Send, share: OwnedSemaphorePermit) -> Result<(), Broken> {
+        let own = self.entry.user.clone();
+        let h = content_hash(&own, kind::PRIVATE, &send.content_type, &send.body);
+        if send.body.len() > TEXT_MAX || send.content_type.len() > CONTENT_TYPE_MAX || send.h != h {
+            return Err(Broken);
+        }
+        let text = PrivateText {
+            content_type: send.content_type,
+            // A copy: the frame's body shares the memory of a whole read.
+            body: bytes::Bytes::copy_from_slice(&send.body),
+            at_ms: send.at_ms,
+        };
+        self.take(id, Place { incarnation: Incarnation(send.incarnation), cseq: send.cseq }, Some(text), Some(share))
+    }
+
+    fn peer_void(&mut self, id: &RequestId, void: &peer::Void, share: OwnedSemaphorePermit) -> Result<(), Broken> {
+        if void.first == 0 || void.last < void.first || void.last - void.first >= SEND_WINDOW {
+            return Err(Broken);
+        }
+        let mut share = Some(share);
+        for cseq in void.first..=void.last {
+            let place = Place { incarnation: Incarnation(void.incarnation), cseq };
+            self.take(id, place, None, share.take())?;
+        }
+        Ok(())
+    }
+
+    /// A place of a peer's stream: the next one is kept for the commit, one that is here is confirmed again, one beyond is refused.
+    fn take(
+        &mut self,
+        id: &RequestId,
+        place: Place,
+        text: Option<PrivateText>,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Broken> {
+        let own = self.entry.user.clone();
+        let Some(talk) = self.private.talk(id) else { return Ok(()) };
+        let streams = talk.traffic.taken.len();
+        let taken = match talk.traffic.taken.entry(place.incarnation) {
+            Entry::Occupied(taken) => taken.into_mut(),
+            // A stream that begins now; all others were named.
+            Entry::Vacant(begins) if place.cseq == 1 && streams < 2 * OPEN_STREAMS_MAX => begins.insert(0),
+            Entry::Vacant(_) => return Err(Broken),
+        };
+        if place.cseq <= *taken {
+            let committed = talk.traffic.committed.get(&place.incarnation).copied().unwrap_or_default();
+            self.say(id, method::VERDICT, &peer::Upto { incarnation: place.incarnation.0, last: committed });
+        } else if place.cseq == *taken + 1 {
+            *taken = place.cseq;
+            let (from, device) = (talk.peer.clone(), talk.device.device);
+            talk.traffic.waiting.push((PrivateIncoming { from, to: own, device, place, text }, share));
+        } else {
+            let last = *taken;
+            self.say(id, method::GAP, &peer::Upto { incarnation: place.incarnation.0, last });
+        }
+        Ok(())
+    }
+
+    /// Commits what came; one commit a session at a time, with all that waits.
+    pub fn peer_receive(&mut self) {
+        let due = |talk: &&mut super::Talk| !talk.traffic.committing && !talk.traffic.waiting.is_empty();
+        let mut writes = Vec::new();
+        for talk in self.private.sessions.iter_mut().filter(due) {
+            talk.traffic.committing = true;
+            let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
+            let upto =
+                entries.iter().map(|entry: &PrivateIncoming| (entry.place.incarnation, entry.place.cseq)).collect();
+            let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, upto, _shares: shares };
+            writes.push((Write::ReceivePrivate(entries), Then::PeerReceived(receiving)));
+        }
+        for (write, then) in writes {
+            self.submit(write, then);
+        }
+    }
+
+    /// They are in the history: the peer is told, and whoever follows.
+    pub fn peer_received(&mut self, new: Option<Vec<Row>>, receiving: &Receiving) {
+        let id = &receiving.id;
+        if let Some(new) = &new {
+            let unread = !new.is_empty();
+            for row in new.iter().cloned() {
+                let index = row.index;
+                if let Some(event) = crate::shown::arrived(row) {
+                    self.tell(index, event);
+                }
+            }
+            if unread {
+                self.tell_unread();
+            }
+        }
+        let Some(talk) = self.private.talk(id) else { return };
+        talk.traffic.committing = false;
+        if talk.traffic.connection != receiving.connection {
+            return self.look_up_taken(id);
+        }
+        if new.is_none() {
+            // No room: what came is forgotten, the peer sends it again later.
+            talk.traffic.taken = talk.traffic.committed.clone();
+            talk.traffic.waiting.clear();
+            let after_ms = u64::try_from(NO_ROOM.as_millis()).unwrap_or(u64::MAX);
+            return self.say(id, method::TRY_LATER, &peer::TryLater { after_ms, code: Code::DISK_FULL.0 });
+        }
+        talk.traffic.committed.extend(receiving.upto.iter().map(|(incarnation, cseq)| (*incarnation, *cseq)));
+        for (incarnation, last) in &receiving.upto {
+            self.say(id, method::VERDICT, &peer::Upto { incarnation: incarnation.0, last: *last });
+        }
+    }
+
+    /// The peer has everything up to here.
+    fn peer_verdict(&mut self, id: &RequestId, upto: &peer::Upto) {
+        let incarnation = Incarnation(upto.incarnation);
+        if !self.leads_to(id, incarnation) {
+            return;
+        }
+        let Some(outbox) = self.outbox_to(id) else { return };
+        let mut verdicts = Vec::new();
+        for (cseq, void) in outbox.open_upto(incarnation, upto.last) {
+            let code = if void { Code::VOID } else { Code::ACCEPTED };
+            if let Some(settle) = outbox.handle_verdict(incarnation, cseq, code, None, false) {
+                verdicts.push(verdict(settle));
+            }
+        }
+        for one in &mut verdicts {
+            let place = Place { incarnation, cseq: one.settle.cseq };
+            one.sending = self.sent.remove(&place);
+        }
+        self.settle(verdicts, HashMap::new());
+    }
+
+    fn peer_bye(&mut self, id: &RequestId, reason: u32) {
+        if !matches!(reason, Bye::RESTART | Bye::DOUBLE) {
+            self.end_session(id, super::session::reason_of(reason), true, None);
+        }
+    }
+
+    /// Sends what the machines let out now.
+    pub fn peer_transmit(&mut self) {
+        let now = self.around.world.mono_ms();
+        let mut loads = Vec::new();
+        let can = |talk: &&mut super::Talk| {
+            talk.state == SessionState::Open
+                && talk.traffic.ready
+                && !talk.traffic.loading
+                && talk.traffic.reoffering == 0
+        };
+        let mut sent = Vec::new();
+        for talk in self.private.sessions.iter_mut().filter(can) {
+            let Some(outbox) = self.private.outboxes.get_mut(&talk.device) else { continue };
+            let mut unread: Vec<Transmit> = Vec::new();
+            while let Some(transmit) = outbox.poll_transmit(now) {
+                let body = self.fresh.get(&place_of(&transmit));
+                // Behind one that must be read first, all must wait: the order is the promise.
+                match frame(&transmit, body, self.around.world.now_ms()).filter(|_| unread.is_empty()) {
+                    Some(frame) => {
+                        talk.net.tell(Command::Frame(frame));
+                        sent.push(transmit);
+                    }
+                    None => unread.push(transmit),
+                }
+            }
+            if !unread.is_empty() {
+                talk.traffic.loading = true;
+                loads.push((talk.id, talk.traffic.connection, unread));
+            }
+        }
+        sent.iter().for_each(|transmit| self.was_handed(transmit));
+        for (id, connection, transmits) in loads {
+            let (reader, loads) = (self.reader.clone(), self.loads.clone());
+            tokio::spawn(async move {
+                let places: Vec<Place> = transmits.iter().map(place_of).collect();
+                let bodies = reader.ask(move |history| history.load(&places)).await;
+                let _ = loads.send(Loaded::PeerBodies { id, connection, transmits, bodies });
+            });
+        }
+    }
+
+    /// Bodies were read from the history.
+    pub fn peer_bodies(
+        &mut self,
+        id: &RequestId,
+        connection: u64,
+        transmits: &[Transmit],
+        bodies: Result<Vec<Outgoing>, Trouble>,
+    ) {
+        let now_ms = self.around.world.now_ms();
+        let Some(talk) = self.private.talk(id).filter(|talk| talk.traffic.connection == connection) else { return };
+        talk.traffic.loading = false;
+        let bodies: HashMap<Place, Outgoing> =
+            bodies.unwrap_or_default().into_iter().map(|body| (body.place, body)).collect();
+        for transmit in transmits {
+            let Some(frame) = frame(transmit, bodies.get(&place_of(transmit)), now_ms) else {
+                // Only a damaged history has places without a message; the rest must not overtake it.
+                self.end_session(id, EndReason::Other, false, Some(Bye::GONE));
+                return;
+            };
+            let Some(talk) = self.private.talk(id) else { return };
+            talk.net.tell(Command::Frame(frame));
+            self.was_handed(transmit);
+        }
+    }
+
+    fn was_handed(&mut self, transmit: &Transmit) {
+        if let Transmit::Send { incarnation, cseq, .. } = *transmit {
+            self.was_sent(Place { incarnation, cseq });
+        }
+    }
+
+    /// Private texts were read here: their senders hear of it, if they are there.
+    pub fn tell_read(&mut self, read: &[ReadHere]) {
+        if !self.around.send_read {
+            return;
+        }
+        let mut upto: HashMap<(chat_proto::id::DeviceId, Incarnation), u64> = HashMap::new();
+        for one in read {
+            let last = upto.entry((one.device, one.place.incarnation)).or_default();
+            *last = one.place.cseq.max(*last);
+        }
+        for ((device, incarnation), last) in upto {
+            let id = self
+                .private
+                .sessions
+                .iter()
+                .find(|t| t.device.device == device && t.state == SessionState::Open)
+                .map(|t| t.id);
+            if let Some(id) = id {
+                self.say(&id, method::READ, &peer::Upto { incarnation: incarnation.0, last });
+            }
+        }
+    }
+
+    /// The machine of the stream that a place stands in.
+    pub(in crate::profile) fn outbox_of(&mut self, incarnation: Incarnation) -> &mut Outbox {
+        match self.private.streams.get(&incarnation).and_then(|peer| self.private.outboxes.get_mut(peer)) {
+            Some(outbox) => outbox,
+            None => &mut self.outbox,
+        }
+    }
+
+    /// A private text is on the disk.
+    pub(in crate::profile) fn private_taken(&mut self, incarnation: Incarnation, entry: outbox::Entry) {
+        let Some(device) = self.private.streams.get(&incarnation).copied() else { return };
+        self.private.outboxes.entry(device).or_default().handle_queued(incarnation, entry);
+        // The session may have ended while it was written down: it was never handed to anybody.
+        if !self.private.sessions.iter().any(|talk| talk.device == device) {
+            self.give_up_unsent(&device);
+        }
+    }
+}
+
+/// The peer's bytes make no sense.
+struct Broken;
+
+impl From<prost::DecodeError> for Broken {
+    fn from(_: prost::DecodeError) -> Broken {
+        Broken
+    }
+}
+
+fn verdict(settle: chat_proto::machine::outbox::Settle) -> Verdict {
+    Verdict { sending: None, settle, online: true, audience: 0, missed: false }
+}
+
+/// The frame for what is to be sent; nothing while its body is not at hand.
+fn frame(transmit: &Transmit, body: Option<&Outgoing>, at_ms: i64) -> Option<Frame> {
+    match *transmit {
+        Transmit::Void { incarnation, cseq } => {
+            Some(Frame::new(method::VOID, 0, &peer::Void { incarnation: incarnation.0, first: cseq, last: cseq }))
+        }
+        Transmit::Send { incarnation, cseq, settled } => {
+            let body = body?;
+            let send = peer::Send {
+                incarnation: incarnation.0,
+                cseq,
+                settled,
+                h: body.h.clone(),
+                content_type: body.content_type.clone(),
+                body: body.body.clone(),
+                at_ms,
+            };
+            Some(Frame::new(method::SEND, 0, &send))
+        }
+    }
+}
