@@ -4,6 +4,9 @@
 use chat_proto::control::account::Logout;
 use chat_proto::control::message::{Broadcast, SendMessage, Sent, State};
 use chat_proto::control::people::{Block, Unblock};
+use chat_proto::control::private::{
+    Accept, Decline, Private, PrivateRequest, PrivateSession, SessionState, Startprivate, Stopprivate,
+};
 use chat_proto::control::{Call, ErrorData};
 use chat_proto::fault::Code;
 use chat_proto::limits::TEXT_MAX;
@@ -28,14 +31,14 @@ pub enum Flow {
     LoggedOut,
     /// The session asks whether to log out although so many messages wait.
     AskUnsent(String),
+    /// It goes on, with this private session.
+    Private(Box<PrivateSession>),
 }
 
 /// What a line needs of its session.
 pub struct Actor<'a> {
     /// The profile that acts.
     pub profile: &'a str,
-    /// Its account.
-    pub user: &'a str,
     /// Somebody sits there: advice is welcome.
     pub advice: bool,
     /// Keys of messages that are answered here: nobody need hear of them again.
@@ -61,8 +64,11 @@ impl Actor<'_> {
             Command::Whoelsesince(since) => self.chatctl(ctx, &["whoelsesince", &since.as_secs().to_string()]).await,
             Command::Block(user) => self.block(ctx, user).await,
             Command::Unblock(user) => self.unblock(ctx, user).await,
-            Command::Startprivate(user) => self.no_sessions(ctx, user, "start a private session with"),
-            Command::Stopprivate(user) | Command::Private { user, .. } => self.not_private(ctx, user),
+            Command::Startprivate(user) => self.startprivate(ctx, user).await,
+            Command::Accept(user) => self.accept(ctx, user).await,
+            Command::Decline(user) => self.decline(ctx, user).await,
+            Command::Private { user, text } => self.private(ctx, user, text).await,
+            Command::Stopprivate(user) => self.stopprivate(ctx, user).await,
             Command::Logout => self.logout(ctx, false).await,
             Command::Quit => Ok(Flow::Leave),
             Command::Help(of) => go(ctx.out.line(&words::help(of))),
@@ -187,13 +193,108 @@ impl Actor<'_> {
         }
     }
 
-    fn no_sessions(&self, ctx: &Context, user: &str, what: &str) -> Result<Flow, End> {
-        go(ctx.out.line(&if user == self.user { words::yourself(what) } else { words::NO_SESSIONS.to_owned() }))
+    /// Asks; the answer comes as an event.
+    async fn startprivate(&mut self, ctx: &mut Context, user: &str) -> Result<Flow, End> {
+        let request = Startprivate {
+            profile: self.profile.to_owned(),
+            user: user.to_owned(),
+            note: None,
+            relay_only: false,
+            direct_only: false,
+            wait_ms: None,
+            timeout_ms: ctx.timeout_ms(),
+        };
+        match ctx.try_call(&request).await? {
+            Ok(PrivateRequest { session: Some(session), .. }) => Ok(Flow::Private(Box::new(session))),
+            Ok(_) => go(ctx.out.success(&words::asked(user))),
+            Err(CallError::Refused(data)) => match data.code {
+                Code::YOURSELF => go(ctx.out.line(&words::yourself("start a private session with"))),
+                Code::RECIPIENT_BLOCKED => go(ctx.out.line(words::BLOCKS_REQUESTS)),
+                Code::REQUEST_PENDING => go(ctx.out.line(&words::pending(user))),
+                Code::SESSION_EXISTS => go(ctx.out.line(&words::private_already(user))),
+                Code::BLOCKED_BY_YOU => go(ctx.out.line(&words::you_block(user))),
+                _ => self.private_refused(ctx, user, data),
+            },
+            Err(error) => Err(ctx.refused(error)),
+        }
     }
 
-    fn not_private(&self, ctx: &Context, user: &str) -> Result<Flow, End> {
-        let own = user == self.user;
-        go(ctx.out.line(&if own { words::yourself("private message") } else { words::not_private(user) }))
+    /// Accepts somebody's request, by its name or by a y.
+    pub async fn accept(&mut self, ctx: &mut Context, user: &str) -> Result<Flow, End> {
+        let request = Accept {
+            profile: self.profile.to_owned(),
+            user: user.to_owned(),
+            relay_only: false,
+            for_ms: None,
+            timeout_ms: ctx.timeout_ms(),
+        };
+        match ctx.try_call(&request).await? {
+            Ok(session) if session.state == SessionState::Open => Ok(Flow::Private(Box::new(session))),
+            Ok(session) => Err(all_words::private::connecting(&session.peer).into()),
+            Err(CallError::Refused(data)) => self.private_refused(ctx, user, data),
+            Err(error) => Err(ctx.refused(error)),
+        }
+    }
+
+    /// Declines it.
+    pub async fn decline(&mut self, ctx: &mut Context, user: &str) -> Result<Flow, End> {
+        let (profile, user) = (self.profile.to_owned(), user.to_owned());
+        let request = Decline { profile, user, block: false, timeout_ms: ctx.timeout_ms() };
+        match ctx.try_call(&request).await? {
+            Ok(reply) => go(ctx.out.success(&words::declined(&reply.peer))),
+            Err(CallError::Refused(data)) => self.private_refused(ctx, &request.user, data),
+            Err(error) => Err(ctx.refused(error)),
+        }
+    }
+
+    async fn private(&mut self, ctx: &mut Context, user: &str, text: &str) -> Result<Flow, End> {
+        let key = self.key(text)?;
+        let request = Private {
+            profile: self.profile.to_owned(),
+            user: user.to_owned(),
+            text: text.to_owned(),
+            key: key.clone(),
+            wait: State::Delivered,
+            timeout_ms: ctx.timeout_ms(),
+        };
+        match self.send(ctx, &request, &key).await? {
+            Ok(sent) => self.settled(ctx, &key, &sent, words::private_sent(&sent, ctx.out.verbose)),
+            Err(data) if data.code == Code::YOURSELF => go(ctx.out.line(&words::yourself("private message"))),
+            Err(data) => self.private_refused(ctx, user, data),
+        }
+    }
+
+    async fn stopprivate(&mut self, ctx: &mut Context, user: &str) -> Result<Flow, End> {
+        let (profile, who) = (self.profile.to_owned(), Some(user.to_owned()));
+        match ctx.try_call(&Stopprivate { profile, user: who, timeout_ms: ctx.timeout_ms() }).await? {
+            Ok(stopped) => {
+                for ended in &stopped.items {
+                    self.answered.push(ended_here(&ended.peer));
+                    ctx.out.success(&words::private_stopped(ended))?;
+                }
+                for peer in &stopped.withdrawn {
+                    self.answered.push(withdrawn_here(peer));
+                    ctx.out.success(&words::withdrawn(peer))?;
+                }
+                Ok(Flow::Go)
+            }
+            Err(CallError::Refused(data)) if data.code == Code::YOURSELF => {
+                go(ctx.out.line(&words::yourself("stop private messaging with")))
+            }
+            Err(CallError::Refused(data)) => self.private_refused(ctx, user, data),
+            Err(error) => Err(ctx.refused(error)),
+        }
+    }
+
+    /// What the words about private sessions share.
+    fn private_refused(&self, ctx: &Context, user: &str, data: Box<ErrorData>) -> Result<Flow, End> {
+        match data.code {
+            Code::NO_SESSION => go(ctx.out.line(&words::not_private(user))),
+            Code::OFFLINE => go(ctx.out.line(&words::offline(user))),
+            Code::UNKNOWN_REQUEST => go(ctx.out.line(&words::no_request(user))),
+            Code::WITHDRAWN | Code::REQUEST_EXPIRED => go(ctx.out.line(&words::request_over(user))),
+            _ => self.refused(ctx, data),
+        }
     }
 
     /// Logs out although messages wait.
@@ -255,6 +356,16 @@ impl Actor<'_> {
             _ => Err(ctx.refused(CallError::Refused(data))),
         }
     }
+}
+
+/// How the end of a session is remembered that was answered here, beside keys of messages.
+pub fn ended_here(peer: &str) -> String {
+    format!("stopprivate {peer}")
+}
+
+/// The same for a request that was withdrawn here.
+pub fn withdrawn_here(peer: &str) -> String {
+    format!("withdrawn {peer}")
 }
 
 fn go(done: Result<(), End>) -> Result<Flow, End> {

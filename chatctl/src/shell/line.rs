@@ -36,8 +36,13 @@ pub const WORDS: &[Word] = &[
     of_user("unblock", "unblock USER", "take them again"),
     word("blocked", "blocked", "whom you block"),
     of_user("startprivate", "startprivate USER", "ask a user for a private session"),
+    of_user("accept", "accept USER", "accept a user's private request"),
+    of_user("decline", "decline USER", "decline it"),
+    word("requests", "requests", "open private requests"),
     of_user("private", "private USER TEXT", "send a text within a private session"),
     of_user("stopprivate", "stopprivate USER", "end a private session"),
+    word("sessions", "sessions [verify USER]", "private sessions; compare keys"),
+    word("file", "file send USER FILE | list | accept ID | ...", "files within private sessions"),
     of_user("read", "read [USER] [-n N] [--unread] [--since T]", "read messages again"),
     word("inbox", "inbox [--unread]", "list conversations"),
     word("unread", "unread [USER]", "count unread messages"),
@@ -76,6 +81,10 @@ pub enum Command<'a> {
     Unblock(&'a str),
     /// `startprivate`
     Startprivate(&'a str),
+    /// `accept`
+    Accept(&'a str),
+    /// `decline`
+    Decline(&'a str),
     /// `private`
     Private {
         /// To whom.
@@ -123,6 +132,8 @@ fn arguments<'a>(word: &'static Word, rest: &'a str) -> Option<Command<'a>> {
         "block" => only(rest).map(Command::Block),
         "unblock" => only(rest).map(Command::Unblock),
         "startprivate" => only(rest).map(Command::Startprivate),
+        "accept" => only(rest).map(Command::Accept),
+        "decline" => only(rest).map(Command::Decline),
         "stopprivate" => only(rest).map(Command::Stopprivate),
         "logout" => none(rest).then_some(Command::Logout),
         "quit" => none(rest).then_some(Command::Quit),
@@ -207,7 +218,16 @@ mod tests {
         for line in ["whoelsesince", "whoelsesince 1 2", "whoelsesince -1", "whoelsesince soon", "whoelsesince 1.5"] {
             assert_eq!(form(line), Some("whoelsesince SECONDS"), "{line:?}");
         }
-        for line in ["block", "unblock han solo", "startprivate", "stopprivate a b", "private luke", "broadcast  "] {
+        for line in [
+            "block",
+            "unblock han solo",
+            "startprivate",
+            "stopprivate a b",
+            "private luke",
+            "accept",
+            "decline a b",
+            "broadcast  ",
+        ] {
             assert!(form(line).is_some(), "{line:?}");
         }
         for line in ["logout now", "quit 1", "help nothing"] {

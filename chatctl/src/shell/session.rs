@@ -1,16 +1,20 @@
 //! The session of somebody who is logged in: takes lines, has them done, shows what happens, and ends with a code that says how.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{LinkState, Problem, Status, StatusReply};
 use chat_proto::control::events::{Event, Watch};
 use chat_proto::control::message::{Inbox, MarkRead, Message, Page, Read, State};
+use chat_proto::control::private::{
+    Direction, EndReason, PrivateEnded, PrivateRequest, PrivateSession, RequestState, Requests, SessionState, Sessions,
+};
 use chat_proto::fault::Code;
 use tokio::time::Instant;
 
 use super::Entered;
-use super::act::{Actor, Flow};
+use super::act::{Actor, Flow, ended_here, withdrawn_here};
 use super::line::{self, Command};
 use super::login::Entry;
 use super::names::Names;
@@ -35,10 +39,23 @@ const LAST_EVENTS: usize = 1000;
 const HISTORY_FILE: &str = "shell_history";
 
 /// What a question is about.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     /// Log out although messages wait.
     Unsent,
+    /// A private request of this user.
+    Private {
+        /// Its id.
+        id: String,
+        /// Who asks.
+        peer: String,
+    },
+}
+
+impl Asked {
+    fn is_of(&self, user: &str) -> bool {
+        matches!(self, Asked::Private { peer, .. } if peer == user)
+    }
 }
 
 /// How it goes on after a line.
@@ -51,6 +68,10 @@ struct Session {
     user: String,
     names: Names,
     questions: Questions<Asked>,
+    /// The question that was shown last.
+    presented: Option<Asked>,
+    /// Private sessions that are open, by their ids.
+    private: BTreeMap<String, PrivateSession>,
     answered: Vec<String>,
     /// Messages that were shown and are not marked as read yet: place in the history, and when.
     shown: Vec<(u64, Instant)>,
@@ -93,6 +114,8 @@ pub async fn run(ctx: &mut Context, entry: Entry) -> Result<(), End> {
         user: entry.status.user.clone(),
         names,
         questions: Questions::default(),
+        presented: None,
+        private: BTreeMap::new(),
         answered: Vec::new(),
         shown: Vec::new(),
         classic: entry.status.classic,
@@ -122,23 +145,23 @@ impl Session {
         }
         self.learn_names(ctx).await?;
         self.show_waiting(ctx, status).await?;
+        self.look_at_private(ctx, true).await?;
+        self.present(ctx, false)?;
         loop {
             let (prompt, room, terminal) = (self.prompt(), self.screen.room(), self.screen.is_terminal());
-            let flow = tokio::select! {
-                entered = self.screen.line(&prompt) => self.entered(ctx, entered?).await?,
-                step = next(&mut self.follow, ctx, &room) => self.step(ctx, step?).await?,
-                () = interrupt(terminal) => self.screen.interrupted().map(|()| Flow::Go)?,
+            let (flow, line_open) = tokio::select! {
+                entered = self.screen.line(&prompt) => (self.entered(ctx, entered?).await?, false),
+                step = next(&mut self.follow, ctx, &room) => (self.step(ctx, step?).await?, true),
+                () = interrupt(terminal) => (self.screen.interrupted().map(|()| Flow::Go)?, true),
                 exit = self.signals.next() => return Err(End::Quiet(exit)),
             };
             match flow {
-                Flow::Go => {}
-                Flow::AskUnsent(count) => {
-                    self.questions.ask(Asked::Unsent, words::unsent(&count));
-                    self.show_question(ctx)?;
-                }
+                Flow::Go | Flow::Private(_) => {}
+                Flow::AskUnsent(count) => self.questions.ask_first(Asked::Unsent, words::unsent(&count)),
                 Flow::LoggedOut => return Ok(()),
                 Flow::Leave => return self.leave(ctx).await,
             }
+            self.present(ctx, line_open)?;
         }
     }
 
@@ -147,12 +170,53 @@ impl Session {
         self.questions.prompt().map_or_else(|| words::prompt(&self.user), str::to_owned)
     }
 
-    /// Where there are no prompts, a question is a line.
-    fn show_question(&self, ctx: &Context) -> Result<(), End> {
+    /// Shows the question that y or n would settle from now on: the next prompt does; where a line is open already, a notice; where
+    /// there are no prompts, a line.
+    fn present(&mut self, ctx: &Context, line_open: bool) -> Result<(), End> {
+        if self.questions.first() == self.presented.as_ref() {
+            return Ok(());
+        }
+        self.presented = self.questions.first().cloned();
         match self.questions.prompt() {
             Some(question) if !self.screen.is_terminal() => ctx.out.line(question.trim_end()),
+            Some(question) if line_open => self.screen.notice(question.trim_end().to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// Private requests and sessions as they are: those of before this shell, and after chatd was away. `first`: nothing was said
+    /// of any yet. A chatd that does not answer is no reason not to chat.
+    async fn look_at_private(&mut self, ctx: &mut Context, first: bool) -> Result<(), End> {
+        ctx.take_daemon();
+        ctx.restart_clock();
+        let profile = self.profile.clone();
+        let requests = match ctx.try_call(&Requests { profile: profile.clone(), dir: Some(Direction::In) }).await? {
+            Ok(requests) => requests.items,
+            Err(_) => return Ok(()),
+        };
+        let gone = |asked: &Asked| matches!(asked, Asked::Private { id, .. } if requests.iter().all(|request| request.id != *id));
+        self.questions.withdraw(Instant::now(), gone);
+        for request in &requests {
+            self.names.add(&request.peer);
+            self.ask_private(request)?;
+        }
+        let Ok(sessions) = ctx.try_call(&Sessions { profile }).await? else { return Ok(()) };
+        for session in sessions.items.into_iter().filter(|session| session.state == SessionState::Open) {
+            self.names.add(&session.peer);
+            if first {
+                ctx.out.line(&words::private_on(&session))?;
+            }
+            self.private.insert(session.id.clone(), session);
+        }
+        Ok(())
+    }
+
+    /// A request is a question; while another one is open its answer needs the name.
+    fn ask_private(&mut self, request: &PrivateRequest) -> Result<(), End> {
+        let asked = Asked::Private { id: request.id.clone(), peer: request.peer.clone() };
+        let busy = self.questions.first().is_some_and(|first| *first != asked);
+        let known = !self.questions.ask(asked, words::private_question(request));
+        if busy && !known { self.screen.notice(words::asks_too(&request.peer)) } else { Ok(()) }
     }
 
     /// Names of the conversations that there were; asking the server for more would count as activity.
@@ -216,17 +280,28 @@ impl Session {
     }
 
     async fn line(&mut self, ctx: &mut Context, line: &str) -> Outcome {
-        let mut actor = Actor {
-            profile: &self.profile,
-            user: &self.user,
-            advice: self.screen.is_terminal(),
-            answered: &mut self.answered,
-        };
+        let unread = self.questions.is_unread(Instant::now(), line);
+        if let Some(question) = self.questions.prompt().filter(|_| unread) {
+            return ctx.out.line(question.trim_end()).map(|()| Flow::Go);
+        }
+        if let Some(Ok(Command::Accept(user) | Command::Decline(user))) = line::parse(line) {
+            self.questions.answered(|asked| asked.is_of(user));
+        }
+        let mut actor =
+            Actor { profile: &self.profile, advice: self.screen.is_terminal(), answered: &mut self.answered };
         let settled = self.questions.settle(line);
         let doing = async {
             match settled {
                 Some((Asked::Unsent, true)) => actor.log_out_anyway(ctx).await,
                 Some((Asked::Unsent, false)) => Ok(Flow::Go),
+                Some((Asked::Private { peer, .. }, true)) => {
+                    fresh_call(ctx);
+                    actor.accept(ctx, &peer).await
+                }
+                Some((Asked::Private { peer, .. }, false)) => {
+                    fresh_call(ctx);
+                    actor.decline(ctx, &peer).await
+                }
                 None => actor.line(ctx, line).await,
             }
         };
@@ -242,6 +317,7 @@ impl Session {
         self.forget_old_answers();
         match outcome {
             Err(End::Said(trouble)) => self.trouble(ctx, &trouble).await,
+            Ok(Flow::Private(session)) => self.session(*session),
             outcome => outcome,
         }
     }
@@ -272,6 +348,8 @@ impl Session {
             (None, true) if self.gone => {
                 self.gone = false;
                 self.notice(words::DAEMON_BACK.to_owned())?;
+                self.private.clear();
+                self.look_at_private(ctx, false).await?;
                 self.look(ctx).await
             }
             (None, _) => Ok(Flow::Go),
@@ -300,12 +378,66 @@ impl Session {
             Event::Receipt { .. } => Ok(Flow::Go),
             Event::Link { state, cause, .. } => self.link(ctx, state, cause.as_ref()).await,
             Event::Gap { count, .. } => self.notice(crate::words::gap(count)),
-            Event::PrivateRequest(request) => self.notice(crate::words::private_request(&request)),
-            Event::PrivateSession(session) => self.notice(crate::words::private_session(&session)),
-            Event::PrivateEnded(ended) => self.notice(crate::words::private_ended(&ended)),
-            Event::FileOffer(file) | Event::File(file) => self.notice(crate::words::file::file(&file)),
+            Event::PrivateRequest(request) => self.request(&request),
+            Event::PrivateSession(session) => self.session(session),
+            Event::PrivateEnded(ended) => self.ended(&ended),
+            Event::FileOffer(file) | Event::File(file) => self.maybe(words::file(&file)),
             Event::Unread { .. } => Ok(Flow::Go),
         }
+    }
+
+    /// Somebody asks, or a request is over.
+    fn request(&mut self, request: &PrivateRequest) -> Outcome {
+        self.names.add(&request.peer);
+        match (request.dir, request.state) {
+            (Direction::In, RequestState::Asked) => self.ask_private(request).map(|()| Flow::Go),
+            (Direction::In, _) => {
+                let is_it = |asked: &Asked| matches!(asked, Asked::Private { id, .. } if *id == request.id);
+                let open = self.questions.withdraw(Instant::now(), is_it);
+                // One that was answered here is not told of again.
+                self.maybe(words::request(request).filter(|_| open))
+            }
+            (Direction::Out, RequestState::Withdrawn) if self.was_said(&withdrawn_here(&request.peer)) => Ok(Flow::Go),
+            (Direction::Out, _) => self.maybe(words::request(request)),
+        }
+    }
+
+    /// A private session is open, lost its peer, or goes another way.
+    fn session(&mut self, session: PrivateSession) -> Outcome {
+        let before = self.private.get(&session.id);
+        let text = match (before.map(|before| (before.state, before.path)), session.state) {
+            (None, SessionState::Open) => Some(words::private_started(&session)),
+            (Some((SessionState::Open, path)), SessionState::Open) if path == session.path => None,
+            (Some((SessionState::Open, _)), SessionState::Open) => Some(words::private_moved(&session)),
+            (Some((_, _)), SessionState::Open) => Some(words::private_back(&session.peer)),
+            (Some((SessionState::Open, _)), _) => Some(words::private_away(&session.peer)),
+            _ => None,
+        };
+        if before.is_some() || session.state == SessionState::Open {
+            self.private.insert(session.id.clone(), session);
+        }
+        self.maybe(text)
+    }
+
+    /// A private session is over; what was stopped by a line here is said already.
+    fn ended(&mut self, ended: &PrivateEnded) -> Outcome {
+        let before = self.private.len();
+        self.private.retain(|_, session| session.peer != ended.peer);
+        let started = self.private.len() < before;
+        if ended.reason == EndReason::You && self.was_said(&ended_here(&ended.peer)) {
+            return Ok(Flow::Go);
+        }
+        self.notice(words::private_ended(ended, started))
+    }
+
+    /// Was this answered here? Then it is not told of again, once.
+    fn was_said(&mut self, what: &str) -> bool {
+        let found = self.answered.iter().position(|answered| answered == what);
+        found.map(|index| self.answered.remove(index)).is_some()
+    }
+
+    fn maybe(&self, text: Option<String>) -> Outcome {
+        text.map_or(Ok(Flow::Go), |text| self.notice(text))
     }
 
     fn is_answered(&self, key: &Option<String>) -> bool {
@@ -409,6 +541,12 @@ impl Session {
             }
         }
     }
+}
+
+/// A call that is made as a line of its own: whatever the one before left behind.
+fn fresh_call(ctx: &mut Context) {
+    ctx.take_daemon();
+    ctx.restart_clock();
 }
 
 /// The next event, when it can be shown; nothing when chatd may have gone or come back. A stream that only has to be taken up again

@@ -123,7 +123,8 @@ pub fn opened(session: &PrivateSession) -> String {
     text
 }
 
-fn way_and_key(session: &PrivateSession) -> String {
+/// How the two are connected, and the peer's key.
+pub fn way_and_key(session: &PrivateSession) -> String {
     let parts: Vec<_> = [way(session), key(session)].into_iter().flatten().collect();
     parts.join(", ")
 }
@@ -244,8 +245,8 @@ pub fn stopped(stopped: &Stopped) -> Vec<String> {
     ended.chain(withdrawn).collect()
 }
 
-/// Texts that did not get there.
-fn left_over(ended: &PrivateEnded) -> String {
+/// Texts that did not get there, behind a sentence.
+pub fn left_over(ended: &PrivateEnded) -> String {
     let mut text = String::new();
     match &ended.failed[..] {
         [] => {}

@@ -18,6 +18,8 @@ pub enum Answer {
     Events(Value, Vec<Value>),
     /// A result, then events; then it goes on listening.
     Stream(Value, Vec<Value>),
+    /// A result, then events as they come, until nobody sends any more.
+    Live(Value, std::sync::mpsc::Receiver<Value>),
     /// `data` of an error.
     Refuse(Value),
     /// Nothing: it hangs up.
@@ -231,6 +233,11 @@ fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
             false
         }
         Answer::Stream(result, events) => {
+            let mut events =
+                events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
+            line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)
+        }
+        Answer::Live(result, events) => {
             let mut events =
                 events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
             line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)

@@ -15,4 +15,5 @@ mod read;
 mod refusals;
 mod rpc;
 mod search;
+mod shell;
 mod terminal;
