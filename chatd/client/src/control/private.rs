@@ -106,7 +106,11 @@ pub(super) async fn private(d: &Daemon, call: Private) -> Answer<Sent> {
 
 /// There is no session: the server may know more of the user than that (mission rule 26).
 async fn why_none(profile: &Profile, user: &str, timeout_ms: u64) -> Box<ErrorData> {
-    let check = wire::PrivateAsk { to: user.to_owned(), check: true, ..wire::PrivateAsk::default() };
+    let mut id = vec![0; 16];
+    if getrandom::fill(&mut id).is_err() {
+        return Box::new(ErrorData { subject: Some(user.to_owned()), ..Code::NO_SESSION.into() });
+    }
+    let check = wire::PrivateAsk { id, to: user.to_owned(), check: true, ..wire::PrivateAsk::default() };
     let body = check.encode_to_vec().into();
     let asked = profile.ask(|reply| Ask::Server { method: method::PRIVATE_ASK, body, reply });
     no_session(user, within(timeout_ms, asked).await)
