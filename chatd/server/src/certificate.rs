@@ -2,8 +2,10 @@
 //! the watch over the files and for metrics.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest, Sha256};
@@ -13,6 +15,22 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 /// A certificate that ends sooner than this is spoken of.
 pub const WARN_BEFORE: Duration = Duration::from_secs(21 * 86_400);
 const DAY_MS: i64 = 86_400_000;
+
+/// The certificate that is served, as TLS serves it.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The chain and its key, for the chat protocol.
+    pub tls: Arc<ServerConfig>,
+    /// SHA-256 of the server's own certificate in DER.
+    pub sha256: [u8; 32],
+}
+
+/// What is to be served, by a chain and its key in PEM.
+pub fn served(chain_pem: &[u8], key_pem: &[u8]) -> Result<Served, chat_link::CertError> {
+    let tls = chat_link::server_config(chain_pem, key_pem)?;
+    let own = CertificateDer::from_pem_slice(chain_pem).map_err(|e| chat_link::CertError::Chain(e.to_string()))?;
+    Ok(Served { tls, sha256: Sha256::digest(&own).into() })
+}
 
 /// What one certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]

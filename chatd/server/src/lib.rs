@@ -98,7 +98,7 @@ impl Server {
     pub async fn start(config: Config, outside: Outside) -> Result<Server, StartError> {
         let Outside { shutdown, supervisor, reread, level } = outside;
         let keys = start::keys(&config)?;
-        let tls = start::tls(&config)?;
+        let tls = Arc::new(RwLock::new(start::tls(&config)?));
         let clock = Clock::start();
         let people = Arc::new(People::default());
         let metrics = Arc::new(Metrics::default());
@@ -112,19 +112,20 @@ impl Server {
         }
         let audit = Audit::new(clock, Arc::clone(&live), AuditFile::open(&config.data)?);
         let listeners = listen(&config)?;
+        let private = Private::start(&config, &keys.tickets, &tls, clock, &live)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
             store,
             directory: Arc::clone(&directory),
             accounts,
             identity: keys.identity,
-            tls: RwLock::new(tls),
+            tls,
             live,
             started_ms: clock.wall_ms(),
             clock,
             audit,
             metrics,
-            private: Private::new(&keys.tickets),
+            private,
             shutdown: shutdown.clone(),
             strangers: Arc::new(Strangers::default()),
             next_session: AtomicU64::new(1),
@@ -160,6 +161,7 @@ impl Server {
         for listener in listeners {
             shutdown.spawn(gateway::serve(Arc::clone(gateway), listener));
         }
+        private::serve(gateway);
         start::tell_addresses(&self.config, &self.addresses)
     }
 

@@ -106,6 +106,12 @@ now! {
     memory, "memory_bytes", "Resident memory of the process";
     /// Open files.
     files, "open_files", "Open files of the process";
+    /// Connections to the relay.
+    relay, "relay_connections", "Connections to the relay for private sessions";
+    /// Bytes that the relay was given since the start.
+    relay_bytes, "relay_bytes", "Bytes that the relay was given to pass on since the start";
+    /// Connections that the relay did not admit since the start.
+    relay_refused, "relay_refused", "Connections that the relay did not admit since the start";
     /// Keys that wait for a restart.
     restart, "restart_pending_keys", "Keys of the configuration whose new value counts from the next start";
 }

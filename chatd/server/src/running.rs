@@ -17,6 +17,7 @@ use crate::certificate::{self, WARN_BEFORE, now_ms};
 use crate::config::{Config, Level, flat};
 use crate::gateway::Gateway;
 use crate::metrics;
+use crate::private::relay::Carried;
 use crate::store::{Contents, Op, Store};
 use crate::sync::{lock, write};
 use crate::{StartError, files, start};
@@ -145,6 +146,8 @@ pub struct Status {
     pub free: u64,
     /// Messages are refused for want of room.
     pub full: bool,
+    /// What the relay for private sessions did, where there is one.
+    pub relay: Option<Carried>,
     /// How much is logged.
     pub log: Level,
     /// Keys whose new value counts from the next start.
@@ -224,6 +227,7 @@ impl<S: Store> Running<S> {
         // From here on nothing can fail.
         self.gateway.live.set(start::settings(&fresh));
         self.gateway.accounts.configured();
+        self.gateway.private.configured(&fresh);
         *write(&self.gateway.tls) = tls;
         *lock(&self.tls) = looked_at(&fresh);
         self.set_level(fresh.keys.log.level);
@@ -418,6 +422,7 @@ impl<S: Store> Running<S> {
             backup_due: age.is_none_or(|age| age > allowed),
             free: gauges.free,
             full: gauges.full,
+            relay: self.gateway.private.carried(),
             log: lock(&self.level).level,
             restart: self.restart_keys(),
         }
@@ -446,6 +451,10 @@ impl<S: Store> Running<S> {
         now.backup.set(status.backup_age_s.unwrap_or(-1));
         now.hashing.set(count(self.gateway.accounts.hashing() as u64));
         now.uptime.set(metrics::seconds(self.since.elapsed()));
+        let relay = status.relay.unwrap_or_default();
+        now.relay.set(count(relay.connections));
+        now.relay_bytes.set(count(relay.bytes));
+        now.relay_refused.set(count(relay.refused));
         now.restart.set(count(status.restart.len() as u64));
         if let Some((memory, files)) = metrics::process() {
             now.memory.set(memory);

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -17,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::account::{self, CredentialsError, HashError, Rules};
 use crate::backup::restore;
+use crate::certificate::{self, Served};
 use crate::config::{Config, Devices, Level, Names};
 use crate::files::{self, FileError};
 use crate::gateway;
@@ -56,6 +56,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// What the relay serves.
+    #[error("the relay cannot start: {0}")]
+    Relay(String),
     /// A restore was cut short.
     #[error("a restore of {} was cut short; it must be done again", .0.display())]
     HalfRestored(PathBuf),
@@ -79,7 +82,7 @@ impl StartError {
             StartError::Keys(_) | StartError::Certificate { .. } => exit::CONFIG,
             StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
             StartError::Listen { .. } => exit::UNAVAILABLE,
-            StartError::Hash(_) => exit::SOFTWARE,
+            StartError::Hash(_) | StartError::Relay(_) => exit::SOFTWARE,
             StartError::Credentials(CredentialsError::File(error)) => Self::exit_of_file(error),
             StartError::Credentials(CredentialsError::Store(_)) => exit::IO,
         }
@@ -111,10 +114,10 @@ pub(crate) fn keys(config: &Config) -> Result<Keys, StartError> {
     Ok(keys::load(&config.data)?)
 }
 
-pub(crate) fn tls(config: &Config) -> Result<Arc<rustls::ServerConfig>, StartError> {
+pub(crate) fn tls(config: &Config) -> Result<Served, StartError> {
     let chain = files::read(&config.cert)?;
     let key = files::read_secret(&config.key)?;
-    chat_link::server_config(&chain, &key).map_err(|error| StartError::Certificate { path: config.cert.clone(), error })
+    certificate::served(&chain, &key).map_err(|error| StartError::Certificate { path: config.cert.clone(), error })
 }
 
 /// Everything that may change while the server runs, save what the store's writer owns.

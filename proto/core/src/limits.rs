@@ -249,6 +249,14 @@ pub const PEER_WINDOW: usize = MIB;
 pub const PEER_HANDSHAKES: usize = 256;
 /// Bytes of a private session's ticket.
 pub const TICKET_MAX: usize = 512;
+/// Connections of one account to the relay: two for each of its devices, and as many again while links break.
+pub const RELAY_CONNECTIONS: usize = 64;
+/// Endpoints that learn their address from the relay at once: a few kilobytes each (S13).
+pub const DISCOVERIES: usize = 4096;
+/// The same from one source: an office behind one address.
+pub const DISCOVERIES_PER_SOURCE: usize = 64;
+/// Discoveries that are shaking hands; beyond half of it each source must prove its address first, by QUIC Retry (S13).
+pub const DISCOVERY_HANDSHAKES: usize = 256;
 /// A relay ticket is good for so long; a chatd renews it before.
 pub const TICKET_TTL: Duration = Duration::from_secs(12 * 3600);
 /// At most one word about private activity in this time goes to the server: it learns that its user is there and no more (mission

@@ -1,13 +1,14 @@
 //! Addresses that are free, or ours already, and descriptors enough.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 
 use chat_proto::limits;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Found, Level, Section};
+use crate::config::Config;
 
 pub(super) fn look(found: &mut Found<'_>) {
     let config = found.config;
@@ -18,22 +19,38 @@ pub(super) fn look(found: &mut Found<'_>) {
             format!("running, listening on {}", addresses.split_whitespace().collect::<Vec<_>>().join(" ")),
         );
     } else {
-        let mut free = Vec::new();
-        for address in &config.listen {
-            match TcpListener::bind(address) {
-                Ok(_) => free.push(address.to_string()),
+        let mut free: Vec<String> = Vec::new();
+        let wanted = wanted(config);
+        let count = wanted.len();
+        for (key, address, over, bound) in wanted {
+            match bound {
+                Ok(()) => free.push(format!("{address}{over}")),
                 Err(error) => {
-                    let text = format!("cannot listen on {address}: {}", said(&error));
-                    let next = format!("ss -ltnp sport = :{}", address.port());
-                    found.add(Level::Error, Section::Net, Some("listen"), text, Some(next));
+                    let text = format!("cannot listen on {address}{over}: {}", said(&error));
+                    let next = format!("ss -lntup sport = :{}", address.port());
+                    found.add(Level::Error, Section::Net, Some(key), text, Some(next));
                 }
             }
         }
-        if free.len() == config.listen.len() {
+        if free.len() == count {
             found.ok(Section::Net, format!("free: {}", free.join(" ")));
         }
     }
     descriptors(found);
+}
+
+/// Where the server would listen: the key that says so, the address, what over, and whether it can.
+type Wanted = (&'static str, SocketAddr, &'static str, io::Result<()>);
+
+fn wanted(config: &Config) -> Vec<Wanted> {
+    let tcp = |address: &SocketAddr| TcpListener::bind(address).map(drop);
+    let mut all: Vec<Wanted> = config.listen.iter().map(|address| ("listen", *address, "", tcp(address))).collect();
+    if let Some(address) = config.relay {
+        let key = "private.relay_listen";
+        all.push((key, address, "", tcp(&address)));
+        all.push((key, address, "/udp", UdpSocket::bind(address).map(drop)));
+    }
+    all
 }
 
 fn said(error: &io::Error) -> String {

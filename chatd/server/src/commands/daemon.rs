@@ -54,6 +54,14 @@ fn text(status: &Status, program: &str) -> String {
         number(status.queued),
         status.certificate_days
     );
+    if let Some(relay) = &status.relay {
+        let refused = if relay.refused > 0 { format!(", {} refused", number(relay.refused)) } else { String::new() };
+        out.push_str(&format!(
+            ", relay: {} connections, {} carried{refused}",
+            number(relay.connections),
+            size(relay.bytes)
+        ));
+    }
     for (problem, next) in problems(status) {
         out.push_str(&format!("\nWARN {problem}\n  next: {program} {next}"));
     }
@@ -176,6 +184,8 @@ struct Level {
 
 #[cfg(test)]
 mod tests {
+    use chat_server::private::relay::Carried;
+
     use super::*;
 
     fn status() -> Status {
@@ -196,6 +206,7 @@ mod tests {
             backup_due: true,
             free: 1 << 30,
             full: false,
+            relay: None,
             log: chat_server::config::Level::Info,
             restart: vec![],
         }
@@ -207,6 +218,13 @@ mod tests {
             text(&status(), "chat-server"),
             "up 3 s, 0 online, 0 queued, certificate 89 d, backup: none yet (chat-server backup create)"
         );
+    }
+
+    #[test]
+    fn a_relay_is_spoken_of_where_there_is_one() {
+        let relay = Some(Carried { connections: 2, bytes: 3 << 20, refused: 1 });
+        let text = text(&Status { relay, ..status() }, "chat-server");
+        assert!(text.ends_with(", relay: 2 connections, 3.0 MiB carried, 1 refused"), "{text}");
     }
 
     #[test]

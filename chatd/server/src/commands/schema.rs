@@ -343,6 +343,15 @@ pub const OBJECTS: &[Object] = &[
             member("backup_due", Flag, "that is longer ago than backup.warn_age"),
             member("free", Count, "free bytes on the store's disk"),
             member("full", Flag, "messages are refused for want of room"),
+            member(
+                "relay",
+                Maybe(&Members(&[
+                    member("connections", Count, "connections to it"),
+                    member("bytes", Count, "bytes that it was given to pass on since the server started"),
+                    member("refused", Count, "connections that it did not admit since then"),
+                ])),
+                "the relay for private sessions; null: there is none",
+            ),
             member("log", Word(&["error", "warn", "info", "debug", "trace"]), "how much is logged"),
             member("restart", List(&Text), "keys whose new value counts from the next start"),
         ],

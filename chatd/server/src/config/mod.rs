@@ -94,6 +94,8 @@ pub struct Config {
     pub run: PathBuf,
     /// Where health and metrics are, over HTTP on this host.
     pub http: Option<SocketAddr>,
+    /// Where the relay for private sessions listens, over TCP and UDP.
+    pub relay: Option<SocketAddr>,
     /// Where backups go.
     pub backups: PathBuf,
     /// The files that this was read from: the main one first, then its drop-ins.
@@ -162,6 +164,7 @@ pub(crate) fn mean(
         run: layout.run.clone(),
         // Checked above.
         http: keys.admin.http.parse().ok(),
+        relay: keys.private.relay_listen.parse().ok(),
         backups: place(&keys.backup.dir, layout.backup.clone()),
         files,
         keys,
@@ -195,6 +198,18 @@ fn check(keys: &Written) -> Result<(), (&'static str, String)> {
     within("tls.reload_check", keys.tls.reload_check.0.as_secs(), 1, 86_400)?;
     within("private.request_ttl", keys.private.request_ttl.0.as_secs(), 1, limits::REQUEST_TTL_MAX.as_secs())?;
     within("sessions.grace", keys.sessions.grace.0.as_secs(), 0, 3600)?;
+    within("limits.relay_bytes_per_second", keys.limits.relay_bytes_per_second.0, 0, u64::from(u32::MAX))?;
+    let relay = &keys.private.relay_listen;
+    if !relay.is_empty() {
+        let address: SocketAddr = relay.parse().map_err(|_| {
+            let problem = format!("\"{relay}\" is not an address with a port such as \"[::]:7444\"");
+            ("private.relay_listen", problem)
+        })?;
+        if address.port() != 0 && keys.listen.iter().any(|listen| listen.0.port() == address.port()) {
+            let problem = format!("port {} is that of \"listen\": the relay needs its own", address.port());
+            return Err(("private.relay_listen", problem));
+        }
+    }
     if !keys.admin.http.is_empty() {
         let address: SocketAddr = keys.admin.http.parse().map_err(|_| {
             ("admin.http", format!("\"{}\" is not an address with a port such as \"127.0.0.1:7480\"", keys.admin.http))

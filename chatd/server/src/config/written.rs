@@ -162,6 +162,8 @@ tables! {
         unknown_recipients_per_hour: u32 = 20,
         /// Private requests of one account.
         private_requests_per_minute: u32 = 10,
+        /// Bytes a second that the relay takes from one connection.
+        relay_bytes_per_second: Size = Size(4 << 20),
         /// Connections in all.
         connections: u32 = 10_000,
     }

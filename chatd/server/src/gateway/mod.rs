@@ -26,6 +26,7 @@ pub use strangers::Strangers;
 use crate::account::Accounts;
 use crate::audit::Audit;
 use crate::bus::{Bus, Heard, Subscription};
+use crate::certificate::Served;
 use crate::clock::Clock;
 use crate::config::Idle;
 use crate::metrics::Metrics;
@@ -38,7 +39,7 @@ use crate::sync::read;
 
 /// Waits between two tries to accept when the system has no descriptors or memory; the longest is short enough that everything
 /// goes on within a second of there being some again (S7).
-const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
+pub(crate) const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
 
 /// How sessions behave, from the configuration.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ pub struct Gateway<S: Store> {
     /// The server's long-term key.
     pub identity: ServerIdentity,
     /// Certificate and key; replaced when the files are read anew.
-    pub tls: RwLock<Arc<rustls::ServerConfig>>,
+    pub tls: Arc<RwLock<Served>>,
     /// What may change while the server runs.
     pub live: Arc<Live>,
     /// The time.
@@ -102,8 +103,8 @@ impl<S: Store> Gateway<S> {
     }
 
     /// Whether another connection would leave too few descriptors for those who are logged in.
-    fn is_full(&self) -> bool {
-        self.directory.count() + self.strangers.count() >= self.live.get().sessions.connections
+    pub fn is_full(&self) -> bool {
+        self.directory.count() + self.strangers.count() + self.private.relayed() >= self.live.get().sessions.connections
     }
 
     fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -123,7 +124,7 @@ impl<S: Store> Gateway<S> {
 }
 
 /// A random number for the early drop. When the system has none, chance is not what is missing most.
-fn dice() -> u32 {
+pub(crate) fn dice() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
 
@@ -155,7 +156,7 @@ pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener) {
 }
 
 /// The client left before it was accepted: the next one is no worse for it.
-fn is_the_clients(error: &io::Error) -> bool {
+pub(crate) fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
@@ -176,5 +177,5 @@ pub async fn heed<B: Bus>(directory: Arc<Directory>, mut hints: B::Subscription)
 
 /// The settings of TLS as they are now.
 fn tls<S: Store>(gateway: &Gateway<S>) -> Arc<rustls::ServerConfig> {
-    Arc::clone(&read(&gateway.tls))
+    Arc::clone(&read(&gateway.tls).tls)
 }

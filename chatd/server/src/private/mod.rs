@@ -2,26 +2,76 @@
 //!
 //! Owned by the gateway, whose sessions ask it when a request was accepted. The broker itself belongs to the store's writer.
 
+pub mod relay;
 pub mod ticket;
+
+use std::sync::{Arc, RwLock};
 
 use chat_proto::wire::PrivateRelay;
 
+use crate::StartError;
+use crate::certificate::Served;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::settings::Live;
+use crate::store::Store;
+use crate::sync::read;
+use relay::Relay;
 use ticket::Tickets;
 
 /// Tickets and relay.
 pub struct Private {
     /// Issues and checks tickets.
-    pub tickets: Tickets,
+    pub tickets: Arc<Tickets>,
+    relay: Option<Relay>,
+    tls: Arc<RwLock<Served>>,
 }
 
 impl Private {
-    /// `secret` seals tickets.
-    pub fn new(secret: &[u8; 32]) -> Private {
-        Private { tickets: Tickets::new(secret) }
+    /// Listens where the configuration wants a relay; `secret` seals tickets. Must be called within a runtime.
+    pub fn start(
+        config: &Config,
+        secret: &[u8; 32],
+        tls: &Arc<RwLock<Served>>,
+        clock: Clock,
+        live: &Arc<Live>,
+    ) -> Result<Private, StartError> {
+        let tickets = Arc::new(Tickets::new(secret));
+        let relay = match config.relay {
+            Some(address) => Some(Relay::listen(address, config, tls, Arc::clone(&tickets), clock, Arc::clone(live))?),
+            None => None,
+        };
+        Ok(Private { tickets, relay, tls: Arc::clone(tls) })
     }
 
     /// The relay as clients are told of it, where there is one.
     pub fn relay(&self) -> Option<PrivateRelay> {
-        None
+        let port = self.relay.as_ref()?.port();
+        Some(PrivateRelay { port: port.into(), certificate: read(&self.tls).sha256.to_vec() })
+    }
+
+    /// Connections that the relay admitted.
+    pub fn relayed(&self) -> usize {
+        self.relay.as_ref().map_or(0, Relay::connections)
+    }
+
+    /// What the relay did so far, where there is one.
+    pub fn carried(&self) -> Option<relay::Carried> {
+        self.relay.as_ref().map(Relay::carried)
+    }
+
+    /// The configuration was read anew.
+    pub fn configured(&self, config: &Config) {
+        if let Some(relay) = &self.relay {
+            relay.configured(config);
+        }
+    }
+}
+
+/// Starts the relay's tasks, where there is a relay; they end when the shutdown begins.
+pub fn serve<S: Store>(gateway: &Arc<Gateway<S>>) {
+    if let Some(relay) = &gateway.private.relay {
+        relay.serve(gateway);
     }
 }

@@ -9,6 +9,7 @@ mod input;
 mod operator;
 mod people;
 mod private;
+mod relay;
 mod safety;
 mod session;
 mod strangers;

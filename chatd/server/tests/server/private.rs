@@ -12,7 +12,7 @@ const ONE: [u8; 16] = [1; 16];
 const TWO: [u8; 16] = [2; 16];
 
 /// An endpoint whose keys and address are made of one number.
-fn endpoint(n: u8) -> PeerEndpoint {
+pub fn endpoint(n: u8) -> PeerEndpoint {
     PeerEndpoint {
         endpoint_id: vec![n; 32],
         addresses: vec![format!("192.0.2.{n}:4711")],
@@ -21,7 +21,7 @@ fn endpoint(n: u8) -> PeerEndpoint {
     }
 }
 
-fn asking(id: [u8; 16], to: &str, endpoint: PeerEndpoint) -> wire::PrivateAsk {
+pub fn asking(id: [u8; 16], to: &str, endpoint: PeerEndpoint) -> wire::PrivateAsk {
     wire::PrivateAsk {
         id: id.to_vec(),
         to: to.into(),

@@ -1,0 +1,144 @@
+//! Who may use the relay: the endpoint that a good ticket was made for, and of one account not too many at once.
+//!
+//! Asked by iroh's service for each client that proved its endpoint's key; the connection's task waits for the verdict, for a client
+//! that never gets so far must go.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chat_proto::id::AccountName;
+use chat_proto::limits::RELAY_CONNECTIONS;
+use iroh_base::EndpointId;
+use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::private::ticket::Tickets;
+use crate::settings::Live;
+use crate::sync::lock;
+
+/// The header by which a connection's task knows it again; whatever a client says in it is overwritten.
+pub const NUMBER: &str = "x-chat-connection";
+
+/// How it went: the account, or in a few words why not.
+pub type Verdict = Result<AccountName, &'static str>;
+
+/// Admits clients.
+pub struct Admission {
+    tickets: Arc<Tickets>,
+    clock: Clock,
+    live: Arc<Live>,
+    refused: AtomicU64,
+    next: AtomicU64,
+    // Short locks: a look and a change of a table.
+    here: Mutex<Here>,
+}
+
+#[derive(Default)]
+struct Here {
+    /// Tasks that wait for the verdict over their connection, by its number.
+    waiting: HashMap<u64, oneshot::Sender<Verdict>>,
+    admitted: HashMap<ConnectionId, AccountName>,
+    accounts: HashMap<AccountName, usize>,
+}
+
+/// A connection whose verdict is waited for.
+pub struct Expected {
+    admission: Arc<Admission>,
+    /// What its requests bear in [`NUMBER`].
+    pub number: u64,
+    /// The verdict.
+    pub verdict: oneshot::Receiver<Verdict>,
+}
+
+impl Admission {
+    /// Nobody is here.
+    pub fn new(tickets: Arc<Tickets>, clock: Clock, live: Arc<Live>) -> Admission {
+        let (refused, next) = (AtomicU64::new(0), AtomicU64::new(0));
+        Admission { tickets, clock, live, refused, next, here: Mutex::default() }
+    }
+
+    /// A connection came.
+    pub fn expect(self: &Arc<Self>) -> Expected {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (told, verdict) = oneshot::channel();
+        lock(&self.here).waiting.insert(number, told);
+        Expected { admission: Arc::clone(self), number, verdict }
+    }
+
+    /// How many are admitted.
+    pub fn count(&self) -> usize {
+        lock(&self.here).admitted.len()
+    }
+
+    /// How many were not.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn decide(&self, request: &ClientRequest) -> Verdict {
+        if !self.live.get().sessions.private {
+            return Err("private sessions are off");
+        }
+        let token = request.auth_token().ok_or("no ticket")?;
+        let ticket = self.tickets.check(&token, self.clock.wall_ms()).ok_or("a bad ticket")?;
+        if ticket.endpoint != *request.endpoint_id().as_bytes() {
+            return Err("a ticket of another endpoint");
+        }
+        let mut here = lock(&self.here);
+        let count = here.accounts.entry(ticket.account.clone()).or_default();
+        if *count >= RELAY_CONNECTIONS {
+            return Err("too many connections of its account");
+        }
+        *count += 1;
+        here.admitted.insert(request.connection_id(), ticket.account.clone());
+        Ok(ticket.account)
+    }
+}
+
+impl AccessControl for Admission {
+    async fn on_connect(&self, request: &ClientRequest) -> Access {
+        let verdict = self.decide(request);
+        let access = match &verdict {
+            Ok(_) => Access::Allow,
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                // Why is in the audit log; a stranger is not told.
+                Access::Deny { reason: None }
+            }
+        };
+        let number = request.headers().get(NUMBER).and_then(|number| number.to_str().ok()?.parse().ok());
+        let told = number.and_then(|number: u64| lock(&self.here).waiting.remove(&number));
+        if let Some(told) = told {
+            // The task may have given up in this very moment: then it closes the connection.
+            let _ = told.send(verdict);
+        }
+        access
+    }
+
+    fn on_disconnect(&self, _: EndpointId, connection: ConnectionId) {
+        let mut here = lock(&self.here);
+        let Some(account) = here.admitted.remove(&connection) else { return };
+        if let Some(count) = here.accounts.get_mut(&account) {
+            *count -= 1;
+            if *count == 0 {
+                here.accounts.remove(&account);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("admitted", &self.count()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        lock(&self.admission.here).waiting.remove(&self.number);
+    }
+}

@@ -1,0 +1,165 @@
+//! A connection to the relay, from its first byte until it is admitted: TLS, one HTTP request, the proof of the endpoint's key. All of
+//! it must be done in time, and takes a stranger's place until it is (S4, S5).
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chat_proto::limits::AUTH_WITHIN;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use iroh_relay::http::{RELAY_PATH, RELAY_PROBE_PATH};
+use iroh_relay::server::http_server::{BytesBody, HyperError, RelayService, RelayServiceWithNotify};
+use iroh_relay::server::streams::MaybeTlsStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::admission::{Admission, NUMBER, Verdict};
+use crate::gateway::{ACCEPT_WAIT, Gateway, dice, is_the_clients};
+use crate::source::Source;
+use crate::store::Store;
+
+/// What a connection goes through.
+#[derive(Clone)]
+pub struct Door {
+    pub service: RelayService,
+    pub admission: Arc<Admission>,
+    pub tls: TlsAcceptor,
+}
+
+/// How a connection ended that may not stay.
+enum Left {
+    /// It asked whether we are here, or went.
+    Done,
+    Refused(&'static str),
+}
+
+/// Accepts connections until the shutdown begins; then all that are admitted are closed.
+pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener, door: Door) {
+    let mut wait = ACCEPT_WAIT.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = gateway.shutdown.begun() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                wait = ACCEPT_WAIT.0;
+                welcome(&gateway, &door, stream, peer);
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the relay cannot accept a connection");
+                tokio::select! {
+                    () = gateway.shutdown.begun() => break,
+                    () = tokio::time::sleep(wait) => {}
+                }
+                wait = (wait * 2).min(ACCEPT_WAIT.1);
+            }
+        }
+    }
+    door.service.shutdown().await;
+}
+
+fn welcome<S: Store>(gateway: &Arc<Gateway<S>>, door: &Door, stream: TcpStream, peer: SocketAddr) {
+    if gateway.is_full() {
+        gateway.metrics.turned_away("full");
+        gateway.audit.stranger(peer, format_args!("turned away from the relay: as many connections as there may be"));
+        return;
+    }
+    let Some(place) = gateway.strangers.admit(Source::of(peer.ip()), dice()) else {
+        gateway.metrics.turned_away("too_many_strangers");
+        gateway.audit.stranger(peer, format_args!("turned away from the relay: too many that are not logged in"));
+        return;
+    };
+    let (gateway, door) = (Arc::clone(gateway), door.clone());
+    let stopping = gateway.shutdown.clone();
+    gateway.clone().shutdown.spawn(async move {
+        let met = async {
+            match meet(door, stream).await {
+                Ok(account) => gateway.audit.line(peer, format_args!("relay joined: account {account}")),
+                Err(Left::Refused(why)) => gateway.audit.stranger(peer, format_args!("relay refused: {why}")),
+                Err(Left::Done) => {}
+            }
+        };
+        tokio::select! {
+            () = stopping.begun() => {}
+            () = met => {}
+        }
+        drop(place);
+    });
+}
+
+/// Serves a connection until it is admitted, and closes it when it is not in time.
+async fn meet(door: Door, stream: TcpStream) -> Result<chat_proto::id::AccountName, Left> {
+    // iroh's service owns the stream from the first request on; by this handle it can still be closed.
+    let (stream, handle) = twice(stream).map_err(|_| Left::Done)?;
+    let met = timeout(AUTH_WITHIN, admit(door, stream)).await.unwrap_or(Err(Left::Refused("not done in time")));
+    if met.is_err() {
+        // Closed already is as good.
+        let _ = handle.shutdown(Shutdown::Both);
+    }
+    met
+}
+
+fn twice(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let stream = stream.into_std()?;
+    let handle = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, handle))
+}
+
+async fn admit(door: Door, stream: TcpStream) -> Result<chat_proto::id::AccountName, Left> {
+    let tls = door.tls.accept(stream).await.map_err(|_| Left::Refused("the TLS handshake failed"))?;
+    let mut expected = door.admission.expect();
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = Numbered {
+        relay: RelayServiceWithNotify::new(door.service, Arc::new(Notify::new())),
+        number: expected.number.into(),
+        asked: Arc::clone(&asked),
+    };
+    let io = TokioIo::new(MaybeTlsStream::Tls(tls));
+    let served = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+    if served.is_err() || !asked.load(Ordering::Acquire) {
+        return Err(Left::Done);
+    }
+    // The request went over to the relay protocol, where the client has yet to prove its key.
+    let verdict: Verdict = (&mut expected.verdict).await.map_err(|_| Left::Done)?;
+    verdict.map_err(Left::Refused)
+}
+
+/// iroh's service, told which connection a request is of. Beside the relay it answers whether it is here; nothing else is served.
+struct Numbered {
+    relay: RelayServiceWithNotify,
+    number: HeaderValue,
+    asked: Arc<AtomicBool>,
+}
+
+impl Service<Request<Incoming>> for Numbered {
+    type Response = Response<BytesBody>;
+    type Error = HyperError;
+    type Future = Ready<Result<Response<BytesBody>, HyperError>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if (request.method(), request.uri().path()) == (&Method::GET, RELAY_PROBE_PATH) {
+            let empty: Empty<hyper::body::Bytes> = Empty::new();
+            let body: BytesBody = Box::new(http_body_util::BodyExt::map_err(empty, |never: Infallible| match never {}));
+            return ready(Ok(Response::new(body)));
+        }
+        if request.uri().path() == RELAY_PATH {
+            self.asked.store(true, Ordering::Release);
+        }
+        request.headers_mut().insert(NUMBER, self.number.clone());
+        self.relay.call(request)
+    }
+}
