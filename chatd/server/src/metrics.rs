@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::private::relay::Carried;
 use crate::store::Round;
 
 /// One label: how it ended, or why.
@@ -44,6 +45,9 @@ pub struct Metrics {
     ended: Outcomes,
     /// Changes of presence that were announced.
     pub presence: Counter,
+    private_requests: Outcomes,
+    relay_bytes: Counter,
+    relay_refused: Counter,
     commit: Histogram,
     batch: Histogram,
     reloads: Outcomes,
@@ -108,10 +112,6 @@ now! {
     files, "open_files", "Open files of the process";
     /// Connections to the relay.
     relay, "relay_connections", "Connections to the relay for private sessions";
-    /// Bytes that the relay was given since the start.
-    relay_bytes, "relay_bytes", "Bytes that the relay was given to pass on since the start";
-    /// Connections that the relay did not admit since the start.
-    relay_refused, "relay_refused", "Connections that the relay did not admit since the start";
     /// Keys that wait for a restart.
     restart, "restart_pending_keys", "Keys of the configuration whose new value counts from the next start";
 }
@@ -133,6 +133,9 @@ impl Default for Metrics {
             turned_away: named(r, "turned_away", "Connections that were closed before a login, by why"),
             ended: named(r, "sessions_ended", "Sessions that ended, by why"),
             presence: named(r, "presence_changes", "Changes of presence that were announced"),
+            private_requests: named(r, "private_requests", "Private requests, by how they were taken"),
+            relay_bytes: named(r, "relay_bytes", "Bytes that the relay was given to pass on"),
+            relay_refused: named(r, "relay_refused", "Connections that the relay did not admit"),
             reloads: named(r, "reloads", "Times that configuration and certificate were read anew"),
             commit: histogram(r, "commit_seconds", "Time of a commit with its flush", 0.0001, 2.0, 16),
             batch: histogram(r, "batch_operations", "Operations that were committed together", 1.0, 2.0, 11),
@@ -168,6 +171,7 @@ impl Metrics {
             (&self.turned_away, ["full", "too_many_strangers"]),
             (&self.ended, ["logout", "link_lost"]),
             (&self.reloads, ["done", "refused"]),
+            (&self.private_requests, [Code::ACCEPTED.name(), Code::OFFLINE.name()]),
         ] {
             for outcome in outcomes {
                 drop(family.get_or_create(&Outcome { outcome }));
@@ -208,6 +212,18 @@ impl Metrics {
     /// A session ended.
     pub fn ended(&self, why: &'static str) {
         self.ended.get_or_create(&Outcome { outcome: why }).inc();
+    }
+
+    /// A private request was taken, or refused.
+    pub fn private_request(&self, outcome: Code) {
+        self.private_requests.get_or_create(&Outcome { outcome: outcome.name() }).inc();
+    }
+
+    /// What the relay did since the start, by its own count.
+    pub fn relay(&self, carried: &Carried) {
+        self.now.relay.set(i64::try_from(carried.connections).unwrap_or(i64::MAX));
+        self.relay_bytes.inc_by(carried.bytes.saturating_sub(self.relay_bytes.get()));
+        self.relay_refused.inc_by(carried.refused.saturating_sub(self.relay_refused.get()));
     }
 
     /// The configuration was read anew, or not.

@@ -451,10 +451,9 @@ impl<S: Store> Running<S> {
         now.backup.set(status.backup_age_s.unwrap_or(-1));
         now.hashing.set(count(self.gateway.accounts.hashing() as u64));
         now.uptime.set(metrics::seconds(self.since.elapsed()));
-        let relay = status.relay.unwrap_or_default();
-        now.relay.set(count(relay.connections));
-        now.relay_bytes.set(count(relay.bytes));
-        now.relay_refused.set(count(relay.refused));
+        if let Some(relay) = &status.relay {
+            self.gateway.metrics.relay(relay);
+        }
         now.restart.set(count(status.restart.len() as u64));
         if let Some((memory, files)) = metrics::process() {
             now.memory.set(memory);

@@ -452,7 +452,7 @@ fn health_and_metrics_over_http_and_every_name_of_dashboard_and_alerts_is_scrape
     let dashboard: Value =
         serde_json::from_str(&fs::read_to_string(packaging.join("chat-server.json")).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
-    assert_eq!(panels.len(), 12);
+    assert_eq!(panels.len(), 15);
     let mut expressions: Vec<String> = panels
         .iter()
         .flat_map(|panel| panel["targets"].as_array().unwrap())

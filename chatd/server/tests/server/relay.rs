@@ -213,7 +213,12 @@ async fn what_two_endpoints_say_goes_through() {
     assert!(carried.bytes > 1000 && carried.connections == 2 && carried.refused == 0, "{carried:?}");
     running.measure().await;
     let text = running.gateway.metrics.text().unwrap();
-    for name in ["chat_relay_connections 2", "chat_relay_bytes ", "chat_relay_refused 0"] {
+    for name in [
+        "chat_relay_connections 2",
+        "chat_relay_bytes_total ",
+        "chat_relay_refused_total 0",
+        "chat_private_requests_total{outcome=\"accepted\"} 1",
+    ] {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert_eq!(running.status().await.relay.unwrap().connections, 2);

@@ -46,6 +46,8 @@ impl<S: Store> Session<S> {
             Err(code) => Err(code.into()),
         };
         if !ask.check {
+            let outcome = asked.as_ref().map_or_else(|fault| fault.code, |_| Code::ACCEPTED);
+            self.gateway.metrics.private_request(outcome);
             self.audit_private("asked", asked.as_ref().err(), &ask.to);
         }
         let asked = asked?;

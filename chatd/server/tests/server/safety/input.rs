@@ -56,9 +56,13 @@ const BROKEN: [&[u8]; 8] = [
 fn to_broken(method: Tag4) -> Result<Code, Code> {
     match method {
         // The server's own: not read at all.
-        method::VERDICT | method::GAP | method::TRY_LATER | method::DELIVER | method::GONE | method::PRESENCE => {
-            Err(Code::FORBIDDEN)
-        }
+        method::VERDICT
+        | method::GAP
+        | method::TRY_LATER
+        | method::DELIVER
+        | method::GONE
+        | method::PRESENCE
+        | method::PRIVATE => Err(Code::FORBIDDEN),
         // Those of strangers: a session has none of them.
         method::IDENTIFY | method::NAME | method::REGISTER | method::LOGIN | method::DEVICE | method::HELLO => {
             Err(Code::UNSUPPORTED)
