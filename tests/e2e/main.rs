@@ -15,6 +15,7 @@ mod machine;
 mod message;
 mod operator;
 mod people;
+mod private;
 mod restore;
 mod run;
 mod scripts;

@@ -42,7 +42,8 @@ pub async fn startprivate(ctx: &mut Context, args: args::Startprivate) -> Result
     };
     let outcome = ctx.try_call(&request).await?;
     ctx.underway.replace(None);
-    let reply = outcome.map_err(|error| ask_refused(ctx, error, &request.user))?;
+    let waited = args.wait.is_some();
+    let reply = outcome.map_err(|error| ask_refused(ctx, error, &request.user, waited))?;
     let trouble =
         if reply.state == RequestState::Asked && args.wait.is_none() { None } else { words::not_open(&reply) };
     match ctx.out.form {
@@ -58,8 +59,9 @@ pub async fn startprivate(ctx: &mut Context, args: args::Startprivate) -> Result
 }
 
 /// A request that reaches nobody is not a message that was not delivered.
-fn ask_refused(ctx: &Context, error: CallError, user: &str) -> End {
+fn ask_refused(ctx: &Context, error: CallError, user: &str, waited: bool) -> End {
     match &error {
+        CallError::Refused(data) if data.code == Code::TIMED_OUT && waited => words::unanswered(user).into(),
         CallError::Refused(data) if data.code == Code::RECIPIENT_BLOCKED => {
             words::request_blocked(data.subject.as_deref().unwrap_or(user)).into()
         }
@@ -122,8 +124,12 @@ pub async fn accept(ctx: &mut Context, args: args::Accept) -> Result<(), End> {
         for_ms: args.for_.map(milliseconds),
         timeout_ms: ctx.timeout_ms(),
     };
-    let session = ctx.call(&request).await?;
+    let outcome = ctx.try_call(&request).await?;
     ctx.underway.replace(None);
+    let session = outcome.map_err(|error| match &error {
+        CallError::Refused(data) if data.code == Code::TIMED_OUT => words::connecting(&request.user).into(),
+        _ => ctx.refused(error),
+    })?;
     let open = session.state == SessionState::Open;
     match ctx.out.form {
         Form::Json => ctx.out.object("private_session", json::private_session(&session))?,

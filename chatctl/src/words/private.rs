@@ -79,10 +79,7 @@ pub fn not_open(request: &PrivateRequest) -> Option<Trouble> {
     let trouble = match request.state {
         RequestState::Accepted if open => return None,
         RequestState::Accepted => return Some(connecting(&request.peer)),
-        RequestState::Asked => {
-            let what = format!("{peer} has not answered yet; the request stays open.");
-            Trouble::new(Code::TIMED_OUT.name(), Exit::TimedOut, what).next("requests")
-        }
+        RequestState::Asked => return Some(unanswered(&request.peer)),
         RequestState::Declined => {
             Trouble::new(Code::DECLINED.name(), Exit::Refused, format!("{peer} has declined the request."))
                 .next(format!("message {} ...", quoted(&request.peer)))
@@ -100,6 +97,12 @@ pub fn not_open(request: &PrivateRequest) -> Option<Trouble> {
         }
     };
     Some(trouble)
+}
+
+/// The wait for an answer ended before it came.
+pub fn unanswered(peer: &str) -> Trouble {
+    let what = format!("{} has not answered yet; the request stays open.", Shown::name(peer));
+    Trouble::new(Code::TIMED_OUT.name(), Exit::TimedOut, what).next("requests --outgoing")
 }
 
 /// Both said yes, and the connection is not there yet.

@@ -74,7 +74,12 @@ fn a_wait_ends_with_the_session_or_says_why_there_is_none() {
     assert_eq!(waits, [json!(60_000), json!(5_000)]);
     assert_eq!(home.run(&["--json", "startprivate", "bob", "--wait"]).json()["session"]["path"], "direct");
     let ends = [
-        ("asked", 9, "timed_out", "bob has not answered yet; the request stays open.\n  next: chatctl requests\n"),
+        (
+            "asked",
+            9,
+            "timed_out",
+            "bob has not answered yet; the request stays open.\n  next: chatctl requests --outgoing\n",
+        ),
         ("declined", 7, "declined", "bob has declined the request.\n  next: chatctl message bob ...\n"),
         (
             "expired",
@@ -177,6 +182,10 @@ fn accepting_says_how_the_two_are_connected() {
     late["state"] = json!("connecting");
     let ran = Home::answering("accept", late).run(&["--json", "accept", "bob"]);
     assert_eq!((ran.code, &ran.json()["state"], &ran.error()["code"]), (9, &json!("connecting"), &json!("timed_out")));
+    Home::refusing(json!({"code": "timed_out", "subject": "bob"})).run(&["accept", "bob"]).complains(
+        9,
+        "chatctl: both sides agreed, but bob is not reached yet; tries go on for 1m.\n  next: chatctl sessions\n",
+    );
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Owner {
                 let ended = PrivateEnded {
                     peer: open.account.clone(),
                     reason: EndReason::Identity,
-                    by_peer: true,
+                    by_peer: false,
                     failed: Vec::new(),
                     unsettled: 0,
                     at_ms: now_ms,
