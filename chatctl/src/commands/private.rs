@@ -44,15 +44,16 @@ pub async fn startprivate(ctx: &mut Context, args: args::Startprivate) -> Result
     ctx.underway.replace(None);
     let waited = args.wait.is_some();
     let reply = outcome.map_err(|error| ask_refused(ctx, error, &request.user, waited))?;
-    let trouble =
-        if reply.state == RequestState::Asked && args.wait.is_none() { None } else { words::not_open(&reply) };
+    let on_its_way = !waited && matches!(reply.state, RequestState::Asked | RequestState::Accepted);
+    let trouble = words::not_open(&reply).filter(|_| !on_its_way);
     match ctx.out.form {
         Form::Json => ctx.out.object("private_request", json::private_request(&reply))?,
         Form::Plain => request_row(ctx, &reply)?,
         Form::Human if trouble.is_some() => {}
-        Form::Human => match &reply.session {
-            Some(session) => ctx.out.success(&words::opened(session))?,
-            None => ctx.out.success(&words::asked(&reply, &ctx.out.clock))?,
+        Form::Human => match (&reply.session, reply.state) {
+            (Some(session), _) => ctx.out.success(&words::opened(session))?,
+            (None, RequestState::Accepted) => ctx.out.success(&words::joined(&reply.peer))?,
+            (None, _) => ctx.out.success(&words::asked(&reply, &ctx.out.clock))?,
         },
     }
     trouble.map_or(Ok(()), |trouble| Err(trouble.into()))

@@ -28,6 +28,14 @@ pub fn asked(request: &PrivateRequest, clock: &Clock) -> String {
     format!("Asked {} (open for {open}). You get a notice; or run: chatctl requests", Shown::name(&request.peer))
 }
 
+/// After `startprivate` that met the other's request.
+pub fn joined(peer: &str) -> String {
+    let peer = Shown::name(peer);
+    format!(
+        "{peer} had asked you, too: the private session is being opened. You get a notice; or run: chatctl sessions"
+    )
+}
+
 /// A line of `requests`.
 pub fn request(request: &PrivateRequest, widest: usize, clock: &Clock) -> String {
     let peer = Shown::name(&request.peer);

@@ -105,6 +105,14 @@ fn a_wait_ends_with_the_session_or_says_why_there_is_none() {
 }
 
 #[test]
+fn a_request_that_met_the_others_is_no_trouble() {
+    Home::answering("startprivate", request("out", "accepted")).run(&["startprivate", "bob"]).is(
+        0,
+        "bob had asked you, too: the private session is being opened. You get a notice; or run: chatctl sessions\n",
+    );
+}
+
+#[test]
 fn each_refusal_of_a_request_has_its_own_text() {
     let refused = |code: &str| {
         let home = Home::refusing(json!({"code": code, "subject": "bob"}));

@@ -55,7 +55,8 @@ pub(super) struct Talk {
 pub(super) async fn meet(connection: Connection, own: &Own, known: &Known) -> Result<Talk, PeerError> {
     match tokio::time::timeout(PEER_HELLO_WITHIN, steps(&connection, own, known)).await {
         Ok(Ok((sender, receiver, left))) => Ok(Talk { connection, sender, receiver, left }),
-        Ok(Err(error)) => Err(error),
+        // What the peer said when it closed the connection says more than the stream that broke.
+        Ok(Err(error)) => Err(connection.close_reason().unwrap_or(error)),
         Err(_) => Err(PeerError::TimedOut),
     }
 }

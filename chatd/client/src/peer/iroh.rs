@@ -326,6 +326,11 @@ impl Connection {
         self.quic.close(VarInt::from_u32(reason), b"");
     }
 
+    /// Why it has ended, if the peer ended it.
+    pub fn close_reason(&self) -> Option<PeerError> {
+        self.quic.close_reason().map(|error| closed(&error)).filter(|error| matches!(error, PeerError::Closed(_)))
+    }
+
     /// Comes true when it has ended.
     pub async fn ended(&self) -> PeerError {
         closed(&self.quic.closed().await)

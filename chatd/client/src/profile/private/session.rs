@@ -293,6 +293,20 @@ impl Owner {
         }
     }
 
+    /// Tells once the session that came of this own request is open.
+    pub(super) fn await_session(&mut self, id: &str, requester: RequestWaiter) {
+        let Some(talk) = self.private.sessions.iter_mut().find(|talk| hex(&talk.request.id[..]) == id) else {
+            let _ = requester.send(Err(Box::new(Code::UNKNOWN_REQUEST.into())));
+            return;
+        };
+        talk.requesters.push(requester);
+        // Without a path it is told in a moment.
+        if talk.state == SessionState::Open && talk.path.is_some() {
+            let id = talk.id;
+            self.tell_session(&id);
+        }
+    }
+
     fn peer_down(&mut self, id: &RequestId) {
         let now_ms = self.around.world.now_ms();
         let Some(talk) = self.private.talk(id) else { return };
