@@ -184,7 +184,7 @@ fn a15_a_logout_ends_it_and_the_other_side_is_told_why() {
 
 #[test]
 fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
-    let idle = ("sessions", "idle_after", "\"3s\"");
+    let idle = ("sessions", "idle_after", "\"6s\"");
     for mut world in [World::with(&[("sessions", "idle", "\"logout\""), idle]), World::classic(&[idle])] {
         let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
         join(&hans, &yoda);
@@ -201,7 +201,7 @@ fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
 
 #[test]
 fn a7_private_traffic_keeps_its_user_there() {
-    let mut world = World::classic(&[("sessions", "idle_after", "\"3s\"")]);
+    let mut world = World::classic(&[("sessions", "idle_after", "\"6s\"")]);
     let [hans, yoda, luke] = people(&mut world, ["hans", "yoda", "luke"]);
     join(&hans, &yoda);
     let mut yodas = yoda.watch(&["--only", "presence"]);

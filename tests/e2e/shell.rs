@@ -329,12 +329,12 @@ fn a6(mut world: World) {
 
 #[test]
 fn a7_inactivity_ends_the_session_and_says_why() {
-    a7(World::with(&[("sessions", "idle", "\"logout\""), ("sessions", "idle_after", "\"2s\"")]));
+    a7(World::with(&[("sessions", "idle", "\"logout\""), ("sessions", "idle_after", "\"5s\"")]));
 }
 
 #[test]
 fn a7_classic_inactivity_ends_the_session_and_says_why() {
-    a7(World::classic(&[("sessions", "idle_after", "\"2s\"")]));
+    a7(World::classic(&[("sessions", "idle_after", "\"5s\"")]));
 }
 
 fn a7(mut world: World) {
