@@ -35,6 +35,8 @@ const ADDRESSES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Peers {
     /// UDP port; 0: any.
     port: u16,
+    /// Keys of the two endpoints: made anew unless sessions of an earlier start are to go on.
+    secrets: [[u8; 32]; 2],
     expected: Arc<Expected>,
     pins: Pins,
     open: OnceCell<Arc<Place>>,
@@ -79,9 +81,28 @@ impl Drop for Expecting {
 }
 
 impl Peers {
-    /// No endpoint yet.
-    pub fn new(port: u16) -> Peers {
-        Peers { port, expected: Arc::default(), pins: Pins::default(), open: OnceCell::new(), hidden: OnceCell::new() }
+    /// No endpoint yet. `secrets` are the keys of the open and of the hidden one, where they are known.
+    pub fn new(port: u16, secrets: [Option<[u8; 32]>; 2]) -> Result<Peers, getrandom::Error> {
+        let mut keys = [[0; 32]; 2];
+        for (key, known) in keys.iter_mut().zip(secrets) {
+            match known {
+                Some(known) => *key = known,
+                None => getrandom::fill(key)?,
+            }
+        }
+        Ok(Peers {
+            port,
+            secrets: keys,
+            expected: Arc::default(),
+            pins: Pins::default(),
+            open: OnceCell::new(),
+            hidden: OnceCell::new(),
+        })
+    }
+
+    /// The key of an endpoint, to be kept while a session needs it.
+    pub fn secret(&self, hidden: bool) -> [u8; 32] {
+        self.secrets[usize::from(hidden)]
     }
 
     /// The endpoint; started when it is needed first. A hidden one is reached through the relay alone and knows no addresses.
@@ -123,8 +144,6 @@ impl Peers {
 
     async fn bind(&self, hidden: bool) -> Result<Endpoint, PeerError> {
         let failed = |error: &dyn std::fmt::Display| PeerError::Endpoint(error.to_string());
-        let mut key = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *key).map_err(|error| failed(&error))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pins = self.pins.clone();
         let tls = CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| Ok(pins.verifier(provider))));
@@ -132,7 +151,7 @@ impl Peers {
         // Without addresses the relay itself is the only thing that can be asked how far it is.
         probes.https_probes = hidden;
         let mut builder = Endpoint::builder(::iroh::endpoint::presets::Empty)
-            .secret_key(SecretKey::from_bytes(&key))
+            .secret_key(SecretKey::from_bytes(&self.secret(hidden)))
             .crypto_provider(provider)
             .alpns(vec![ALPN.to_vec()])
             .transport_config(transport()?)

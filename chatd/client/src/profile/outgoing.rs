@@ -44,7 +44,7 @@ impl Fresh {
         self.bodies.get(place)
     }
 
-    fn forget(&mut self, place: Place) {
+    pub fn forget(&mut self, place: Place) {
         if let Some(body) = self.bodies.remove(&place) {
             self.bytes -= body.body.len();
         }

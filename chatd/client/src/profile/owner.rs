@@ -9,23 +9,22 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::account::{LinkState, Problem};
 use chat_proto::control::events::Event;
 use chat_proto::control::message::State;
-use chat_proto::control::private::{Direction, EndReason};
+use chat_proto::control::private::Direction;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
-use chat_proto::id::{DeviceId, Incarnation, Position, ServerId};
+use chat_proto::id::{DeviceId, Incarnation, Position, ServerId, unhex};
 use chat_proto::limits::NAMES_SEEN;
 use chat_proto::machine::hello::Epoch;
 use chat_proto::machine::inbox::Follower;
 use chat_proto::machine::outbox::{Entry, Outbox, Reoffer, Transmit};
 use chat_proto::machine::private::requests::RequestId;
-use chat_proto::peer::Bye;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::incoming::Inbox;
 use super::login::{Login, Trying};
 use super::outgoing::{Fresh, Waiter};
-use super::private::{For, Located, Private, Receiving, Reopening};
+use super::private::{For, Kept, Located, Private, Receiving, Reopening};
 use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
@@ -97,6 +96,8 @@ pub(super) enum Loaded {
     PrivateAsked { id: RequestId, answer: Answer<bytes::Bytes> },
     /// The server's word on the answer to one.
     PrivateAnswered { id: RequestId, accept: bool, answer: Answer<bytes::Bytes> },
+    /// The own addresses, for the peer of a resumed session.
+    Moving { id: RequestId, ticket: String, endpoint: chat_proto::wire::PeerEndpoint },
     /// The server renewed a session's ticket.
     Renewed { id: RequestId, answer: Answer<bytes::Bytes> },
     /// What is here of a peer's streams.
@@ -175,6 +176,8 @@ pub(super) struct Owner {
     /// Endpoints for private sessions.
     pub peers: Arc<Peers>,
     peer_events: mpsc::UnboundedReceiver<(RequestId, PeerEvent)>,
+    /// Private sessions of an earlier start.
+    kept: Option<Kept>,
     /// The server and device that the history is known to belong to.
     pub belongs: Option<(ServerId, DeviceId)>,
     /// That is being written down; the session opens afterwards.
@@ -206,6 +209,8 @@ impl Owner {
     ) -> Result<(Owner, watch::Receiver<View>), OpenProfileError> {
         let entry = around.book.get(name).unwrap_or_default();
         let device = keys::load(&keys::directory(&around.state, name))?;
+        let kept = super::private::load(&keys::directory(&around.state, name)).map_err(keys::KeyFileError::File)?;
+        let secrets = [&kept.endpoint, &kept.hidden].map(|secret| secret.as_deref().and_then(unhex));
         let mut outbox = Outbox::default();
         for (incarnation, settled, open) in restored.streams {
             outbox.restore(incarnation, settled, open);
@@ -259,7 +264,8 @@ impl Owner {
             seen_people: BTreeSet::new(),
             parked: Vec::new(),
             private: Private::new(restored.private, peer_tell),
-            peers: Arc::new(Peers::new(around.private.port)),
+            peers: Arc::new(Peers::new(around.private.port, secrets).map_err(keys::KeyFileError::Random)?),
+            kept: Some(kept),
             peer_events,
             belongs: None,
             belonging: false,
@@ -279,6 +285,9 @@ impl Owner {
     ) {
         if connect && self.entry.logged_in {
             self.connect_by_key();
+        }
+        if let Some(kept) = self.kept.take().filter(|kept| !kept.sessions.is_empty()) {
+            self.resume_sessions(kept);
         }
         self.publish();
         loop {
@@ -311,7 +320,7 @@ impl Owner {
 
     /// Everything that was taken is committed and answered before the owner ends.
     async fn finish(mut self, results: &mut mpsc::UnboundedReceiver<Committed<Then>>) {
-        self.end_sessions(EndReason::Other, Bye::GONE);
+        self.leave_sessions();
         self.keep_sent();
         while self.writing > 0 {
             let Some(done) = results.recv().await else { break };
@@ -389,6 +398,7 @@ impl Owner {
             Loaded::Located { id, what, located } => self.located(id, what, located),
             Loaded::PrivateAsked { id, answer } => self.asked_private(id, answer),
             Loaded::PrivateAnswered { id, accept, answer } => self.answered_private(id, accept, answer),
+            Loaded::Moving { id, ticket, endpoint } => self.moving(id, ticket, endpoint),
             Loaded::Renewed { id, answer } => self.renewed(&id, answer),
             Loaded::Taken { id, connection, taken } => self.peer_taken(&id, connection, taken),
             Loaded::PeerForgot { id, connection, reoffer, entries } => {

@@ -3,6 +3,7 @@
 //! `request` asks and answers through the server, `session` begins, shows and ends what was consented to, `traffic` carries texts. The
 //! connections themselves are tasks of [`crate::peer`]; what they tell comes in here, one event at a time.
 
+mod kept;
 mod request;
 mod session;
 mod traffic;
@@ -30,6 +31,7 @@ use super::session::Pending;
 use crate::history::{PeerDevice, PeerStream};
 use crate::peer::{PeerError, PeerEvent, Place};
 
+pub(super) use kept::{Kept, load};
 pub use request::no_session;
 pub(super) use session::Talk;
 pub(super) use traffic::{Receiving, Reopening};
@@ -54,6 +56,10 @@ pub(in crate::profile) struct Private {
     /// The own key for peers, once it was needed.
     pub key: Option<Arc<PeerKey>>,
     pub tell: mpsc::UnboundedSender<(RequestId, PeerEvent)>,
+    /// Sessions of an earlier start that wait for their endpoint.
+    pub resuming: HashMap<RequestId, kept::Saved>,
+    /// Sessions whose peers are to be told where this side is now, once the server can be asked to.
+    pub to_move: Vec<RequestId>,
     activity: Activity,
 }
 
@@ -77,6 +83,8 @@ pub(in crate::profile) enum For {
     Ask,
     /// An answer of this user.
     Answer,
+    /// A session of an earlier start.
+    Resume,
 }
 
 impl Private {
@@ -98,6 +106,8 @@ impl Private {
             withdrawn: Vec::new(),
             key: None,
             tell,
+            resuming: HashMap::new(),
+            to_move: Vec::new(),
             activity: Activity::default(),
         }
     }
@@ -199,14 +209,7 @@ impl Owner {
         tokio::spawn(async move {
             let located = async {
                 let place = peers.place(relay_only).await?;
-                let addresses = place.addresses().await;
-                let endpoint = wire::PeerEndpoint {
-                    endpoint_id: place.id().to_vec(),
-                    addresses: addresses.iter().map(ToString::to_string).collect(),
-                    peer_key: key.to_vec(),
-                    relay_only,
-                    direct_only,
-                };
+                let endpoint = endpoint_of(&place, key, relay_only, direct_only).await;
                 Ok(Located { place, endpoint })
             };
             let _ = loads.send(Loaded::Located { id, what, located: located.await });
@@ -221,5 +224,16 @@ impl Owner {
         let key = Arc::new(crate::keys::peer_key(&self.key_directory())?);
         self.private.key = Some(Arc::clone(&key));
         Ok(key)
+    }
+}
+
+/// What a peer is told of an endpoint.
+async fn endpoint_of(place: &Place, key: [u8; 32], relay_only: bool, direct_only: bool) -> wire::PeerEndpoint {
+    wire::PeerEndpoint {
+        endpoint_id: place.id().to_vec(),
+        addresses: place.addresses().await.iter().map(ToString::to_string).collect(),
+        peer_key: key.to_vec(),
+        relay_only,
+        direct_only,
     }
 }

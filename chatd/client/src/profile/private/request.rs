@@ -199,6 +199,9 @@ impl Owner {
 
     /// The endpoint is there: what waited for it is said.
     pub fn located(&mut self, id: RequestId, what: For, located: Result<Located, PeerError>) {
+        if let For::Resume = what {
+            return self.resume(&id, located);
+        }
         if self.private.requests.get(&id).is_none() {
             return;
         }
@@ -210,11 +213,13 @@ impl Owner {
                 }
                 self.say_answer(id, Some(endpoint));
             }
+            (For::Resume, _) => {}
             (what, Err(error)) => {
                 let error = ErrorData { detail: Some(error.to_string()), ..Code::PEER_UNREACHABLE.into() };
                 match what {
                     For::Ask => self.ask_refused(&id, &error),
                     For::Answer => self.answer_refused(&id, &error),
+                    For::Resume => {}
                 }
             }
         }
@@ -386,6 +391,7 @@ impl Owner {
     /// The session is open: what is open is said again.
     pub fn private_welcome(&mut self) {
         self.tell_withdrawn();
+        self.tell_moved();
         for effect in self.private.requests.handle_welcome(self.around.world.mono_ms()) {
             self.carry_out(effect);
         }

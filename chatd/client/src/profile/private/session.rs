@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_proto::control::ErrorData;
 use chat_proto::control::events::Event;
@@ -10,7 +11,7 @@ use chat_proto::control::private::{
     Verification,
 };
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex};
+use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex, unhex};
 use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, TICKET_TTL};
 use chat_proto::machine::private::requests::{Request, RequestId};
 use chat_proto::peer::Bye;
@@ -18,11 +19,12 @@ use chat_proto::{method, wire};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::kept::{self, Kept, Saved};
 use super::request::about;
 use super::traffic::Traffic;
-use super::{RequestWaiter, SessionWaiter};
+use super::{For, Located, RequestWaiter, SessionWaiter, endpoint_of};
 use crate::history::{PeerDevice, Write};
-use crate::peer::{self, Command, Known, Own, PathInfo, PeerEvent, Place, Relay, Spec, Target};
+use crate::peer::{self, Command, Known, Own, PathInfo, PeerError, PeerEvent, Place, Relay, Spec, Target};
 use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner, Then};
@@ -47,6 +49,8 @@ pub(in crate::profile) struct Talk {
     terms: Terms,
     /// The peer is reached through the relay alone.
     peer_hidden: bool,
+    target: Target,
+    asker: bool,
     since_ms: i64,
     changed_ms: i64,
     known: KeyState,
@@ -58,7 +62,7 @@ pub(in crate::profile) struct Talk {
     pub net: peer::Session,
     pub traffic: Traffic,
     /// The own request that it came of, and who waits for that to be open.
-    request: Request,
+    request: Option<Request>,
     requesters: Vec<RequestWaiter>,
     waiters: Vec<SessionWaiter>,
 }
@@ -113,6 +117,13 @@ impl Owner {
         waiter: Option<SessionWaiter>,
     ) {
         let waiters: Vec<SessionWaiter> = waiter.into_iter().collect();
+        for effect in self.private.requests.handle_joined(&open.account) {
+            self.carry_out(effect);
+        }
+        // The peer would not ask if it had the old one still.
+        if let Some(old) = self.private.with(&open.account).map(|talk| talk.id) {
+            self.end_session(&old, EndReason::Link, true, Some(Bye::LINK));
+        }
         let read = self.read_open(&open, &terms);
         let (Some(read), Ok(key), Some((server, own_device))) = (read, self.peer_key(), self.belongs) else {
             return refuse(requesters, waiters, &ErrorData::from(Code::PROTOCOL));
@@ -152,7 +163,7 @@ impl Owner {
             known: Known { name: open.account.clone(), device: peer.device, key: peer.key },
             place: Arc::clone(&place),
             expecting: self.peers.expect(target.endpoint),
-            target,
+            target: target.clone(),
             relay: relay.clone().map(|relay| (relay, open.ticket.clone())),
             first: open.asker,
             direct_only,
@@ -168,6 +179,8 @@ impl Owner {
             state: SessionState::Connecting,
             terms,
             peer_hidden: hidden,
+            target,
+            asker: open.asker,
             since_ms: now_ms,
             changed_ms: now_ms,
             known,
@@ -178,11 +191,135 @@ impl Owner {
             place,
             net,
             traffic: Traffic::default(),
-            request,
+            request: Some(request),
             requesters,
             waiters,
         };
         self.private.sessions.push(talk);
+        self.keep_sessions();
+    }
+
+    /// What is needed to go on after a restart is written down.
+    fn keep_sessions(&self) {
+        let Some((server, _)) = self.belongs else { return };
+        let now = Instant::now();
+        let (wall, uses) =
+            (self.around.world.now_ms(), |hidden| self.private.sessions.iter().any(|t| t.terms.relay_only == hidden));
+        let secret = |hidden: bool| uses(hidden).then(|| hex(&self.peers.secret(hidden)));
+        let saved = |talk: &super::Talk| Saved {
+            id: hex(&talk.id[..]),
+            peer: talk.peer.clone(),
+            device: hex(&talk.device.device.0),
+            key: hex(&talk.device.key),
+            target: hex(&talk.target.endpoint),
+            addresses: talk.target.addresses.iter().map(ToString::to_string).collect(),
+            relay: talk.relay.as_ref().map(|relay| (relay.address.to_string(), hex(&relay.certificate))),
+            ticket: talk.ticket.clone(),
+            since_ms: talk.since_ms,
+            until_ms: talk.terms.until.map(|until| wall.saturating_add(millis(until.saturating_duration_since(now)))),
+            relay_only: talk.terms.relay_only,
+            direct_only: talk.terms.direct_only,
+            peer_hidden: talk.peer_hidden,
+            asker: talk.asker,
+        };
+        let kept = Kept {
+            server: hex(&server.0),
+            endpoint: secret(false),
+            hidden: secret(true),
+            sessions: self.private.sessions.iter().map(saved).collect(),
+        };
+        if let Err(error) = kept::store(&self.key_directory(), &kept) {
+            tracing::error!(%error, "a private session will not survive a restart");
+        }
+    }
+
+    /// Sessions of an earlier start go on, each as soon as the endpoint is there.
+    pub fn resume_sessions(&mut self, kept: Kept) {
+        let Some(server) = unhex(&kept.server).map(ServerId) else { return };
+        let own = self.device.as_ref().map(|device| device.id);
+        let (true, Some(own)) = (self.entry.logged_in, own) else { return self.keep_sessions() };
+        self.belongs.get_or_insert((server, own));
+        for saved in kept.sessions {
+            let Some(id) = unhex(&saved.id) else { continue };
+            let relay_only = saved.relay_only;
+            self.private.resuming.insert(id, saved);
+            self.locate(id, For::Resume, relay_only, false);
+        }
+    }
+
+    /// The endpoint is there: the session goes on as if its link had been lost.
+    pub(super) fn resume(&mut self, id: &RequestId, located: Result<Located, PeerError>) {
+        let Some(saved) = self.private.resuming.remove(id) else { return };
+        let (Ok(Located { place, .. }), Ok(key), Some((server, own_device))) = (located, self.peer_key(), self.belongs)
+        else {
+            return;
+        };
+        let Some(read) = understood(&saved) else { return };
+        let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else { return };
+        let now = Instant::now();
+        let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
+        let until = left.map(|left| now + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        let terms = Terms { relay_only: saved.relay_only, direct_only: saved.direct_only, until };
+        let own = Own { server, session: *id, name: self.entry.user.clone(), device: own_device, key };
+        let spec = Spec {
+            own,
+            known: Known { name: saved.peer.clone(), device: read.peer.device, key: read.peer.key },
+            place: Arc::clone(&place),
+            expecting: self.peers.expect(read.target.endpoint),
+            target: read.target.clone(),
+            relay: read.relay.clone().map(|relay| (relay, saved.ticket.clone())),
+            first: true,
+            direct_only: saved.direct_only,
+        };
+        let net = peer::start(spec, *id, self.private.tell.clone());
+        self.private.sessions.push(super::Talk {
+            id: *id,
+            peer: saved.peer,
+            device: read.peer,
+            state: SessionState::Away,
+            terms,
+            peer_hidden: saved.peer_hidden,
+            target: read.target,
+            asker: saved.asker,
+            since_ms: saved.since_ms,
+            changed_ms: self.around.world.now_ms(),
+            known,
+            path: None,
+            ticket: saved.ticket,
+            renew: now + PEER_AWAY,
+            relay: read.relay,
+            place,
+            net,
+            traffic: Traffic::default(),
+            request: None,
+            requesters: Vec::new(),
+            waiters: Vec::new(),
+        });
+        self.private.to_move.push(*id);
+        self.tell_moved();
+    }
+
+    /// Peers of resumed sessions learn by the server where this side is now: they may not be reachable otherwise.
+    pub(super) fn tell_moved(&mut self) {
+        if self.online().is_none() {
+            return;
+        }
+        for id in std::mem::take(&mut self.private.to_move) {
+            let Some(talk) = self.private.talk(&id).filter(|talk| talk.state != SessionState::Open) else { continue };
+            let (place, ticket, terms) = (Arc::clone(&talk.place), talk.ticket.clone(), talk.terms);
+            let Ok(key) = self.peer_key().map(|key| key.public()) else { continue };
+            let loads = self.loads.clone();
+            tokio::spawn(async move {
+                let endpoint = endpoint_of(&place, key, terms.relay_only, terms.direct_only).await;
+                let _ = loads.send(Loaded::Moving { id, ticket, endpoint });
+            });
+        }
+    }
+
+    /// The own addresses are known: they are told.
+    pub fn moving(&mut self, id: RequestId, ticket: String, endpoint: wire::PeerEndpoint) {
+        let moved = wire::PrivateMove { ticket, endpoint: Some(endpoint) };
+        self.ask_server(method::PRIVATE_MOVE, &moved, move |answer| Loaded::Renewed { id, answer });
     }
 
     /// What the server told of the peer, as far as it makes sense.
@@ -285,7 +422,8 @@ impl Owner {
         for waiter in std::mem::take(&mut talk.waiters) {
             let _ = waiter.send(Ok(shown.clone()));
         }
-        let (requesters, request) = (std::mem::take(&mut talk.requesters), talk.request.clone());
+        let (requesters, request) = (std::mem::take(&mut talk.requesters), talk.request.take());
+        let Some(request) = request else { return };
         for requester in requesters {
             let mut answer = self.shown_request(&request, RequestState::Accepted);
             answer.session = Some(shown.clone());
@@ -335,8 +473,10 @@ impl Owner {
         let Some(target) = self.read_target(&endpoint, relay) else { return };
         let expecting = self.peers.expect(target.endpoint);
         if let Some(talk) = self.private.talk(id) {
+            talk.target = target.clone();
             talk.net.tell(Command::Moved(target, expecting));
         }
+        self.keep_sessions();
     }
 
     /// Sessions whose time is over end; tickets are renewed before theirs is.
@@ -370,6 +510,7 @@ impl Owner {
             let (place, ticket) = (Arc::clone(&talk.place), talk.ticket.clone());
             tokio::spawn(async move { place.use_relay(&relay, &ticket).await });
         }
+        self.keep_sessions();
     }
 
     /// Ends a session; `bye` is what the peer is told, nothing where it told us. Texts that were never handed to its connection have
@@ -392,6 +533,7 @@ impl Owner {
         if let Some(relay) = relay.filter(|relay| !self.needs_relay(relay, &place)) {
             tokio::spawn(async move { place.leave_relay(&relay).await });
         }
+        self.keep_sessions();
         let at_ms = self.around.world.now_ms();
         let ended = PrivateEnded { peer: peer.clone(), reason, by_peer, failed, unsettled, at_ms };
         tracing::info!(profile = self.name, reason = ?reason, "a private session is over");
@@ -428,12 +570,20 @@ impl Owner {
         let ids = ids.collect();
         for (incarnation, cseq) in unsent {
             let place = crate::history::Place { incarnation, cseq };
+            self.fresh.forget(place);
             // Answered by nobody: it is told with the others that moved.
             let (reply, _) = oneshot::channel();
             let write = Write::Cancel { place, unsent: true, code: Code::SESSION_ENDED };
             self.submit(write, Then::Cancelled(reply));
         }
         (ids, unsettled)
+    }
+
+    /// The owner ends: peers are told that this side comes back. The disk keeps what is open.
+    pub fn leave_sessions(&mut self) {
+        for talk in self.private.sessions.drain(..) {
+            talk.net.tell(Command::End(Bye::RESTART));
+        }
     }
 
     /// Ends all sessions; answers with whom they were.
@@ -482,10 +632,8 @@ impl Owner {
         let queued = self.private.outboxes.get(&talk.device).map_or(0, |outbox| outbox.waiting_count());
         let mut shown = talk.shown(queued);
         let wall = self.around.world.now_ms();
-        shown.until_ms = talk.terms.until.map(|until| {
-            let left = until.saturating_duration_since(Instant::now());
-            wall.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX))
-        });
+        shown.until_ms =
+            talk.terms.until.map(|until| wall.saturating_add(millis(until.saturating_duration_since(Instant::now()))));
         Some(shown)
     }
 
@@ -509,6 +657,25 @@ impl Owner {
             known: talk.known,
         })
     }
+}
+
+/// What was kept of a session, understood.
+fn understood(saved: &Saved) -> Option<Read> {
+    let peer = PeerDevice { device: DeviceId(unhex(&saved.device)?), key: unhex(&saved.key)? };
+    let relay = |(address, certificate): &(String, String)| {
+        Some(Relay { address: address.parse().ok()?, certificate: unhex(certificate)? })
+    };
+    let relay = saved.relay.as_ref().and_then(relay);
+    let target = Target {
+        endpoint: unhex(&saved.target)?,
+        addresses: saved.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+        relay: relay.clone(),
+    };
+    Some(Read { peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What [`wire::PrivateOpen`] says, understood.

@@ -194,6 +194,12 @@ impl Requests {
         Some(Effect::Over(self.open.remove(index), state))
     }
 
+    /// A session with this user begins: whatever else was open between the two has come to the same.
+    pub fn handle_joined(&mut self, peer: &str) -> Vec<Effect> {
+        let joined = self.open.extract_if(.., |r| r.peer == peer);
+        joined.map(|r| Effect::Over(r, RequestState::Accepted)).collect()
+    }
+
     /// The session is open: what was asked and answered is said again; what the server does not speak of soon is over.
     pub fn handle_welcome(&mut self, now: u64) -> Vec<Effect> {
         self.open.iter_mut().for_each(|r| r.stale = true);
@@ -292,6 +298,17 @@ mod tests {
         assert!(requests.poll(1000).is_empty());
         assert_eq!(requests.poll(1000 + PATIENCE_MS).len(), 1);
         assert_eq!(requests.open().count(), 0);
+    }
+
+    #[test]
+    fn crossing_requests_are_over_together() {
+        let mut requests = asked();
+        requests.handle_notice(20, PrivateNotice::REQUEST, [3; 16], "bob", "", 500);
+        requests.handle_notice(20, PrivateNotice::REQUEST, [4; 16], "carol", "", 500);
+        assert_eq!(over(requests.handle_asked(30, &ID, 0, true)), Some(RequestState::Accepted));
+        let joined = requests.handle_joined("bob");
+        assert!(matches!(&joined[..], [Effect::Over(r, RequestState::Accepted)] if r.id == [3; 16]), "{joined:?}");
+        assert_eq!(requests.open().map(|r| r.peer.as_str()).collect::<Vec<_>>(), ["carol"]);
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Sessions on the disk: one file beside the profile's keys (0600), so that a chatd which is killed or restarted goes on with them as
+//! if its link had been lost. It holds what the server told when both sides consented, and the endpoint's key while a session needs
+//! it: the peer expects that endpoint, so no server is needed to come back.
+
+use std::path::Path;
+
+use chat_local::directory::OpenError;
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// Name of the file in a profile's state directory.
+const FILE: &str = "private-sessions.json";
+
+/// All that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::profile) struct Kept {
+    /// The server that brokered them, in hex.
+    pub server: String,
+    /// The key of the endpoint, in hex.
+    pub endpoint: Option<String>,
+    /// The key of the endpoint without addresses.
+    pub hidden: Option<String>,
+    /// The sessions.
+    pub sessions: Vec<Saved>,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::profile) struct Saved {
+    pub id: String,
+    pub peer: String,
+    pub device: String,
+    pub key: String,
+    pub target: String,
+    pub addresses: Vec<String>,
+    pub relay: Option<(String, String)>,
+    pub ticket: String,
+    pub since_ms: i64,
+    pub until_ms: Option<i64>,
+    pub relay_only: bool,
+    pub direct_only: bool,
+    pub peer_hidden: bool,
+    pub asker: bool,
+}
+
+/// What a start finds; nothing where there is no file, or one that makes no sense: sessions are no more than convenience then.
+pub(in crate::profile) fn load(directory: &Path) -> Result<Kept, OpenError> {
+    let Some(bytes) = files::read(directory, FILE)? else { return Ok(Kept::default()) };
+    Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was kept of private sessions cannot be read");
+        Kept::default()
+    }))
+}
+
+/// Writes it down; without sessions there is no file.
+pub(in crate::profile) fn store(directory: &Path, kept: &Kept) -> Result<(), OpenError> {
+    if kept.sessions.is_empty() {
+        return match std::fs::remove_file(directory.join(FILE)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(OpenError::Io { path: directory.join(FILE), source })
+            }
+            _ => Ok(()),
+        };
+    }
+    let bytes =
+        serde_json::to_vec(kept).map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?;
+    files::replace(directory, FILE, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_file_while_there_are_sessions() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("profiles/work");
+        assert_eq!(load(&state).expect("none"), Kept::default());
+        let saved = Saved {
+            id: "00".into(),
+            peer: "bob".into(),
+            device: "01".into(),
+            key: "02".into(),
+            target: "03".into(),
+            addresses: vec!["10.0.0.1:9".into()],
+            relay: None,
+            ticket: "t".into(),
+            since_ms: 5,
+            until_ms: None,
+            relay_only: false,
+            direct_only: false,
+            peer_hidden: false,
+            asker: true,
+        };
+        let kept = Kept { server: "ff".into(), endpoint: Some("aa".into()), hidden: None, sessions: vec![saved] };
+        store(&state, &kept).expect("written");
+        assert_eq!(load(&state).expect("read"), kept);
+        store(&state, &Kept { sessions: Vec::new(), ..kept }).expect("removed");
+        assert!(!state.join(FILE).exists());
+        std::fs::write(state.join(FILE), "{").expect("written");
+        assert_eq!(load(&state).expect("no error"), Kept::default());
+    }
+}
