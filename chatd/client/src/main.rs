@@ -73,6 +73,7 @@ impl Failure {
 
 fn main() -> ExitCode {
     harden::harden();
+    chat_link::install_provider();
     let args = Args::parse();
     match start(&args) {
         Ok(code) => ExitCode::from(code),

@@ -105,6 +105,7 @@ impl Args {
 }
 
 fn main() -> ExitCode {
+    chat_link::install_provider();
     let args = Args::parse();
     match measure(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chat_proto::version::ALPN;
 use chat_proto::{limits, method, wire};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -24,7 +25,8 @@ fn tls(world: &World, protocols: &[&[u8]]) -> ClientConnection {
     let chain = std::fs::read(&world.config().cert).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&chain).unwrap()).unwrap();
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let builder = ClientConfig::builder_with_provider(default_provider().into()).with_safe_default_protocol_versions();
+    let mut config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.enable_early_data = true;
     ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
