@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(load(&state).expect("read"), kept);
         store(&state, &Kept { sessions: Vec::new(), ..kept }).expect("removed");
         assert!(!state.join(FILE).exists());
-        std::fs::write(state.join(FILE), "{").expect("written");
+        files::replace(&state, FILE, b"{").expect("written");
         assert_eq!(load(&state).expect("no error"), Kept::default());
     }
 }

@@ -272,13 +272,6 @@ impl Owner {
 
     fn taken_ask(&mut self, id: RequestId, asked: wire::PrivateAsked) {
         let now = self.around.world.mono_ms();
-        let met = asked.open.as_ref().and_then(|open| RequestId::try_from(&open.id[..]).ok());
-        if let Some(met) = met.filter(|met| *met != id)
-            && let Some(Effect::Over(request, state)) = self.private.requests.handle_answered(&met, true)
-        {
-            // The other side's request, answered by asking.
-            self.over(&request, state, None);
-        }
         let effect = self.private.requests.handle_asked(now, &id, asked.expires_in_ms, asked.open.is_some());
         let taken = self.private.requests.get(&id).map(|request| self.shown_request(request, RequestState::Asked));
         if let (Some(taken), Some(asks)) = (taken, self.private.asks.get_mut(&id))

@@ -422,7 +422,7 @@ impl Owner {
         for waiter in std::mem::take(&mut talk.waiters) {
             let _ = waiter.send(Ok(shown.clone()));
         }
-        let (requesters, request) = (std::mem::take(&mut talk.requesters), talk.request.take());
+        let (requesters, request) = (std::mem::take(&mut talk.requesters), talk.request.clone());
         let Some(request) = request else { return };
         for requester in requesters {
             let mut answer = self.shown_request(&request, RequestState::Accepted);
@@ -433,7 +433,12 @@ impl Owner {
 
     /// Tells once the session that came of this own request is open.
     pub(super) fn await_session(&mut self, id: &str, requester: RequestWaiter) {
-        let Some(talk) = self.private.sessions.iter_mut().find(|talk| hex(&talk.request.id[..]) == id) else {
+        let Some(talk) = self
+            .private
+            .sessions
+            .iter_mut()
+            .find(|talk| talk.request.as_ref().is_some_and(|request| hex(&request.id[..]) == id))
+        else {
             let _ = requester.send(Err(Box::new(Code::UNKNOWN_REQUEST.into())));
             return;
         };
