@@ -262,8 +262,8 @@ pub const TICKET_TTL: Duration = Duration::from_secs(12 * 3600);
 /// At most one word about private activity in this time goes to the server: it learns that its user is there and no more (mission
 /// rule 7).
 pub const ACTIVE_EVERY: Duration = Duration::from_secs(1);
-/// Notices of one peer that are shown in a second; more become a count (S32).
-pub const PEER_NOTICES_PER_SECOND: usize = 1;
+/// Followers are told how a private session goes at most once in this time, with what holds then (S32).
+pub const PEER_NOTICES_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of a file's name: what file systems take.
 pub const FILE_NAME_MAX: usize = 255;
 /// Files that one profile sends or receives at once; others wait.

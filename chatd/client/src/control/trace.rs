@@ -6,6 +6,7 @@ use chat_proto::control::account::LinkState;
 use chat_proto::control::message::State;
 use chat_proto::control::trace::{Hop, ServerSays, Step, Trace, TraceMessage, WaitsFor};
 use chat_proto::fault::Code;
+use chat_proto::wire::kind;
 use chat_proto::{method, wire};
 use prost::Message as _;
 
@@ -27,6 +28,8 @@ pub(super) async fn trace(d: &Daemon, call: TraceMessage) -> Answer<Trace> {
     let times = profile.reader.ask(move |history| history.times(index)).await.map_err(|t| unreadable(&t))?;
     let times = times.unwrap_or_default();
     let server = match row.own {
+        // The server never hears of a private text, nor of its stream.
+        Own::Here if row.kind == kind::PRIVATE => None,
         Own::Here => Some(asked(&profile, row.place, call.timeout_ms).await),
         Own::Elsewhere | Own::No => None,
     };
@@ -83,7 +86,9 @@ fn own(row: &Row, times: Times) -> Vec<Hop> {
         _ => {}
     }
     if row.state >= State::Delivered && !gone(row.state) {
-        hops.push(hop(Step::Delivered, times.delivered_ms));
+        // A peer's verdict is its delivery.
+        let at_ms = if row.kind == kind::PRIVATE { times.here_ms } else { times.delivered_ms };
+        hops.push(hop(Step::Delivered, at_ms));
     }
     if row.state == State::Read {
         hops.push(hop(Step::Read, times.read_there_ms));
@@ -102,8 +107,8 @@ fn gone(state: State) -> bool {
 }
 
 fn others(row: &Row, times: Times) -> Vec<Hop> {
-    let mut hops =
-        vec![Hop { place: row.n, ..hop(Step::Accepted, Some(row.at_ms)) }, hop(Step::Arrived, times.here_ms)];
+    let accepted = (row.kind != kind::PRIVATE).then(|| Hop { place: row.n, ..hop(Step::Accepted, Some(row.at_ms)) });
+    let mut hops: Vec<Hop> = accepted.into_iter().chain([hop(Step::Arrived, times.here_ms)]).collect();
     if row.state == State::Read && !row.from.is_empty() {
         hops.push(hop(Step::ReadHere, times.read_ms));
         if times.read_told {
@@ -116,6 +121,7 @@ fn others(row: &Row, times: Times) -> Vec<Hop> {
 fn waits_for(row: &Row, link: LinkState) -> Option<WaitsFor> {
     let direct = row.kind == wire::kind::DIRECT && row.own != Own::No;
     match (row.state, link) {
+        (State::Queued, _) if row.kind == kind::PRIVATE => Some(WaitsFor::Recipient),
         (State::Queued, LinkState::LoggedOut) => Some(WaitsFor::Login),
         (State::Queued, LinkState::Online) => Some(WaitsFor::Verdict),
         (State::Queued, LinkState::Connecting | LinkState::Waiting) => Some(WaitsFor::Link),

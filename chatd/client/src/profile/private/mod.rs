@@ -1,10 +1,12 @@
 //! Private sessions of one profile: requests, sessions and the streams to peers, all owned by the profile's owner.
 //!
-//! `request` asks and answers through the server, `session` begins, shows and ends what was consented to, `traffic` carries texts. The
+//! `request` asks and answers through the server, `session` begins, shows and ends what was consented to, `traffic` carries texts,
+//! `resume` goes on after a restart. The
 //! connections themselves are tasks of [`crate::peer`]; what they tell comes in here, one event at a time.
 
 mod kept;
 mod request;
+mod resume;
 mod session;
 mod traffic;
 

@@ -11,20 +11,19 @@ use chat_proto::control::private::{
     Verification,
 };
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex, unhex};
-use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, TICKET_TTL};
+use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex};
+use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, PEER_NOTICES_EVERY, TICKET_TTL};
 use chat_proto::machine::private::requests::{Request, RequestId};
 use chat_proto::peer::Bye;
 use chat_proto::{method, wire};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::kept::{self, Kept, Saved};
 use super::request::about;
 use super::traffic::Traffic;
-use super::{For, Located, RequestWaiter, SessionWaiter, endpoint_of};
+use super::{RequestWaiter, SessionWaiter};
 use crate::history::{PeerDevice, Write};
-use crate::peer::{self, Command, Known, Own, PathInfo, PeerError, PeerEvent, Place, Relay, Spec, Target};
+use crate::peer::{self, Command, Known, Own, PathInfo, PeerEvent, Place, Relay, Spec, Target};
 use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner, Then};
@@ -46,31 +45,40 @@ pub(in crate::profile) struct Talk {
     pub peer: String,
     pub device: PeerDevice,
     pub state: SessionState,
-    terms: Terms,
+    pub(super) terms: Terms,
     /// The peer is reached through the relay alone.
-    peer_hidden: bool,
-    target: Target,
-    asker: bool,
-    since_ms: i64,
-    changed_ms: i64,
-    known: KeyState,
-    path: Option<PathInfo>,
-    ticket: String,
-    renew: Instant,
-    relay: Option<Relay>,
-    place: Arc<Place>,
+    pub(super) peer_hidden: bool,
+    pub(super) target: Target,
+    pub(super) asker: bool,
+    pub(super) since_ms: i64,
+    pub(super) changed_ms: i64,
+    pub(super) known: KeyState,
+    pub(super) path: Option<PathInfo>,
+    pub(super) ticket: String,
+    pub(super) renew: Instant,
+    pub(super) relay: Option<Relay>,
+    pub(super) place: Arc<Place>,
     pub net: peer::Session,
     pub traffic: Traffic,
     /// The own request that it came of, and who waits for that to be open.
-    request: Option<Request>,
-    requesters: Vec<RequestWaiter>,
-    waiters: Vec<SessionWaiter>,
+    pub(super) request: Option<Request>,
+    pub(super) requesters: Vec<RequestWaiter>,
+    pub(super) waiters: Vec<SessionWaiter>,
+    /// When followers were told of it last, and when they are to be told next.
+    pub(super) told: Told,
+}
+
+/// When something was said last, and when it is to be said next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    last: Option<Instant>,
+    due: Option<Instant>,
 }
 
 impl Talk {
     /// When it is to be looked at though nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        self.terms.until.into_iter().chain([self.renew]).min()
+        self.terms.until.into_iter().chain([self.renew]).chain(self.told.due).min()
     }
 
     fn shown(&self, queued: usize) -> PrivateSession {
@@ -194,132 +202,10 @@ impl Owner {
             request: Some(request),
             requesters,
             waiters,
+            told: Told::default(),
         };
         self.private.sessions.push(talk);
         self.keep_sessions();
-    }
-
-    /// What is needed to go on after a restart is written down.
-    fn keep_sessions(&self) {
-        let Some((server, _)) = self.belongs else { return };
-        let now = Instant::now();
-        let (wall, uses) =
-            (self.around.world.now_ms(), |hidden| self.private.sessions.iter().any(|t| t.terms.relay_only == hidden));
-        let secret = |hidden: bool| uses(hidden).then(|| hex(&self.peers.secret(hidden)));
-        let saved = |talk: &super::Talk| Saved {
-            id: hex(&talk.id[..]),
-            peer: talk.peer.clone(),
-            device: hex(&talk.device.device.0),
-            key: hex(&talk.device.key),
-            target: hex(&talk.target.endpoint),
-            addresses: talk.target.addresses.iter().map(ToString::to_string).collect(),
-            relay: talk.relay.as_ref().map(|relay| (relay.address.to_string(), hex(&relay.certificate))),
-            ticket: talk.ticket.clone(),
-            since_ms: talk.since_ms,
-            until_ms: talk.terms.until.map(|until| wall.saturating_add(millis(until.saturating_duration_since(now)))),
-            relay_only: talk.terms.relay_only,
-            direct_only: talk.terms.direct_only,
-            peer_hidden: talk.peer_hidden,
-            asker: talk.asker,
-        };
-        let kept = Kept {
-            server: hex(&server.0),
-            endpoint: secret(false),
-            hidden: secret(true),
-            sessions: self.private.sessions.iter().map(saved).collect(),
-        };
-        if let Err(error) = kept::store(&self.key_directory(), &kept) {
-            tracing::error!(%error, "a private session will not survive a restart");
-        }
-    }
-
-    /// Sessions of an earlier start go on, each as soon as the endpoint is there.
-    pub fn resume_sessions(&mut self, kept: Kept) {
-        let Some(server) = unhex(&kept.server).map(ServerId) else { return };
-        let own = self.device.as_ref().map(|device| device.id);
-        let (true, Some(own)) = (self.entry.logged_in, own) else { return self.keep_sessions() };
-        self.belongs.get_or_insert((server, own));
-        for saved in kept.sessions {
-            let Some(id) = unhex(&saved.id) else { continue };
-            let relay_only = saved.relay_only;
-            self.private.resuming.insert(id, saved);
-            self.locate(id, For::Resume, relay_only, false);
-        }
-    }
-
-    /// The endpoint is there: the session goes on as if its link had been lost.
-    pub(super) fn resume(&mut self, id: &RequestId, located: Result<Located, PeerError>) {
-        let Some(saved) = self.private.resuming.remove(id) else { return };
-        let (Ok(Located { place, .. }), Ok(key), Some((server, own_device))) = (located, self.peer_key(), self.belongs)
-        else {
-            return;
-        };
-        let Some(read) = understood(&saved) else { return };
-        let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else { return };
-        let now = Instant::now();
-        let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
-        let until = left.map(|left| now + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
-        let terms = Terms { relay_only: saved.relay_only, direct_only: saved.direct_only, until };
-        let own = Own { server, session: *id, name: self.entry.user.clone(), device: own_device, key };
-        let spec = Spec {
-            own,
-            known: Known { name: saved.peer.clone(), device: read.peer.device, key: read.peer.key },
-            place: Arc::clone(&place),
-            expecting: self.peers.expect(read.target.endpoint),
-            target: read.target.clone(),
-            relay: read.relay.clone().map(|relay| (relay, saved.ticket.clone())),
-            first: true,
-            direct_only: saved.direct_only,
-        };
-        let net = peer::start(spec, *id, self.private.tell.clone());
-        self.private.sessions.push(super::Talk {
-            id: *id,
-            peer: saved.peer,
-            device: read.peer,
-            state: SessionState::Away,
-            terms,
-            peer_hidden: saved.peer_hidden,
-            target: read.target,
-            asker: saved.asker,
-            since_ms: saved.since_ms,
-            changed_ms: self.around.world.now_ms(),
-            known,
-            path: None,
-            ticket: saved.ticket,
-            renew: now + PEER_AWAY,
-            relay: read.relay,
-            place,
-            net,
-            traffic: Traffic::default(),
-            request: None,
-            requesters: Vec::new(),
-            waiters: Vec::new(),
-        });
-        self.private.to_move.push(*id);
-        self.tell_moved();
-    }
-
-    /// Peers of resumed sessions learn by the server where this side is now: they may not be reachable otherwise.
-    pub(super) fn tell_moved(&mut self) {
-        if self.online().is_none() {
-            return;
-        }
-        for id in std::mem::take(&mut self.private.to_move) {
-            let Some(talk) = self.private.talk(&id).filter(|talk| talk.state != SessionState::Open) else { continue };
-            let (place, ticket, terms) = (Arc::clone(&talk.place), talk.ticket.clone(), talk.terms);
-            let Ok(key) = self.peer_key().map(|key| key.public()) else { continue };
-            let loads = self.loads.clone();
-            tokio::spawn(async move {
-                let endpoint = endpoint_of(&place, key, terms.relay_only, terms.direct_only).await;
-                let _ = loads.send(Loaded::Moving { id, ticket, endpoint });
-            });
-        }
-    }
-
-    /// The own addresses are known: they are told.
-    pub fn moving(&mut self, id: RequestId, ticket: String, endpoint: wire::PeerEndpoint) {
-        let moved = wire::PrivateMove { ticket, endpoint: Some(endpoint) };
-        self.ask_server(method::PRIVATE_MOVE, &moved, move |answer| Loaded::Renewed { id, answer });
     }
 
     /// What the server told of the peer, as far as it makes sense.
@@ -417,7 +303,7 @@ impl Owner {
     /// The session is open, or goes another way: followers and those who wait are told.
     fn tell_session(&mut self, id: &RequestId) {
         let Some(shown) = self.shown_session(id) else { return };
-        self.tell(0, Event::PrivateSession(shown.clone()));
+        self.announce(id, Instant::now());
         let Some(talk) = self.private.talk(id) else { return };
         for waiter in std::mem::take(&mut talk.waiters) {
             let _ = waiter.send(Ok(shown.clone()));
@@ -428,6 +314,19 @@ impl Owner {
             let mut answer = self.shown_request(&request, RequestState::Accepted);
             answer.session = Some(shown.clone());
             let _ = requester.send(Ok(answer));
+        }
+    }
+
+    /// Followers are told how a session goes, at most so often: a peer that comes and goes all the time is not to fill a screen (S32).
+    fn announce(&mut self, id: &RequestId, now: Instant) {
+        let Some(shown) = self.shown_session(id) else { return };
+        let Some(talk) = self.private.talk(id) else { return };
+        match talk.told.last.map(|last| last + PEER_NOTICES_EVERY).filter(|next| *next > now) {
+            Some(next) => talk.told.due = Some(next),
+            None => {
+                talk.told = Told { last: Some(now), due: None };
+                self.tell(0, Event::PrivateSession(shown));
+            }
         }
     }
 
@@ -461,9 +360,8 @@ impl Owner {
         }
         self.file_down(id);
         if let Some(shown) = self.shown_session(id) {
-            let peer = shown.peer.clone();
-            self.tell(0, Event::PrivateSession(shown));
-            self.give_up_private(&peer);
+            self.announce(id, Instant::now());
+            self.give_up_private(&shown.peer);
         }
     }
 
@@ -489,6 +387,10 @@ impl Owner {
         let over = |talk: &super::Talk| talk.terms.until.is_some_and(|until| until <= now);
         for id in self.private.sessions.iter().filter(|talk| over(talk)).map(|talk| talk.id).collect::<Vec<_>>() {
             self.end_session(&id, EndReason::Time, false, Some(Bye::STOPPED));
+        }
+        let late = |talk: &&super::Talk| talk.told.due.is_some_and(|due| due <= now);
+        for id in self.private.sessions.iter().filter(late).map(|talk| talk.id).collect::<Vec<_>>() {
+            self.announce(&id, now);
         }
         let online = self.online().is_some();
         let mut due = Vec::new();
@@ -664,32 +566,17 @@ impl Owner {
     }
 }
 
-/// What was kept of a session, understood.
-fn understood(saved: &Saved) -> Option<Read> {
-    let peer = PeerDevice { device: DeviceId(unhex(&saved.device)?), key: unhex(&saved.key)? };
-    let relay = |(address, certificate): &(String, String)| {
-        Some(Relay { address: address.parse().ok()?, certificate: unhex(certificate)? })
-    };
-    let relay = saved.relay.as_ref().and_then(relay);
-    let target = Target {
-        endpoint: unhex(&saved.target)?,
-        addresses: saved.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
-        relay: relay.clone(),
-    };
-    Some(Read { peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
-}
-
-fn millis(time: Duration) -> i64 {
+pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What [`wire::PrivateOpen`] says, understood.
-struct Read {
-    peer: PeerDevice,
-    target: Target,
-    relay: Option<Relay>,
-    hidden: bool,
-    direct_only: bool,
+pub(super) struct Read {
+    pub peer: PeerDevice,
+    pub target: Target,
+    pub relay: Option<Relay>,
+    pub hidden: bool,
+    pub direct_only: bool,
 }
 
 fn id_of(open: &wire::PrivateOpen) -> Option<RequestId> {

@@ -1,0 +1,161 @@
+//! Sessions that go on after a restart: what is written down of them, and how they begin again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_proto::control::private::SessionState;
+use chat_proto::id::{DeviceId, ServerId, hex, unhex};
+use chat_proto::limits::PEER_AWAY;
+use chat_proto::machine::private::requests::RequestId;
+use chat_proto::{method, wire};
+use tokio::time::Instant;
+
+use super::kept::{self, Kept, Saved};
+use super::session::{Read, Terms, Told, millis};
+use super::traffic::Traffic;
+use super::{For, Located, endpoint_of};
+use crate::history::PeerDevice;
+use crate::peer::{self, Known, Own, PeerError, Relay, Spec, Target};
+use crate::pins::Judged;
+use crate::profile::owner::{Loaded, Owner};
+
+impl Owner {
+    /// What is needed to go on after a restart is written down.
+    pub(super) fn keep_sessions(&self) {
+        let Some((server, _)) = self.belongs else { return };
+        let now = Instant::now();
+        let (wall, uses) =
+            (self.around.world.now_ms(), |hidden| self.private.sessions.iter().any(|t| t.terms.relay_only == hidden));
+        let secret = |hidden: bool| uses(hidden).then(|| hex(&self.peers.secret(hidden)));
+        let saved = |talk: &super::Talk| Saved {
+            id: hex(&talk.id[..]),
+            peer: talk.peer.clone(),
+            device: hex(&talk.device.device.0),
+            key: hex(&talk.device.key),
+            target: hex(&talk.target.endpoint),
+            addresses: talk.target.addresses.iter().map(ToString::to_string).collect(),
+            relay: talk.relay.as_ref().map(|relay| (relay.address.to_string(), hex(&relay.certificate))),
+            ticket: talk.ticket.clone(),
+            since_ms: talk.since_ms,
+            until_ms: talk.terms.until.map(|until| wall.saturating_add(millis(until.saturating_duration_since(now)))),
+            relay_only: talk.terms.relay_only,
+            direct_only: talk.terms.direct_only,
+            peer_hidden: talk.peer_hidden,
+            asker: talk.asker,
+        };
+        let kept = Kept {
+            server: hex(&server.0),
+            endpoint: secret(false),
+            hidden: secret(true),
+            sessions: self.private.sessions.iter().map(saved).collect(),
+        };
+        if let Err(error) = kept::store(&self.key_directory(), &kept) {
+            tracing::error!(%error, "a private session will not survive a restart");
+        }
+    }
+
+    /// Sessions of an earlier start go on, each as soon as the endpoint is there.
+    pub fn resume_sessions(&mut self, kept: Kept) {
+        let Some(server) = unhex(&kept.server).map(ServerId) else { return };
+        let own = self.device.as_ref().map(|device| device.id);
+        let (true, Some(own)) = (self.entry.logged_in, own) else { return self.keep_sessions() };
+        self.belongs.get_or_insert((server, own));
+        for saved in kept.sessions {
+            let Some(id) = unhex(&saved.id) else { continue };
+            let relay_only = saved.relay_only;
+            self.private.resuming.insert(id, saved);
+            self.locate(id, For::Resume, relay_only, false);
+        }
+    }
+
+    /// The endpoint is there: the session goes on as if its link had been lost.
+    pub(super) fn resume(&mut self, id: &RequestId, located: Result<Located, PeerError>) {
+        let Some(saved) = self.private.resuming.remove(id) else { return };
+        let (Ok(Located { place, .. }), Ok(key), Some((server, own_device))) = (located, self.peer_key(), self.belongs)
+        else {
+            return;
+        };
+        let Some(read) = understood(&saved) else { return };
+        let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else { return };
+        let now = Instant::now();
+        let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
+        let until = left.map(|left| now + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        let terms = Terms { relay_only: saved.relay_only, direct_only: saved.direct_only, until };
+        let own = Own { server, session: *id, name: self.entry.user.clone(), device: own_device, key };
+        let spec = Spec {
+            own,
+            known: Known { name: saved.peer.clone(), device: read.peer.device, key: read.peer.key },
+            place: Arc::clone(&place),
+            expecting: self.peers.expect(read.target.endpoint),
+            target: read.target.clone(),
+            relay: read.relay.clone().map(|relay| (relay, saved.ticket.clone())),
+            first: true,
+            direct_only: saved.direct_only,
+        };
+        let net = peer::start(spec, *id, self.private.tell.clone());
+        self.private.sessions.push(super::Talk {
+            id: *id,
+            peer: saved.peer,
+            device: read.peer,
+            state: SessionState::Away,
+            terms,
+            peer_hidden: saved.peer_hidden,
+            target: read.target,
+            asker: saved.asker,
+            since_ms: saved.since_ms,
+            changed_ms: self.around.world.now_ms(),
+            known,
+            path: None,
+            ticket: saved.ticket,
+            renew: now + PEER_AWAY,
+            relay: read.relay,
+            place,
+            net,
+            traffic: Traffic::default(),
+            request: None,
+            requesters: Vec::new(),
+            waiters: Vec::new(),
+            told: Told::default(),
+        });
+        self.private.to_move.push(*id);
+        self.tell_moved();
+    }
+
+    /// Peers of resumed sessions learn by the server where this side is now: they may not be reachable otherwise.
+    pub(super) fn tell_moved(&mut self) {
+        if self.online().is_none() {
+            return;
+        }
+        for id in std::mem::take(&mut self.private.to_move) {
+            let Some(talk) = self.private.talk(&id).filter(|talk| talk.state != SessionState::Open) else { continue };
+            let (place, ticket, terms) = (Arc::clone(&talk.place), talk.ticket.clone(), talk.terms);
+            let Ok(key) = self.peer_key().map(|key| key.public()) else { continue };
+            let loads = self.loads.clone();
+            tokio::spawn(async move {
+                let endpoint = endpoint_of(&place, key, terms.relay_only, terms.direct_only).await;
+                let _ = loads.send(Loaded::Moving { id, ticket, endpoint });
+            });
+        }
+    }
+
+    /// The own addresses are known: they are told.
+    pub fn moving(&mut self, id: RequestId, ticket: String, endpoint: wire::PeerEndpoint) {
+        let moved = wire::PrivateMove { ticket, endpoint: Some(endpoint) };
+        self.ask_server(method::PRIVATE_MOVE, &moved, move |answer| Loaded::Renewed { id, answer });
+    }
+}
+
+/// What was kept of a session, understood.
+fn understood(saved: &Saved) -> Option<Read> {
+    let peer = PeerDevice { device: DeviceId(unhex(&saved.device)?), key: unhex(&saved.key)? };
+    let relay = |(address, certificate): &(String, String)| {
+        Some(Relay { address: address.parse().ok()?, certificate: unhex(certificate)? })
+    };
+    let relay = saved.relay.as_ref().and_then(relay);
+    let target = Target {
+        endpoint: unhex(&saved.target)?,
+        addresses: saved.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+        relay: relay.clone(),
+    };
+    Some(Read { peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
+}
