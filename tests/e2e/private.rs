@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_tests::process::{until, within};
+use chat_tests::server::free_port;
 use chat_tests::shell::Piped;
 use chat_tests::watch::Watch;
 use chat_tests::{Home, World};
@@ -580,4 +581,56 @@ fn what_expires_by_itself_ends_on_both_sides() {
     yoda.run(&["accept", "hans", "--for", "2s"]).ok();
     yodas.expect("the end of its time", ended("hans", "time"));
     hanss.expect("its end", |event| event["type"] == "private_ended" && event["peer"] == "yoda");
+}
+
+#[test]
+fn without_a_relay_nothing_is_hidden_by_chance() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    hans.json(&["startprivate", "yoda", "--relay-only"]).fails_with("no_relay", 5);
+    assert!(requests(&yoda).is_empty(), "nobody was asked");
+    hans.run(&["startprivate", "yoda"]).ok();
+    request(&yoda, "hans");
+    yoda.json(&["accept", "hans", "--relay-only"]).fails_with("no_relay", 5);
+    assert!(sessions(&hans).is_empty() && sessions(&yoda).is_empty());
+    // it was not accepted like this, and is open still
+    yoda.run(&["accept", "hans"]).ok();
+}
+
+/// A world whose server has a relay.
+fn relayed() -> World {
+    let relay = format!("\"127.0.0.1:{}\"", free_port());
+    World::with(&[("private", "relay_listen", &relay)])
+}
+
+#[test]
+fn who_hides_is_reached_through_the_relay_and_both_see_why() {
+    let mut world = relayed();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    hans.run(&["startprivate", "yoda", "--relay-only"]).ok();
+    request(&yoda, "hans");
+    let accepted = yoda.json(&["accept", "hans", "--timeout", "30s"]).ok().json();
+    assert_eq!((&accepted["path"], &accepted["why"]), (&json!("relay"), &json!("peer_relay_only")));
+    assert_eq!(accepted["address"], Value::Null);
+    let own = until("the asker's side is open", || is_open(&hans, "yoda"));
+    assert_eq!((&own["path"], &own["why"], &own["relay_only"]), (&json!("relay"), &json!("relay_only"), &json!(true)));
+    says_privately(&hans, &yoda, "through the relay");
+    says_privately(&yoda, &hans, "and back");
+    hans.run(&["sessions"]).ok().says("yoda  relay, as you asked  ");
+    yoda.run(&["sessions"]).ok().says("hans  relay, as hans asked  ");
+}
+
+#[test]
+fn who_wants_it_direct_gets_that_or_nothing() {
+    let mut world = relayed();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    hans.run(&["startprivate", "yoda", "--direct-only"]).ok();
+    request(&yoda, "hans");
+    yoda.run(&["accept", "hans", "--relay-only"])
+        .exits(5)
+        .says("there is no direct path to hans; only the relay would do");
+    assert!(sessions(&hans).is_empty() && sessions(&yoda).is_empty());
+    let accepted = yoda.json(&["accept", "hans", "--timeout", "30s"]).ok().json();
+    assert_eq!((&accepted["path"], &accepted["direct_only"]), (&json!("direct"), &json!(true)));
+    says_privately(&hans, &yoda, "directly");
 }

@@ -325,13 +325,13 @@ impl Owner {
     }
 
     fn answer_refused(&mut self, id: &RequestId, error: &ErrorData) {
-        let Some(Effect::Over(request, state)) = self.private.requests.handle_answer_refused(id, error.code) else {
-            return;
-        };
+        let Some(peer) = self.private.requests.get(id).map(|request| request.peer.clone()) else { return };
         if let Some(waiter) = self.private.answers.remove(id).and_then(|answer| answer.waiter) {
-            let _ = waiter.send(Err(Box::new(ErrorData { subject: Some(request.peer.clone()), ..error.clone() })));
+            let _ = waiter.send(Err(Box::new(ErrorData { subject: Some(peer), ..error.clone() })));
         }
-        self.tell(0, Event::PrivateRequest(self.shown_request(&request, state)));
+        if let Some(Effect::Over(request, state)) = self.private.requests.handle_answer_refused(id, error.code) {
+            self.tell(0, Event::PrivateRequest(self.shown_request(&request, state)));
+        }
     }
 
     /// The server told something.

@@ -136,14 +136,16 @@ impl Requests {
         self.over(id, if accept { RequestState::Accepted } else { RequestState::Declined })
     }
 
-    /// The server did not: the request was over before.
+    /// The server did not: the request was over before; or it cannot be accepted like this, and is open still.
     pub fn handle_answer_refused(&mut self, id: &RequestId, code: Code) -> Option<Effect> {
-        let state = match code {
-            Code::REQUEST_EXPIRED => RequestState::Expired,
-            Code::WITHDRAWN | Code::UNKNOWN_REQUEST => RequestState::Withdrawn,
-            _ => RequestState::Cancelled,
-        };
-        self.over(id, state)
+        match code {
+            Code::REQUEST_EXPIRED => self.over(id, RequestState::Expired),
+            Code::WITHDRAWN | Code::UNKNOWN_REQUEST => self.over(id, RequestState::Withdrawn),
+            _ => {
+                self.open.iter_mut().filter(|r| r.id == *id).for_each(|r| r.answer = None);
+                None
+            }
+        }
     }
 
     /// The server told something. Nothing comes of what is not known here.
@@ -309,6 +311,17 @@ mod tests {
         let joined = requests.handle_joined("bob");
         assert!(matches!(&joined[..], [Effect::Over(r, RequestState::Accepted)] if r.id == [3; 16]), "{joined:?}");
         assert_eq!(requests.open().map(|r| r.peer.as_str()).collect::<Vec<_>>(), ["carol"]);
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_accepted_like_this_is_open_still() {
+        let mut requests = Requests::default();
+        requests.handle_notice(0, PrivateNotice::REQUEST, ID, "carol", "", 500);
+        requests.handle_answer("carol", true).expect("answered");
+        assert_eq!(requests.handle_answer_refused(&ID, Code::NO_RELAY), None);
+        assert_eq!(requests.handle_welcome(10), [], "it is not answered again by itself");
+        requests.handle_answer("carol", true).expect("answered otherwise");
+        assert_eq!(over(requests.handle_answer_refused(&ID, Code::WITHDRAWN)), Some(RequestState::Withdrawn));
     }
 
     #[test]
