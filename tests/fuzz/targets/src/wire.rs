@@ -1,9 +1,9 @@
-//! What a stranger sends a server, and a server a client: frames in any pieces, bodies of every method.
+//! What a stranger sends a server, a server a client, and a peer a peer: frames in any pieces, bodies of every method.
 
 use bytes::BytesMut;
 use chat_proto::frame::{Frame, FrameError, decode};
 use chat_proto::limits::{FRAME_MAX, FRAME_MAX_STRANGER};
-use chat_proto::{id, wire};
+use chat_proto::{id, peer, wire};
 use prost::Message;
 
 /// Frames fed in pieces of a size that the first byte gives: the same frames come out as from the whole, and encode back.
@@ -50,14 +50,16 @@ fn round<T: Message + Default + PartialEq + std::fmt::Debug>(data: &[u8]) {
 }
 
 macro_rules! bodies {
-    ($($body:ident)+) => { &[$(round::<wire::$body>),+] };
+    ($($body:ident)+; peer $($peer:ident)+) => { &[$(round::<wire::$body>),+, $(round::<peer::$peer>),+] };
 }
 
-/// Every struct of `chat_proto::wire`, those inside others too.
+/// Every struct of `chat_proto::wire` and `chat_proto::peer`, those inside others too.
 const BODIES: &[fn(&[u8])] = bodies![
     Position Identify Identity Name NameState Enrol Password DeviceLogin LoggedIn Hello OpenStream Welcome Epoch StreamState
     Decision Send Void Verdict Run Gap TryLater Deliver Expired DeviceNotice Fetch Gone Ack Mark Follow Receipts Receipt
     Presence PresenceItem PeopleQuery People Person Account BlockChanged Blocked Logout Empty Refusal Bye
+    PeerEndpoint PrivateAsk PrivateAsked PrivateAnswer PrivateAnswered PrivateCancel PrivateOpen PrivateRelay PrivateMove
+    PrivateMoved PrivateNotice; peer Hello Streams Welcome Send FileOffer FileAccept FileEnd FileBytes Bye
 ];
 
 /// A body: the first byte picks its type. What becomes a well-formed identity is tried on the bytes as well.
