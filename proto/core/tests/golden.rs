@@ -2,12 +2,12 @@
 //! adding lines is free.
 
 use bytes::BytesMut;
-use chat_proto::control::{Call, Items, account, daemon, events, message};
+use chat_proto::control::{Call, Items, account, daemon, events, file, message, private};
 use chat_proto::fault::Code;
 use chat_proto::frame::{self, Frame};
 use chat_proto::id::{DeviceId, Fingerprint, Incarnation, MessageId, Mid, ServerId, StreamId, hex};
 use chat_proto::version::CONTROL;
-use chat_proto::{method, status, wire};
+use chat_proto::{method, peer, status, wire};
 use serde::Serialize;
 
 const AT: wire::Position = wire::Position { epoch: 3, nonce: 0x0102_0304_0506_0708, n: 300 };
@@ -166,6 +166,112 @@ fn control_samples() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn peer_samples() -> Vec<(&'static str, String)> {
+    let claim = peer::Claim {
+        exporter: &[1; 32],
+        server: ServerId([2; 32]),
+        session: &[3; 16],
+        from: "alice",
+        to: "bob",
+        device: DeviceId([4; 16]),
+        connected: true,
+    };
+    let hello = peer::Hello {
+        version_min: 1,
+        version_max: 1,
+        session: vec![3; 16],
+        from: "alice".into(),
+        to: "bob".into(),
+        device_id: vec![4; 16],
+        peer_key: vec![5; 32],
+        proof: vec![6; 64],
+        agent: "chatd/0.1.0".into(),
+    };
+    let streams = peer::Streams { streams: vec![wire::OpenStream { incarnation: 9, settled: 2 }] };
+    let send = peer::Send {
+        incarnation: 9,
+        cseq: 3,
+        settled: 2,
+        h: wire::content_hash("bob", wire::kind::PRIVATE, wire::TEXT_PLAIN, b"hi").to_vec(),
+        content_type: wire::TEXT_PLAIN.into(),
+        body: "hi".into(),
+        at_ms: 1_763_820_131_120,
+    };
+    let offer = peer::FileOffer { id: vec![7; 16], name: "report.pdf".into(), size: 4_200_000, sha256: vec![8; 32] };
+    vec![
+        ("peer proof", hex(&peer::proof_bytes(&claim))),
+        ("PHEL", framed(Frame::new(method::peer::HELLO, 0, &hello))),
+        ("PSTR", framed(Frame::new(method::peer::STREAMS, 0, &streams))),
+        ("PSND", framed(Frame::new(method::peer::SEND, 0, &send))),
+        ("PVRD", framed(Frame::new(method::peer::VERDICT, 0, &wire::Gap { incarnation: 9, last: 3 }))),
+        ("PFOF", framed(Frame::new(method::peer::FILE_OFFER, 0, &offer))),
+        ("PFAC", framed(Frame::new(method::peer::FILE_ACCEPT, 0, &peer::FileAccept { id: vec![7; 16], offset: 300 }))),
+        ("PBYE", framed(Frame::new(method::peer::BYE, 0, &peer::Bye { reason: peer::Bye::LOGOUT }))),
+    ]
+}
+
+fn private_samples() -> Vec<(&'static str, String)> {
+    let session = private::PrivateSession {
+        id: "03".repeat(16),
+        peer: "bob".into(),
+        state: private::SessionState::Open,
+        path: Some(private::Path::Relay),
+        why: Some(private::PathReason::NoDirectPath),
+        address: None,
+        rtt_us: Some(420),
+        since_ms: 7,
+        changed_ms: 8,
+        until_ms: None,
+        key: Some(Fingerprint([5; 32])),
+        known: Some(private::KeyState::FirstSeen),
+        relay_only: false,
+        direct_only: false,
+        queued: 1,
+    };
+    let request = private::PrivateRequest {
+        id: "03".repeat(16),
+        peer: "bob".into(),
+        dir: private::Direction::Out,
+        state: private::RequestState::Accepted,
+        note: Some("re: keys".into()),
+        at_ms: 5,
+        expires_at_ms: 120_005,
+        session: Some(session),
+    };
+    let ended = private::PrivateEnded {
+        peer: "bob".into(),
+        reason: private::EndReason::Link,
+        by_peer: true,
+        failed: vec![MessageId("01k9zt4m7k2aaaaa".into())],
+        unsettled: 1,
+        at_ms: 9,
+    };
+    let offer = file::File {
+        id: "07".repeat(16),
+        peer: "bob".into(),
+        dir: private::Direction::In,
+        name: "report.pdf".into(),
+        size: 4_200_000,
+        done: 0,
+        state: file::FileState::Offered,
+        sha256: Some("08".repeat(32)),
+        path: None,
+        code: None,
+        by_peer: false,
+        rate: None,
+        at_ms: 10,
+    };
+    let accept =
+        file::FileAccept { profile: "work".into(), id: "0707".into(), hold: true, conflict: file::Conflict::Resume };
+    vec![
+        ("private_request", json(&request)),
+        ("stopped", json(&private::Stopped { items: vec![ended.clone()], withdrawn: vec!["carol".into()] })),
+        ("event", json(&events::Event::PrivateEnded(ended))),
+        ("event", json(&events::Event::FileOffer(offer))),
+        (file::FileAccept::METHOD, json(&accept)),
+    ]
+}
+
 fn identity_samples() -> Vec<(&'static str, String)> {
     let stream = StreamId { device: DeviceId([1; 16]), incarnation: Incarnation(9) };
     let print: Fingerprint = ServerId([7; 32]).fingerprint();
@@ -174,7 +280,7 @@ fn identity_samples() -> Vec<(&'static str, String)> {
 
 #[test]
 fn golden() {
-    let lines: Vec<String> = [wire_samples(), control_samples(), identity_samples()]
+    let lines: Vec<String> = [wire_samples(), control_samples(), identity_samples(), peer_samples(), private_samples()]
         .concat()
         .into_iter()
         .map(|(name, value)| format!("{name}: {value}"))
@@ -194,11 +300,11 @@ fn a_delivery_in_two_parts_is_one_body() {
     assert_eq!(whole, wire::Deliver { prev: Some(prev.into()), ack_now: true, ..tail });
 }
 
-/// Every body of `wire.rs`, as lines `Message.field type tag`, read from its source.
-fn fields_in_code() -> Vec<String> {
+/// Every body of a source, as lines `Message.field type tag`.
+fn fields_in_code(source: &str) -> Vec<String> {
     let mut fields = Vec::new();
     let (mut message, mut attribute) = (String::new(), String::new());
-    for line in include_str!("../src/wire.rs").lines().map(str::trim) {
+    for line in source.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("pub struct ") {
             message = name.trim_end_matches(['{', '}', ' ']).to_owned();
         } else if let Some(inner) = line.strip_prefix("#[prost(") {
@@ -216,7 +322,7 @@ fn proto_type(attribute: &str, rust: &str) -> String {
     let tag = parts.last().unwrap().trim_start_matches("tag = ").trim_matches('"');
     let inner = rust.rsplit_once('<').map_or(rust, |(_, i)| i.trim_end_matches('>'));
     let base = match parts[0].split(' ').next().unwrap() {
-        "message" => inner,
+        "message" => inner.trim_start_matches("wire::"),
         scalar => scalar,
     };
     let label = match () {
@@ -228,14 +334,15 @@ fn proto_type(attribute: &str, rust: &str) -> String {
 }
 
 /// The same from the schema that other clients are written by.
-fn fields_in_schema() -> Vec<String> {
+fn fields_in_schema(schema: &str) -> Vec<String> {
     let mut message = String::new();
     let mut fields = Vec::new();
-    for line in include_str!("../../spec/wire.proto").lines().map(str::trim).filter(|l| !l.starts_with("//")) {
+    for line in schema.lines().map(str::trim).filter(|l| !l.starts_with("//")) {
         if let Some(name) = line.strip_prefix("message ") {
             message = name.trim_end_matches(" {").to_owned();
         } else if let Some((left, tag)) = line.trim_end_matches(';').split_once(" = ").filter(|_| !message.is_empty()) {
             let (kind, name) = left.rsplit_once(' ').unwrap();
+            let kind = kind.replace("chat.wire.v1.", "");
             fields.push(format!("{message}.{name} {kind} {tag}"));
         }
     }
@@ -244,16 +351,24 @@ fn fields_in_schema() -> Vec<String> {
 
 #[test]
 fn the_schema_says_what_the_code_does() {
-    let code = fields_in_code();
+    let code = fields_in_code(include_str!("../src/wire.rs"));
     assert!(code.len() > 100, "{}", code.len());
-    assert_eq!(code, fields_in_schema());
+    assert_eq!(code, fields_in_schema(include_str!("../../spec/wire.proto")));
+}
+
+#[test]
+fn the_schema_of_peers_says_what_the_code_does() {
+    let code = fields_in_code(include_str!("../src/peer.rs"));
+    assert!(code.len() > 25, "{}", code.len());
+    assert_eq!(code, fields_in_schema(include_str!("../../spec/peer.proto")));
 }
 
 #[test]
 fn every_method_and_status_is_four_letters_and_its_own() {
-    let mut names: Vec<_> = method::ALL.iter().chain(status::ALL).collect();
+    let all = || method::ALL.iter().chain(method::peer::ALL).chain(status::ALL);
+    let mut names: Vec<_> = all().collect();
     assert!(names.iter().all(|name| name.iter().all(u8::is_ascii_uppercase)));
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), method::ALL.len() + status::ALL.len());
+    assert_eq!(names.len(), all().count());
 }
