@@ -510,6 +510,32 @@ fn another_key_of_a_known_peer_is_a_hard_stop() {
     hans.run(&["trust", "accept", &shown]).ok();
     join(&yoda, &hans);
     says_privately(&hans, &yoda, "so it is you");
+    hans.run(&["trust", "show", "yoda"]).ok().says(&shown).says("(person)");
+    hans.run(&["trust", "remove", "yoda"]).ok();
+    hans.json(&["trust", "show", "yoda"]).fails_with("unknown_trust", 6);
+}
+
+#[test]
+fn texts_to_a_peer_that_died_are_kept_and_arrive_when_it_is_back() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    join(&hans, &yoda);
+    says_privately(&hans, &yoda, "before");
+    let mut hanss = hans.watch(&["--only", "private,receipt"]);
+    yoda.kill();
+    let away = |event: &Value| event["type"] == "private_session" && event["state"] == "away";
+    // it is noticed by silence at the latest
+    hanss.next_within(Duration::from_secs(60), away).expect("that yoda is away");
+    let kept = hans.run(&["private", "yoda", "meanwhile"]).exits(5).says("yoda (private, queued)");
+    kept.says("yoda cannot be reached now; the text is kept and goes out while the session lasts");
+    hans.run(&["sessions"]).ok().says("yoda  out of reach for ").says("1 queued");
+    yoda.up();
+    yoda.online();
+    hanss.expect("that it arrived", |event| event["type"] == "receipt" && event["state"] == "delivered");
+    let texts: Vec<_> = private_texts(&yoda).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["before", "meanwhile"]);
+    until("it is open again", || is_open(&hans, "yoda"));
+    assert_eq!(sessions(&yoda), ["hans"]);
 }
 
 fn find(dir: &std::path::Path, name: &str) -> std::path::PathBuf {

@@ -150,7 +150,7 @@ pub enum Verb {
     /// List and change profiles: accounts, each with its own history and outbox
     #[command(subcommand, arg_required_else_help = true)]
     Profile(Profile),
-    /// List and change trusted server keys
+    /// List and change trusted keys of servers and people
     #[command(subcommand, arg_required_else_help = true)]
     Trust(Trust),
     /// Send a message

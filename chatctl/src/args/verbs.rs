@@ -164,20 +164,20 @@ pub enum Profile {
 pub enum Trust {
     /// List trusted keys
     List,
-    /// Show the key of a host
+    /// Show the key of a host or person
     Show {
         /// HOST, HOST:PORT or USER
         name: String,
     },
-    /// Trust the key that a known host showed last
+    /// Trust the key that a known host or person showed last
     Accept {
-        /// The fingerprint that the admin confirmed
+        /// The fingerprint that the admin, or the person, confirmed
         #[arg(value_name = "sha256:FP")]
         fingerprint: Fingerprint,
     },
-    /// Forget a host's key
+    /// Forget the key of a host or person
     Remove {
-        /// HOST or HOST:PORT
+        /// HOST, HOST:PORT or USER
         name: String,
     },
 }

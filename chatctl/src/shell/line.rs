@@ -42,7 +42,7 @@ pub const WORDS: &[Word] = &[
     of_user("private", "private USER TEXT", "send a text within a private session"),
     of_user("stopprivate", "stopprivate USER", "end a private session"),
     word("sessions", "sessions [verify USER]", "private sessions; compare keys"),
-    word("file", "file send USER FILE | list | accept ID | ...", "files within private sessions"),
+    word("file", "file send USER FILE | accept ID | list", "files within private sessions"),
     of_user("read", "read [USER] [-n N] [--unread] [--since T]", "read messages again"),
     word("inbox", "inbox [--unread]", "list conversations"),
     word("unread", "unread [USER]", "count unread messages"),
