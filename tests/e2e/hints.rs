@@ -72,7 +72,19 @@ fn command_in(text: &str) -> String {
     let mut words = Vec::new();
     // a line break ends it, and so does the gap before a column of explanations
     let text = text.lines().next().unwrap_or_default().split("  ").next().unwrap_or_default();
-    for word in text.split_whitespace() {
+    let mut all = text.split_whitespace();
+    while let Some(word) = all.next() {
+        if word.starts_with('(') {
+            break;
+        }
+        // several words in quotes are one text
+        if word.starts_with('"') && !word.starts_with("\"$") && word.matches('"').count() == 1 {
+            words.push("TEXT");
+            match all.find(|word| word.contains('"')) {
+                Some(last) if last.ends_with('"') => continue,
+                _ => break,
+            }
+        }
         // what a script puts in there is an id
         if word.starts_with("\"$") {
             words.push("ID");
