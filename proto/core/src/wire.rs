@@ -950,7 +950,7 @@ impl PrivateNotice {
     pub const DECLINED: u32 = 3;
     /// The request ran out; both sides are told.
     pub const EXPIRED: u32 = 4;
-    /// The other side is no longer online.
+    /// The other side is no longer online; of an accepted request: its device logged out, there is no session.
     pub const LEFT: u32 = 5;
     /// The other side withdrew its request, or took back what was accepted; or the own request is over by a block of one's own.
     pub const WITHDRAWN: u32 = 6;

@@ -100,7 +100,7 @@ impl Writer {
     /// Ends all sessions of an account, and its grace: it is offline when this returns.
     fn put_out(&mut self, acct: AcctId, code: Code, now_ms: i64) -> Result<(), StoreError> {
         let devices = self.begun.world.accounts.get(&acct).map(|a| a.devices.clone()).unwrap_or_default();
-        for dev in devices {
+        for dev in devices.iter().copied() {
             let Some(device) = self.begun.world.devices.get_mut(&dev) else { continue };
             if let Some(session) = device.live.take() {
                 device.session_epoch += 1;
@@ -116,7 +116,10 @@ impl Writer {
                 self.gone(change, now_ms)?;
             }
         }
-        Ok(())
+        for dev in devices {
+            self.begun.world.broker.handle_device_gone(acct, dev, self.mono_ms);
+        }
+        self.tell_private()
     }
 
     /// What waits for an account will never be fetched: it goes, and the senders of what no device of it had are told. Answers how

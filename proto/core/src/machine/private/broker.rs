@@ -52,6 +52,8 @@ pub struct Broker<A, D> {
     asked: HashMap<A, Vec<RequestId>>,
     /// By the one asked, oldest first; open ones alone.
     waiting: HashMap<A, Vec<RequestId>>,
+    /// The same, of those that were accepted.
+    accepted: HashMap<A, Vec<RequestId>>,
     due: BTreeSet<(u64, RequestId)>,
     notices: VecDeque<Notice<A, D>>,
 }
@@ -62,6 +64,7 @@ impl<A, D> Default for Broker<A, D> {
             requests: HashMap::new(),
             asked: HashMap::new(),
             waiting: HashMap::new(),
+            accepted: HashMap::new(),
             due: BTreeSet::new(),
             notices: VecDeque::new(),
         }
@@ -154,7 +157,7 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
                 Ok(())
             }
             State::Accepted(other) if other.device == device => {
-                self.part(id, account, now);
+                self.part(id, account, What::Withdrawn, now);
                 Ok(())
             }
             State::Over(Code::DECLINED) => Ok(()),
@@ -171,8 +174,8 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
         };
         match request.state {
             State::Open => self.withdraw(id, now),
-            State::Accepted(_) => self.part(id, account, now),
-            State::Joined(theirs) => self.part(theirs, account, now),
+            State::Accepted(_) => self.part(id, account, What::Withdrawn, now),
+            State::Joined(theirs) => self.part(theirs, account, What::Withdrawn, now),
             State::Over(_) => {}
         }
         Ok(())
@@ -211,10 +214,18 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
         }
     }
 
-    /// A device logged out or lost its key: nobody waits there for what it asked.
+    /// A device logged out or lost its key: nobody waits there for what it asked. What was just accepted, by either side, ends
+    /// before it began: the device that leaves may not have heard of it, so that it could not say so itself.
     pub fn handle_device_gone(&mut self, account: A, device: D, now: u64) {
         self.handle_time(now);
         self.forsaken(account, now, |from| from.device == device);
+        let own = |lists: &HashMap<A, Vec<RequestId>>| lists.get(&account).cloned().unwrap_or_default();
+        for id in own(&self.asked).into_iter().chain(own(&self.accepted)) {
+            let Some(Request { from, state: State::Accepted(by), .. }) = self.requests.get(&id) else { continue };
+            if [(from.account, from.device), (by.account, by.device)].contains(&(account, device)) {
+                self.part(id, account, What::Left, now);
+            }
+        }
     }
 
     /// A device opened a session: it is told what its account is asked. Where its chatd was started anew, what it asked before is
@@ -356,6 +367,7 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
         self.due.remove(&(request.due, id));
         drop_from(&mut self.asked, request.from.account, &id);
         drop_from(&mut self.waiting, request.to, &id);
+        drop_from(&mut self.accepted, request.to, &id);
     }
 
     /// An open or accepted request gets its next state, in which it is remembered; answers it as it was. Nothing when it is over.
@@ -371,9 +383,14 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
             // Nobody asks again under this id later than this.
             _ => remembered(now.max(request.expires)),
         };
+        let accepted = matches!(state, State::Accepted(_));
         request.state = state;
         self.due.insert((request.due, id));
         drop_from(&mut self.waiting, before.to, &id);
+        match accepted {
+            true => self.accepted.entry(before.to).or_default().push(id),
+            false => drop_from(&mut self.accepted, before.to, &id),
+        }
         self.forget_oldest(before.from.account);
         Some(before)
     }
@@ -400,11 +417,11 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
     }
 
     /// One side takes back an accepted request: the device of the other side is told, which may be connecting already.
-    fn part(&mut self, id: RequestId, account: A, now: u64) {
+    fn part(&mut self, id: RequestId, account: A, what: What<A, D>, now: u64) {
         let Some(request) = self.finish(id, State::Over(Code::WITHDRAWN), now) else { return };
         let State::Accepted(by) = request.state else { return };
         let other = if account == request.from.account { by } else { request.from };
-        self.tell(Whom::Device(other.account, other.device), id, account, What::Withdrawn);
+        self.tell(Whom::Device(other.account, other.device), id, account, what);
     }
 
     fn expire(&mut self, id: RequestId, now: u64) {

@@ -42,7 +42,7 @@ pub enum What<A, D> {
     Declined,
     /// It ran out.
     Expired,
-    /// The other side is no longer online.
+    /// The other side is no longer online; of an accepted request: its device is not, and there is no session.
     Left,
     /// It was withdrawn; an accepted one too, when its other side did not wait for the answer.
     Withdrawn,

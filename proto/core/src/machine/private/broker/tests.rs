@@ -175,6 +175,22 @@ fn there_are_bounds_and_nothing_stays() {
     town.handle_time(10_000_000);
     town.handle_time(20_000_000);
     assert_eq!((town.requests.len(), town.asked.len(), town.waiting.len(), town.due.len()), (0, 0, 0, 0));
+    assert!(town.accepted.is_empty());
+}
+
+#[test]
+fn a_yes_and_a_logout_leave_no_session_on_one_side() {
+    for (account, device, other) in [('b', 2, Whom::Device('a', 1)), ('a', 1, Whom::Device('b', 2))] {
+        let mut town = asked();
+        town.handle_accept(A, at('b', 2), TERMS, 10).unwrap();
+        told(&mut town);
+        town.handle_device_gone(account, 9, 11);
+        town.handle_gone(account, 11);
+        assert_eq!(told(&mut town), [], "another device of theirs; a lost link ends no session");
+        town.handle_device_gone(account, device, 12);
+        assert_eq!(told(&mut town), [(other, PrivateNotice::LEFT)]);
+        assert_eq!(code(town.handle_accept(A, at('b', 2), TERMS, 13)), Code::WITHDRAWN);
+    }
 }
 
 #[test]
