@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_proto::control::ErrorData;
 use chat_proto::control::events::Event;
-use chat_proto::control::private::{Direction, PrivateRequest, RequestState};
+use chat_proto::control::private::{Direction, EndReason, PrivateRequest, RequestState, SessionState};
 use chat_proto::fault::Code;
 use chat_proto::id::hex;
 use chat_proto::limits::NOTE_MAX;
@@ -14,7 +14,7 @@ use chat_proto::{method, wire};
 use prost::Message as _;
 use tokio::time::Instant;
 
-use super::session::Terms;
+use super::session::{Talk, Terms};
 use super::{AcceptAsk, For, Located, RequestWaiter, SessionWaiter, StartAsk};
 use crate::config::PrivatePolicy;
 use crate::peer::{PeerError, Place};
@@ -154,6 +154,18 @@ impl Owner {
                 self.notify(method::PRIVATE_CANCEL, &wire::PrivateCancel { id: id.to_vec() });
             }
         }
+    }
+
+    /// A request has come to the same as the session that begins. An own one that the server took besides must not stay open there:
+    /// the peer would be asked for what it has.
+    pub(super) fn joined(&mut self, effect: Effect) {
+        if let Effect::Over(request, _) = &effect
+            && request.dir == Direction::Out
+        {
+            self.private.withdrawn.push(request.id);
+        }
+        self.carry_out(effect);
+        self.tell_withdrawn();
     }
 
     /// Does what the machine decided.
@@ -346,7 +358,17 @@ impl Owner {
         match effect {
             Some(Effect::Over(request, state)) => self.over(&request, state, open),
             Some(effect) => self.carry_out(effect),
+            None if what == wire::PrivateNotice::WITHDRAWN => self.taken_back(&id, EndReason::Peer),
+            None if what == wire::PrivateNotice::LEFT => self.taken_back(&id, EndReason::Logout),
             None => {}
+        }
+    }
+
+    /// The other side took its yes back, or left. Once the two are connected, the peer says itself why it ends.
+    fn taken_back(&mut self, id: &RequestId, reason: EndReason) {
+        let waits = |talk: &Talk| talk.id == *id && talk.state == SessionState::Connecting;
+        if self.private.sessions.iter().any(waits) {
+            self.end_session(id, reason, true, None);
         }
     }
 

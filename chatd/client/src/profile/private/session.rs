@@ -126,7 +126,7 @@ impl Owner {
     ) {
         let waiters: Vec<SessionWaiter> = waiter.into_iter().collect();
         for effect in self.private.requests.handle_joined(&open.account) {
-            self.carry_out(effect);
+            self.joined(effect);
         }
         // The peer would not ask if it had the old one still.
         if let Some(old) = self.private.with(&open.account).map(|talk| talk.id) {
