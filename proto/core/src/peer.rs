@@ -132,7 +132,22 @@ pub struct Send {
 /// PVOI: places that were given up.
 pub type Void = wire::Void;
 
-/// PVRD, PGAP and PRED: up to this place of a stream everything is in the history, was taken, was read.
+/// PVRD: up to this place of a stream everything is decided, and on the receiver's disk: in its history, but for places that it knows as
+/// given up. Which those are is said once, when they are decided; of places that were decided before, [`Welcome`] tells.
+#[derive(Clone, PartialEq, Message)]
+pub struct Verdict {
+    /// The stream.
+    #[prost(fixed64, tag = "1")]
+    pub incarnation: u64,
+    /// The last decided place.
+    #[prost(uint64, tag = "2")]
+    pub last: u64,
+    /// Places that were given up, of those that this decides.
+    #[prost(uint64, repeated, tag = "3")]
+    pub voids: Vec<u64>,
+}
+
+/// PGAP and PRED: up to this place of a stream everything was taken, or was read.
 pub type Upto = wire::Gap;
 
 /// PLTR: nothing is taken now; send again from the last verdict on after this time.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ::iroh::endpoint::{
@@ -22,7 +22,7 @@ use chat_proto::limits::{
 use chat_proto::peer::{ALPN, Bye, EXPORTER_LABEL};
 use iroh_relay::RelayQuicConfig;
 use iroh_relay::tls::CaTlsConfig;
-use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{PathInfo, PeerError, Relay, Target};
 
@@ -31,16 +31,16 @@ const WAITING: usize = 4;
 /// Addresses of the own host are waited for at most so long.
 const ADDRESSES_WITHIN: Duration = Duration::from_millis(500);
 
-/// The endpoints of a profile.
+/// The endpoints of a profile: each lives while a request or a session needs it.
 pub struct Peers {
     /// UDP port; 0: any.
     port: u16,
-    /// Keys of the two endpoints: made anew unless sessions of an earlier start are to go on.
-    secrets: [[u8; 32]; 2],
     expected: Arc<Expected>,
     pins: Pins,
-    open: OnceCell<Arc<Place>>,
-    hidden: OnceCell<Arc<Place>>,
+    /// The open endpoint and the hidden one. Held over the binding of one, so that there are never two.
+    places: tokio::sync::Mutex<[Weak<Place>; 2]>,
+    /// Their keys: of an earlier start, until they were used.
+    secrets: Mutex<[Option<[u8; 32]>; 2]>,
 }
 
 /// Who may connect: by the key of the endpoint.
@@ -81,39 +81,38 @@ impl Drop for Expecting {
 }
 
 impl Peers {
-    /// No endpoint yet. `secrets` are the keys of the open and of the hidden one, where they are known.
-    pub fn new(port: u16, secrets: [Option<[u8; 32]>; 2]) -> Result<Peers, getrandom::Error> {
-        let mut keys = [[0; 32]; 2];
-        for (key, known) in keys.iter_mut().zip(secrets) {
-            match known {
-                Some(known) => *key = known,
-                None => getrandom::fill(key)?,
-            }
-        }
-        Ok(Peers {
+    /// No endpoint yet. `secrets` are the keys of the open and of the hidden one where sessions of an earlier start are to go on; else
+    /// each gets a new one.
+    pub fn new(port: u16, secrets: [Option<[u8; 32]>; 2]) -> Peers {
+        Peers {
             port,
-            secrets: keys,
             expected: Arc::default(),
             pins: Pins::default(),
-            open: OnceCell::new(),
-            hidden: OnceCell::new(),
-        })
+            places: tokio::sync::Mutex::default(),
+            secrets: Mutex::new(secrets),
+        }
     }
 
-    /// The key of an endpoint, to be kept while a session needs it.
-    pub fn secret(&self, hidden: bool) -> [u8; 32] {
-        self.secrets[usize::from(hidden)]
-    }
-
-    /// The endpoint; started when it is needed first. A hidden one is reached through the relay alone and knows no addresses.
+    /// The endpoint; started when it is needed. A hidden one is reached through the relay alone and knows no addresses.
     pub async fn place(&self, hidden: bool) -> Result<Arc<Place>, PeerError> {
-        let cell = if hidden { &self.hidden } else { &self.open };
-        let start = async || {
-            let place = Arc::new(Place { endpoint: self.bind(hidden).await?, hidden, pins: self.pins.clone() });
-            tokio::spawn(accept(place.endpoint.clone(), Arc::clone(&self.expected)));
-            Ok::<_, PeerError>(place)
+        let mut places = self.places.lock().await;
+        let held = &mut places[usize::from(hidden)];
+        if let Some(place) = held.upgrade() {
+            return Ok(place);
+        }
+        let secret = match self.secrets.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(hidden)].take() {
+            Some(known) => known,
+            None => {
+                let mut new = [0; 32];
+                getrandom::fill(&mut new).map_err(|error| PeerError::Endpoint(error.to_string()))?;
+                new
+            }
         };
-        cell.get_or_try_init(start).await.cloned()
+        let place =
+            Arc::new(Place { endpoint: self.bind(hidden, &secret).await?, hidden, secret, pins: self.pins.clone() });
+        tokio::spawn(accept(place.endpoint.clone(), Arc::clone(&self.expected)));
+        *held = Arc::downgrade(&place);
+        Ok(place)
     }
 
     /// From now on this endpoint may connect.
@@ -125,7 +124,7 @@ impl Peers {
 
     /// Ends the endpoints; what was said before is flushed first.
     pub async fn close(&self) {
-        for place in [self.open.get(), self.hidden.get()].into_iter().flatten() {
+        for place in self.places.lock().await.iter().filter_map(Weak::upgrade) {
             place.endpoint.close().await;
         }
     }
@@ -142,7 +141,7 @@ impl Peers {
         }
     }
 
-    async fn bind(&self, hidden: bool) -> Result<Endpoint, PeerError> {
+    async fn bind(&self, hidden: bool, secret: &[u8; 32]) -> Result<Endpoint, PeerError> {
         let failed = |error: &dyn std::fmt::Display| PeerError::Endpoint(error.to_string());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pins = self.pins.clone();
@@ -151,7 +150,7 @@ impl Peers {
         // Without addresses the relay itself is the only thing that can be asked how far it is.
         probes.https_probes = hidden;
         let mut builder = Endpoint::builder(::iroh::endpoint::presets::Empty)
-            .secret_key(SecretKey::from_bytes(&self.secret(hidden)))
+            .secret_key(SecretKey::from_bytes(secret))
             .crypto_provider(provider)
             .alpns(vec![ALPN.to_vec()])
             .transport_config(transport()?)
@@ -240,7 +239,19 @@ pub struct Place {
     endpoint: Endpoint,
     /// It has no addresses.
     pub hidden: bool,
+    /// Its secret key, to be kept while a session needs it.
+    pub secret: [u8; 32],
     pins: Pins,
+}
+
+impl Drop for Place {
+    /// Nobody needs it: what came to it is told, and its socket is closed.
+    fn drop(&mut self) {
+        let endpoint = self.endpoint.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { endpoint.close().await });
+        }
+    }
 }
 
 impl Place {

@@ -167,9 +167,7 @@ impl Owner {
             (Ok(Done::Belongs { moved, lost }), Then::Belongs) => self.belong(moved, &lost),
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
             (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
-            (Ok(Done::Received { new, .. }), Then::PeerReceived(receiving)) => {
-                self.peer_received(Some(new), &receiving)
-            }
+            (Ok(Done::Received { new, .. }), Then::PeerReceived(receiving)) => self.peer_received(Some(new), receiving),
             (Ok(_), Then::PeerReopened(reopening)) => self.peer_reopened(reopening),
             (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
             (Ok(_), _) => {}
@@ -190,7 +188,7 @@ impl Owner {
             Then::Received { .. } => self.inbox.receiving = false,
             Then::Settled { verdicts, retry } => self.unsettled.push((verdicts, retry)),
             Then::Belongs => (self.belongs, self.belonging) = (None, false),
-            Then::PeerReceived(receiving) => self.peer_received(None, &receiving),
+            Then::PeerReceived(receiving) => self.peer_received(None, receiving),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {

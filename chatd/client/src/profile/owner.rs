@@ -264,7 +264,7 @@ impl Owner {
             seen_people: BTreeSet::new(),
             parked: Vec::new(),
             private: Private::new(restored.private, peer_tell),
-            peers: Arc::new(Peers::new(around.private.port, secrets).map_err(keys::KeyFileError::Random)?),
+            peers: Arc::new(Peers::new(around.private.port, secrets)),
             kept: Some(kept),
             peer_events,
             belongs: None,

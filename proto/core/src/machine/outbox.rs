@@ -167,11 +167,11 @@ impl Outbox {
         places.filter(|(s, entry)| entry.cseq > s.handed && !entry.void).map(|(s, entry)| (s.incarnation, entry.cseq))
     }
 
-    /// The open places of a stream up to one that was handed over, and whether each was given up.
-    pub fn open_upto(&self, incarnation: Incarnation, last: u64) -> Vec<(u64, bool)> {
+    /// The open places of a stream up to this one, as far as they were handed over.
+    pub fn open_upto(&self, incarnation: Incarnation, last: u64) -> Vec<u64> {
         let Some(stream) = self.streams.iter().find(|s| s.incarnation == incarnation) else { return Vec::new() };
-        let upto = last.min(stream.sent);
-        stream.open.iter().take_while(|e| e.cseq <= upto).map(|e| (e.cseq, e.void)).collect()
+        let upto = last.min(stream.sent.max(stream.handed));
+        stream.open.iter().map(|e| e.cseq).take_while(|cseq| *cseq <= upto).collect()
     }
 
     /// A message was committed to the outbox at this place; a new incarnation opens a new stream.
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(outbox.unsent().count(), 35, "what is given up is no more to be given up");
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox).len(), 64);
-        assert_eq!(outbox.open_upto(INC, 3), [(1, false), (2, false), (3, false)]);
+        assert_eq!(outbox.open_upto(INC, 3), [1, 2, 3]);
         assert_eq!(outbox.open_upto(INC, 500).len(), 64, "nothing is taken that was not sent");
     }
 

@@ -59,7 +59,7 @@ const BODIES: &[fn(&[u8])] = bodies![
     Decision Send Void Verdict Run Gap TryLater Deliver Expired DeviceNotice Fetch Gone Ack Mark Follow Receipts Receipt
     Presence PresenceItem PeopleQuery People Person Account BlockChanged Blocked Logout Empty Refusal Bye
     PeerEndpoint PrivateAsk PrivateAsked PrivateAnswer PrivateAnswered PrivateCancel PrivateOpen PrivateRelay PrivateMove
-    PrivateMoved PrivateNotice; peer Hello Streams Welcome Send FileOffer FileAccept FileEnd FileBytes Bye
+    PrivateMoved PrivateNotice; peer Hello Streams Welcome Send Verdict FileOffer FileAccept FileEnd FileBytes Bye
 ];
 
 /// A body: the first byte picks its type. What becomes a well-formed identity is tried on the bytes as well.

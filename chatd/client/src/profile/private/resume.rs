@@ -24,9 +24,11 @@ impl Owner {
     pub(super) fn keep_sessions(&self) {
         let Some((server, _)) = self.belongs else { return };
         let now = Instant::now();
-        let (wall, uses) =
-            (self.around.world.now_ms(), |hidden| self.private.sessions.iter().any(|t| t.terms.relay_only == hidden));
-        let secret = |hidden: bool| uses(hidden).then(|| hex(&self.peers.secret(hidden)));
+        let wall = self.around.world.now_ms();
+        let secret = |hidden: bool| {
+            let place = self.private.sessions.iter().map(|talk| &talk.place).find(|place| place.hidden == hidden);
+            place.map(|place| hex(&place.secret))
+        };
         let saved = |talk: &super::Talk| Saved {
             id: hex(&talk.id[..]),
             peer: talk.peer.clone(),

@@ -146,7 +146,7 @@ impl Owner {
                 if let Err(error) = self.around.pins.show(server, &open.account, peer.key, now_ms) {
                     tracing::error!(%error, "a changed key could not be written down");
                 }
-                self.turn_away(target.endpoint);
+                self.turn_away(target.endpoint, place);
                 let ended = PrivateEnded {
                     peer: open.account.clone(),
                     reason: EndReason::Identity,
@@ -248,7 +248,7 @@ impl Owner {
     }
 
     /// A peer with a key that is not believed is told so when it comes.
-    fn turn_away(&self, endpoint: [u8; 32]) {
+    fn turn_away(&self, endpoint: [u8; 32], place: Arc<Place>) {
         let mut expecting = self.peers.expect(endpoint);
         tokio::spawn(async move {
             let came = async {
@@ -257,6 +257,7 @@ impl Owner {
                 }
             };
             let _ = tokio::time::timeout(PEER_AWAY, came).await;
+            drop(place);
         });
     }
 

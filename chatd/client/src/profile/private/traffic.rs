@@ -66,9 +66,16 @@ impl Traffic {
 pub(in crate::profile) struct Receiving {
     pub id: RequestId,
     connection: u64,
-    upto: HashMap<Incarnation, u64>,
+    decided: HashMap<Incarnation, Decided>,
     // Comes back to the peer with the commit.
     _shares: Vec<Option<OwnedSemaphorePermit>>,
+}
+
+/// What a commit decides of a stream.
+#[derive(Default)]
+struct Decided {
+    last: u64,
+    voids: Vec<u64>,
 }
 
 /// Lost places of a peer's stream, for a session's connection.
@@ -192,8 +199,8 @@ impl Owner {
             method::SEND => self.peer_send(id, peer::Send::decode(body)?, share),
             method::VOID => self.peer_void(id, &peer::Void::decode(body)?, share),
             method::VERDICT => {
-                let upto = peer::Upto::decode(body)?;
-                self.peer_verdict(id, &upto);
+                let verdict = peer::Verdict::decode(body)?;
+                self.peer_verdict(id, &verdict);
                 Ok(())
             }
             method::GAP => {
@@ -400,7 +407,8 @@ impl Owner {
         };
         if place.cseq <= *taken {
             let committed = talk.traffic.committed.get(&place.incarnation).copied().unwrap_or_default();
-            self.say(id, method::VERDICT, &peer::Upto { incarnation: place.incarnation.0, last: committed });
+            let verdict = peer::Verdict { incarnation: place.incarnation.0, last: committed, voids: Vec::new() };
+            self.say(id, method::VERDICT, &verdict);
         } else if place.cseq == *taken + 1 {
             *taken = place.cseq;
             let (from, device) = (talk.peer.clone(), talk.device.device);
@@ -419,9 +427,8 @@ impl Owner {
         for talk in self.private.sessions.iter_mut().filter(due) {
             talk.traffic.committing = true;
             let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
-            let upto =
-                entries.iter().map(|entry: &PrivateIncoming| (entry.place.incarnation, entry.place.cseq)).collect();
-            let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, upto, _shares: shares };
+            let decided = decided(&entries);
+            let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, decided, _shares: shares };
             writes.push((Write::ReceivePrivate(entries), Then::PeerReceived(receiving)));
         }
         for (write, then) in writes {
@@ -430,8 +437,8 @@ impl Owner {
     }
 
     /// They are in the history: the peer is told, and whoever follows.
-    pub fn peer_received(&mut self, new: Option<Vec<Row>>, receiving: &Receiving) {
-        let id = &receiving.id;
+    pub fn peer_received(&mut self, new: Option<Vec<Row>>, receiving: Receiving) {
+        let id = &receiving.id.clone();
         if let Some(new) = &new {
             let unread = !new.is_empty();
             for row in new.iter().cloned() {
@@ -456,22 +463,24 @@ impl Owner {
             let after_ms = u64::try_from(NO_ROOM.as_millis()).unwrap_or(u64::MAX);
             return self.say(id, method::TRY_LATER, &peer::TryLater { after_ms, code: Code::DISK_FULL.0 });
         }
-        talk.traffic.committed.extend(receiving.upto.iter().map(|(incarnation, cseq)| (*incarnation, *cseq)));
-        for (incarnation, last) in &receiving.upto {
-            self.say(id, method::VERDICT, &peer::Upto { incarnation: incarnation.0, last: *last });
+        talk.traffic
+            .committed
+            .extend(receiving.decided.iter().map(|(incarnation, decided)| (*incarnation, decided.last)));
+        for (incarnation, Decided { last, voids }) in receiving.decided {
+            self.say(id, method::VERDICT, &peer::Verdict { incarnation: incarnation.0, last, voids });
         }
     }
 
-    /// The peer has everything up to here.
-    fn peer_verdict(&mut self, id: &RequestId, upto: &peer::Upto) {
-        let incarnation = Incarnation(upto.incarnation);
+    /// The peer has decided everything up to here.
+    fn peer_verdict(&mut self, id: &RequestId, decided: &peer::Verdict) {
+        let incarnation = Incarnation(decided.incarnation);
         if !self.leads_to(id, incarnation) {
             return;
         }
         let Some(outbox) = self.outbox_to(id) else { return };
         let mut verdicts = Vec::new();
-        for (cseq, void) in outbox.open_upto(incarnation, upto.last) {
-            let code = if void { Code::VOID } else { Code::ACCEPTED };
+        for cseq in outbox.open_upto(incarnation, decided.last) {
+            let code = if decided.voids.contains(&cseq) { Code::VOID } else { Code::ACCEPTED };
             if let Some(settle) = outbox.handle_verdict(incarnation, cseq, code, None, false) {
                 verdicts.push(verdict(settle));
             }
@@ -610,6 +619,19 @@ impl From<prost::DecodeError> for Broken {
     fn from(_: prost::DecodeError) -> Broken {
         Broken
     }
+}
+
+/// What these places decide once they are committed.
+fn decided(entries: &[PrivateIncoming]) -> HashMap<Incarnation, Decided> {
+    let mut all: HashMap<Incarnation, Decided> = HashMap::new();
+    for entry in entries {
+        let decided = all.entry(entry.place.incarnation).or_default();
+        decided.last = entry.place.cseq;
+        if entry.text.is_none() {
+            decided.voids.push(entry.place.cseq);
+        }
+    }
+    all
 }
 
 fn verdict(settle: chat_proto::machine::outbox::Settle) -> Verdict {
