@@ -660,3 +660,99 @@ fn who_wants_it_direct_gets_that_or_nothing() {
     assert_eq!((&accepted["path"], &accepted["direct_only"]), (&json!("direct"), &json!(true)));
     says_privately(&hans, &yoda, "directly");
 }
+
+/// Texts that a history holds of one sender, in its order.
+fn texts_of(home: &Home, from: &str) -> Vec<String> {
+    private_texts(home).into_iter().filter(|(sender, _)| sender == from).map(|(_, text)| text).collect()
+}
+
+#[test]
+fn a_killed_daemon_comes_back_to_its_sessions_and_no_text_is_lost_doubled_or_turned() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    join(&hans, &yoda);
+    // Each round: some on their way while one side dies, some while it is dead.
+    let mut sent = Vec::new();
+    let mut say = |count: usize, wait: &str| {
+        for _ in 0..count {
+            let text = format!("text {}", sent.len() + 1);
+            if hans.run(&["private", "yoda", &text, "--wait", wait]).code == 0 {
+                sent.push(text);
+            }
+        }
+        sent.clone()
+    };
+    for killed in [&yoda, &hans, &yoda] {
+        say(3, "queued");
+        killed.kill();
+        say(3, "queued");
+        killed.up();
+        until("the session is back", || is_open(&hans, "yoda").and_then(|_| is_open(&yoda, "hans")));
+    }
+    let all = say(1, "delivered");
+    until("all of them arrived", || (texts_of(&yoda, "hans").len() >= all.len()).then_some(()));
+    assert_eq!(texts_of(&yoda, "hans"), all);
+}
+
+#[test]
+fn a_text_that_is_given_up_while_the_peer_is_away_never_arrives() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    join(&hans, &yoda);
+    says_privately(&hans, &yoda, "one");
+    yoda.run(&["daemon", "stop"]).ok();
+    until("hans knows", || is_open(&hans, "yoda").is_none().then_some(()));
+    hans.run(&["private", "yoda", "two"]).exits(5).says("kept");
+    let two = hans.json(&["private", "yoda", "two, really", "--wait", "queued"]).ok().json()["id"].clone();
+    hans.json(&["private", "yoda", "three", "--wait", "queued"]).ok();
+    hans.run(&["outbox", "cancel", two.as_str().expect("an id")]).ok();
+    yoda.up();
+    yoda.online();
+    until("the session is back", || is_open(&yoda, "hans"));
+    until("what was not given up arrived", || (texts_of(&yoda, "hans").len() >= 3).then_some(()));
+    assert_eq!(texts_of(&yoda, "hans"), ["one", "two", "three"]);
+    let given_up = hans.json(&["show", two.as_str().expect("an id")]).ok().json();
+    assert_eq!((&given_up["state"], &given_up["code"]), (&json!("failed"), &json!("cancelled")));
+}
+
+#[test]
+fn what_was_never_handed_over_fails_with_the_session_and_is_named() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    join(&hans, &yoda);
+    yoda.run(&["daemon", "stop"]).ok();
+    until("hans knows", || is_open(&hans, "yoda").is_none().then_some(()));
+    let id = hans.json(&["private", "yoda", "too late", "--wait", "queued"]).ok().json()["id"].clone();
+    let mut seen = hans.watch(&["--only", "private,receipt"]);
+    hans.run(&["stopprivate", "yoda"]).ok();
+    let over = seen.expect("the end of the session", ended("yoda", "you"));
+    assert_eq!(over["failed"], json!([id]), "{over}");
+    let shown = hans.json(&["show", id.as_str().expect("an id")]).ok().json();
+    assert_eq!((&shown["state"], &shown["code"]), (&json!("failed"), &json!("session_ended")));
+    // It stays so when the two meet again, and what follows arrives in its place.
+    yoda.up();
+    yoda.online();
+    until("yoda's side is over or away", || is_open(&yoda, "hans").is_none().then_some(()));
+    yoda.run(&["stopprivate", "hans"]);
+    join(&hans, &yoda);
+    says_privately(&hans, &yoda, "in time");
+    assert_eq!(texts_of(&yoda, "hans"), ["in time"]);
+}
+
+#[test]
+fn a_private_text_is_traced_without_a_word_of_the_server() {
+    let mut world = World::start();
+    let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
+    join(&hans, &yoda);
+    let id = hans.json(&["private", "yoda", "hi"]).ok().json()["id"].clone();
+    let id = id.as_str().expect("an id");
+    yoda.run(&["read"]).ok().says("hans(private): hi");
+    hans.run(&["show", id, "--wait", "read"]).ok();
+    let trace = hans.json(&["trace", id]).ok().json();
+    let steps: Vec<&str> =
+        trace["hops"].as_array().expect("hops").iter().filter_map(|hop| hop["step"].as_str()).collect();
+    assert_eq!(steps, ["queued", "sent", "delivered", "read"], "{trace}");
+    assert_eq!(trace["server"], Value::Null, "{trace}");
+    let trace = yoda.json(&["trace", id]).ok().json();
+    assert_eq!(trace["hops"][0]["step"], "arrived", "{trace}");
+}

@@ -113,8 +113,13 @@ fn open(target: Target, clock: fn() -> SystemTime) -> Result<(NonBlocking, Worke
     Ok(builder.finish(Capped { inner: files, clock, day: day(clock()), used, max: max_bytes, told: false }))
 }
 
+/// Libraries whose errors are about connections that come and go: what matters of them we say ourselves.
+const NOISY: &[&str] = &["iroh", "iroh_relay", "netwatch", "noq", "noq_proto", "noq_udp"];
+
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level)
+    let noisy = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level);
+    targets.with_targets(NOISY.iter().map(|name| (*name, noisy)))
 }
 
 /// Everything but the sink, so that tests log into memory.

@@ -369,7 +369,8 @@ impl Connection {
     /// How it goes now; nothing before a path is chosen.
     pub fn path(&self) -> Option<PathInfo> {
         let paths = self.quic.paths();
-        let path = paths.iter().find(::iroh::endpoint::Path::is_selected)?;
+        // A connection that takes the place of a dead one has an open path some time before that is said to be selected.
+        let path = paths.iter().find(::iroh::endpoint::Path::is_selected).or_else(|| paths.iter().next())?;
         let direct = match path.remote_addr() {
             TransportAddr::Ip(address) => Some(*address),
             _ => None,

@@ -343,21 +343,34 @@ impl Task {
         self.spec.target = target;
         self.spec.expecting = expecting;
         self.tries = 0;
-        self.dial_at = Instant::now();
+        // It would not say so if it had the connection that is in use here: that one is dead, and stands in the way of a new one.
+        if let Some(live) = self.live.take() {
+            live.connection.close(Bye::DOUBLE);
+            self.lost();
+        }
+        self.dial();
     }
 
     /// The connection in use ended; answers the reason when the session did.
     fn ended(&mut self, error: &PeerError) -> Option<u32> {
         self.live = None;
-        *lock(&self.shown) = None;
-        self.away_since = Instant::now();
         match error {
-            PeerError::Closed(reason) if is_final(*reason) => return Some(*reason),
+            PeerError::Closed(reason) if is_final(*reason) => {
+                *lock(&self.shown) = None;
+                return Some(*reason);
+            }
             other => tracing::debug!(error = %other, "a peer's connection was lost"),
         }
+        self.lost();
+        None
+    }
+
+    /// There is no connection any more.
+    fn lost(&mut self) {
+        *lock(&self.shown) = None;
+        self.away_since = Instant::now();
         (self.tell)(PeerEvent::Down);
         self.dial_at = self.away_since + if self.spec.own.device < self.spec.known.device { REDIAL.0 } else { SECOND };
-        None
     }
 
     /// Tells of another path; false when it is not allowed.

@@ -295,7 +295,17 @@ impl Owner {
     fn peer_path(&mut self, id: &RequestId, path: PathInfo) {
         let Some(talk) = self.private.talk(id) else { return };
         let other = talk.path.as_ref().map(|old| old.direct.is_some()) != Some(path.direct.is_some());
+        // Where it is reached is where it is looked for after a restart.
+        let found = path.direct.filter(|address| talk.target.addresses.first() != Some(address));
+        if let Some(address) = found {
+            talk.target.addresses.retain(|known| *known != address);
+            talk.target.addresses.insert(0, address);
+            talk.target.addresses.truncate(PEER_ADDRESSES_MAX);
+        }
         talk.path = Some(path);
+        if found.is_some() {
+            self.keep_sessions();
+        }
         if other {
             self.tell_session(id);
         }
