@@ -504,11 +504,16 @@ fn another_key_of_a_known_peer_is_a_hard_stop() {
     assert_eq!(refused.error()["user"], "yoda");
     assert_eq!(refused.error()["hint"], format!("chatctl trust accept {shown}"));
     assert!(sessions(&hans).is_empty());
-    until("yoda has no session either", || sessions(&yoda).is_empty().then_some(()));
+    // nothing was told to whoever that is, who still waits for an answer
+    assert_eq!(yoda.json(&["requests"]).ok().column("state"), ["asked"]);
+    assert!(sessions(&yoda).is_empty());
     hans.json(&["private", "yoda", "no"]).fails_with("no_session", 6);
+    // asking back would be a yes
+    hans.json(&["startprivate", "yoda"]).fails_with("identity_changed", 11);
     // compared, and taken
     hans.run(&["trust", "accept", &shown]).ok();
-    join(&yoda, &hans);
+    hans.run(&["accept", "yoda"]).ok();
+    until("yoda has it too", || is_open(&yoda, "hans"));
     says_privately(&hans, &yoda, "so it is you");
     hans.run(&["trust", "show", "yoda"]).ok().says(&shown).says("(person)");
     hans.run(&["trust", "remove", "yoda"]).ok();

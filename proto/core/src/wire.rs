@@ -939,6 +939,10 @@ pub struct PrivateNotice {
     /// ACCEPTED and MOVED.
     #[prost(message, optional, tag = "6")]
     pub open: Option<PrivateOpen>,
+    /// REQUEST: 32 bytes: the key by which the asker says to be known to peers, so that one with another key than the known one is
+    /// told nothing.
+    #[prost(bytes = "vec", tag = "7")]
+    pub peer_key: Vec<u8>,
 }
 
 impl PrivateNotice {

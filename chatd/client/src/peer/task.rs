@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chat_proto::frame::{self, Frame};
-use chat_proto::limits::{FRAME_MAX, PEER_AWAY, PEER_HELLO_WITHIN, PEER_WINDOW};
+use chat_proto::limits::{FRAME_MAX, PEER_AWAY, PEER_HELLO_WITHIN, PEER_WINDOW, SEND_WINDOW_BYTES};
 use chat_proto::method::peer as method;
 use chat_proto::peer::{Bye, FileBytes};
 use iroh::endpoint::{PathEventStream, RecvStream, SendStream};
@@ -22,8 +22,10 @@ use super::hello::{self, Known, Own, Talk};
 use super::iroh::Expecting;
 use super::{Connection, PathInfo, PeerError, Place, Relay, Target};
 
-/// Frames that wait to be written; a peer that reads so slowly is as good as gone.
-const WRITES: usize = 1024;
+/// Frames that wait to be written, and their bytes: two windows of texts. A peer that reads so slowly is as good as gone.
+const WRITES: (usize, usize) = (1024, 2 * SEND_WINDOW_BYTES);
+/// Connections of one peer that are being proven.
+const MEETINGS: usize = 4;
 /// Who does not dial first waits so long for the other.
 const SECOND: Duration = Duration::from_millis(500);
 /// Waits between tries to dial: first, longest.
@@ -141,6 +143,9 @@ pub fn start<K: Copy + Send + Sync + 'static>(
 
 type Tell = Arc<dyn Fn(PeerEvent) + Send + Sync>;
 
+/// Bytes to be written, and their share of what may wait.
+type Write = (Bytes, OwnedSemaphorePermit);
+
 /// A try to meet: whether this side dialled, and what came of it.
 type Met = (bool, Result<Talk, PeerError>);
 
@@ -160,7 +165,8 @@ struct Task {
 /// The connection in use.
 struct Live {
     connection: Connection,
-    writer: mpsc::Sender<Bytes>,
+    writer: mpsc::Sender<Write>,
+    room: Arc<Semaphore>,
     writing: AbortHandle,
     reading: [AbortHandle; 2],
     since: Instant,
@@ -168,6 +174,17 @@ struct Live {
     path: Option<PathInfo>,
     /// The task that writes tells here that all is written.
     written: tokio::task::JoinHandle<()>,
+}
+
+impl Live {
+    /// Puts a frame behind those that wait; false where there is no room.
+    fn write(&self, frame: &Frame) -> bool {
+        let size = u32::try_from(frame.size()).unwrap_or(u32::MAX);
+        let Ok(share) = Arc::clone(&self.room).try_acquire_many_owned(size) else { return false };
+        let mut out = BytesMut::with_capacity(frame.size());
+        frame.encode(&mut out);
+        self.writer.try_send((out.freeze(), share)).is_ok()
+    }
 }
 
 impl Drop for Live {
@@ -259,6 +276,9 @@ impl Task {
     }
 
     fn meet(&mut self, connection: Connection) {
+        if self.meetings.len() >= MEETINGS {
+            return connection.close(Bye::DOUBLE);
+        }
         let (own, known) = (self.spec.own.clone(), self.spec.known.clone());
         self.meetings.spawn(async move {
             let refused = connection.clone();
@@ -311,15 +331,15 @@ impl Task {
         self.tries = 0;
         // The owner hears of the connection before anything that comes over it.
         (self.tell)(PeerEvent::Up);
-        let (writer, writes) = mpsc::channel(WRITES);
+        let (writer, writes) = mpsc::channel(WRITES.0);
         let written = tokio::spawn(write_all(sender, writes));
         let reading = [
             tokio::spawn(read_all(receiver, left, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
             tokio::spawn(accept_bytes(connection.clone(), Arc::clone(&self.tell))).abort_handle(),
         ];
         let (writing, paths) = (written.abort_handle(), connection.path_events());
-        let since = Instant::now();
-        self.live = Some(Live { connection, writer, writing, reading, since, paths, path: None, written });
+        let (since, room) = (Instant::now(), Arc::new(Semaphore::new(WRITES.1)));
+        self.live = Some(Live { connection, writer, room, writing, reading, since, paths, path: None, written });
         // What is not allowed is found by the same event that tells of it.
         self.path();
     }
@@ -331,9 +351,7 @@ impl Task {
 
     fn write(&mut self, frame: &Frame) {
         let Some(live) = &self.live else { return };
-        let mut out = BytesMut::with_capacity(frame.size());
-        frame.encode(&mut out);
-        if live.writer.try_send(out.freeze()).is_err() {
+        if !live.write(frame) {
             tracing::debug!("a peer reads too slowly");
             live.connection.close(Bye::LINK);
         }
@@ -390,9 +408,7 @@ impl Task {
     async fn end(mut self, reason: u32) {
         let Some(mut live) = self.live.take() else { return };
         *lock(&self.shown) = None;
-        let mut out = BytesMut::new();
-        Frame::new(method::BYE, 0, &Bye { reason }).encode(&mut out);
-        let _ = live.writer.try_send(out.freeze());
+        live.write(&Frame::new(method::BYE, 0, &Bye { reason }));
         let (closed, _) = mpsc::channel(1);
         live.writer = closed;
         let _ = tokio::time::timeout(LAST_WORDS, &mut live.written).await;
@@ -415,9 +431,9 @@ async fn news(live: &mut Option<Live>) -> Woken {
 }
 
 /// Writes what comes, and waits at the end until the peer has all of it.
-async fn write_all(mut sender: SendStream, mut writes: mpsc::Receiver<Bytes>) {
-    while let Some(mut bytes) = writes.recv().await {
-        if sender.write_chunk(std::mem::take(&mut bytes)).await.is_err() {
+async fn write_all(mut sender: SendStream, mut writes: mpsc::Receiver<Write>) {
+    while let Some((bytes, _share)) = writes.recv().await {
+        if sender.write_chunk(bytes).await.is_err() {
             return;
         }
     }

@@ -168,6 +168,12 @@ impl Owner {
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
             (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
             (Ok(Done::Received { new, .. }), Then::PeerReceived(receiving)) => self.peer_received(Some(new), receiving),
+            (Ok(done), Then::PeerRead(id)) => {
+                self.marked_read_there(&id);
+                if let Done::Changed(rows) = done {
+                    rows.iter().for_each(|row| self.moved(row, None));
+                }
+            }
             (Ok(_), Then::PeerReopened(reopening)) => self.peer_reopened(reopening),
             (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
             (Ok(_), _) => {}
@@ -182,13 +188,19 @@ impl Owner {
         tracing::error!(profile = self.name, "the disk is full");
         let harmless = matches!(
             then,
-            Then::Nothing | Then::Reached | Then::ReadElsewhere | Then::PeerReceived(_) | Then::PeerReopened(_)
+            Then::Nothing
+                | Then::Reached
+                | Then::ReadElsewhere
+                | Then::PeerReceived(_)
+                | Then::PeerRead(_)
+                | Then::PeerReopened(_)
         );
         match then {
             Then::Received { .. } => self.inbox.receiving = false,
             Then::Settled { verdicts, retry } => self.unsettled.push((verdicts, retry)),
             Then::Belongs => (self.belongs, self.belonging) = (None, false),
             Then::PeerReceived(receiving) => self.peer_received(None, receiving),
+            Then::PeerRead(id) => self.marked_read_there(&id),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {

@@ -67,6 +67,8 @@ pub(super) enum Then {
     Kept(oneshot::Sender<Answer<history::Done>>),
     /// Texts of a peer.
     PeerReceived(Receiving),
+    /// How far a peer read.
+    PeerRead(RequestId),
     /// Places that a peer lost are open again.
     PeerReopened(Reopening),
     /// Nothing to do.

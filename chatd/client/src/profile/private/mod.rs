@@ -45,6 +45,8 @@ pub(in crate::profile) struct Private {
     pub asks: HashMap<RequestId, request::Asked>,
     /// How requests of others are being answered, and who waits for that.
     pub answers: HashMap<RequestId, request::Answering>,
+    /// By which key those who ask say to be known.
+    pub askers: HashMap<RequestId, [u8; 32]>,
     /// Sessions, oldest first.
     pub sessions: Vec<Talk>,
     /// Texts to peers, by device; they outlive sessions.
@@ -101,6 +103,7 @@ impl Private {
             requests: Requests::default(),
             asks: HashMap::new(),
             answers: HashMap::new(),
+            askers: HashMap::new(),
             sessions: Vec::new(),
             outboxes,
             streams: by_incarnation,

@@ -15,9 +15,10 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use super::session::{Talk, Terms};
-use super::{AcceptAsk, For, Located, RequestWaiter, SessionWaiter, StartAsk};
+use super::{AcceptAsk, For, Located, Private, RequestWaiter, SessionWaiter, StartAsk};
 use crate::config::PrivatePolicy;
 use crate::peer::{PeerError, Place};
+use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner};
 
@@ -89,7 +90,8 @@ impl Owner {
         if self.private.with(&ask.user).is_some() {
             return Err(about(Code::SESSION_EXISTS, &ask.user));
         }
-        Ok(())
+        // To ask somebody who asks is to accept.
+        self.changed_asker(&ask.user).map_or(Ok(()), Err)
     }
 
     /// Tells once the own request to this user is over.
@@ -109,6 +111,10 @@ impl Owner {
 
     /// `accept`.
     pub fn accept_private(&mut self, ask: AcceptAsk, reply: SessionWaiter) {
+        if let Some(error) = self.changed_asker(&ask.user) {
+            let _ = reply.send(Err(error));
+            return;
+        }
         let relay_only = ask.relay_only || self.around.private.relay_only;
         match self.private.requests.handle_answer(&ask.user, true) {
             Ok(Effect::Answer { id, accept }) => {
@@ -120,6 +126,18 @@ impl Owner {
                 let _ = reply.send(Err(about(Code::UNKNOWN_REQUEST, &ask.user)));
             }
         }
+    }
+
+    /// The refusal of who asks with another key than the known one: such a one is not told where this host is (S29). The request stays
+    /// open, for a user who then believes the key.
+    fn changed_asker(&self, user: &str) -> Option<Box<ErrorData>> {
+        let request = self.private.requests.find(user, Direction::In)?;
+        let (key, (server, _)) = (*self.private.askers.get(&request.id)?, self.belongs?);
+        let Judged::Changed(question) = self.around.pins.judge(server, user, key) else { return None };
+        if let Err(error) = self.around.pins.show(server, user, key, self.around.world.now_ms()) {
+            tracing::error!(%error, "a changed key could not be written down");
+        }
+        Some(Box::new(ErrorData { trust: Some(question), ..*about(Code::IDENTITY_CHANGED, user) }))
     }
 
     /// `decline`.
@@ -189,6 +207,8 @@ impl Owner {
     /// Somebody asks: the policy answers, or the user is told.
     fn came(&mut self, request: &Request) {
         let private = &self.around.private;
+        // Another key than the known one is never accepted without its user (S29).
+        let changed = self.changed_asker(&request.peer).is_some();
         let listed = private.auto_accept.contains(&request.peer);
         let refused = match private.policy {
             PrivatePolicy::Ask => false,
@@ -196,7 +216,7 @@ impl Owner {
             PrivatePolicy::Deny => true,
         };
         let relay_only = private.relay_only;
-        if refused || listed {
+        if refused || (listed && !changed) {
             if let Ok(effect) = self.private.requests.handle_answer(&request.peer, !refused) {
                 if !refused {
                     let answering = Answering { relay_only, lasts: None, place: None, waiter: None };
@@ -353,7 +373,12 @@ impl Owner {
             return self.peer_moved(&id, notice.open);
         }
         let now = self.around.world.mono_ms();
-        let wire::PrivateNotice { what, account, note, expires_in_ms, open, .. } = notice;
+        let wire::PrivateNotice { what, account, note, expires_in_ms, open, peer_key, .. } = notice;
+        if let (wire::PrivateNotice::REQUEST, Ok(key)) = (what, peer_key[..].try_into()) {
+            let Private { askers, requests, .. } = &mut self.private;
+            askers.retain(|id, _| requests.get(id).is_some());
+            askers.insert(id, key);
+        }
         let effect = self.private.requests.handle_notice(now, what, id, &account, &note, expires_in_ms);
         match effect {
             Some(Effect::Over(request, state)) => self.over(&request, state, open),

@@ -31,6 +31,8 @@ use chat_proto::machine::private::requests::RequestId;
 
 /// A peer whose texts have no room here tries again after this.
 const NO_ROOM: Duration = Duration::from_secs(10);
+/// Who asks for everything again gets it after this at the earliest.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What goes through a session just now; all of it begins anew with each connection.
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub(in crate::profile) struct Traffic {
     connection: u64,
     /// The peer said what it has: texts may go.
     ready: bool,
+    /// The peer named its streams.
+    greeted: bool,
     /// Bodies are being read; nothing may overtake them.
     loading: bool,
     /// Streams whose lost places are not offered again yet.
@@ -53,12 +57,22 @@ pub(in crate::profile) struct Traffic {
     committing: bool,
     /// The peer's streams were named before a commit was back.
     named: Option<Vec<Incarnation>>,
+    /// How far the peer read the own streams, where that is not written down yet.
+    read: HashMap<Incarnation, u64>,
+    /// That is being written down; what comes meanwhile waits for the next.
+    marking: bool,
 }
 
 impl Traffic {
     /// The connection is lost.
     pub fn disconnected(&mut self) {
-        *self = Traffic { connection: self.connection + 1, committing: self.committing, ..Traffic::default() };
+        *self = Traffic {
+            connection: self.connection + 1,
+            committing: self.committing,
+            read: std::mem::take(&mut self.read),
+            marking: self.marking,
+            ..Traffic::default()
+        };
     }
 }
 
@@ -205,25 +219,25 @@ impl Owner {
             }
             method::GAP => {
                 let gap = peer::Upto::decode(body)?;
-                if let Some(outbox) = self.outbox_to(id) {
-                    outbox.handle_gap(Incarnation(gap.incarnation), gap.last);
+                // From the first open place on, which is where the gap begins.
+                if self.leads_to(id, Incarnation(gap.incarnation)) {
+                    self.send_again(id, 0);
                 }
                 Ok(())
             }
             method::TRY_LATER => {
                 let after = peer::TryLater::decode(body)?.after_ms;
-                let after = after.min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
-                let now = self.around.world.mono_ms();
-                if let Some(outbox) = self.outbox_to(id) {
-                    outbox.handle_try_later(now, after);
-                }
+                self.send_again(id, after);
                 Ok(())
             }
             method::READ => {
                 let read = peer::Upto::decode(body)?;
                 let incarnation = Incarnation(read.incarnation);
-                if self.leads_to(id, incarnation) {
-                    self.submit(Write::ReadThere { incarnation, cseq: read.last }, Then::Reached);
+                if self.leads_to(id, incarnation)
+                    && let Some(talk) = self.private.talk(id)
+                {
+                    let last = talk.traffic.read.entry(incarnation).or_default();
+                    *last = read.last.max(*last);
                 }
                 Ok(())
             }
@@ -238,6 +252,15 @@ impl Owner {
             }
             // A newer peer may say what this build does not know.
             _ => Ok(()),
+        }
+    }
+
+    /// Everything that is open goes again, after this or a little later: one small frame makes a whole window.
+    fn send_again(&mut self, id: &RequestId, after_ms: u64) {
+        let (now, again) = (self.around.world.mono_ms(), u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
+        let after = after_ms.max(again).min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
+        if let Some(outbox) = self.outbox_to(id) {
+            outbox.handle_try_later(now, after);
         }
     }
 
@@ -258,6 +281,10 @@ impl Owner {
         }
         let named = streams.streams.iter().map(|stream| Incarnation(stream.incarnation)).collect();
         if let Some(talk) = self.private.talk(id) {
+            // Once a connection: each costs a look at the history.
+            if std::mem::replace(&mut talk.traffic.greeted, true) {
+                return Err(Broken);
+            }
             talk.traffic.named = Some(named);
         }
         self.look_up_taken(id);
@@ -304,7 +331,7 @@ impl Owner {
 
     /// The peer said what it has of the own streams.
     fn peer_welcome(&mut self, id: &RequestId, welcome: peer::Welcome) -> Result<(), Broken> {
-        if welcome.streams.len() > OPEN_STREAMS_MAX {
+        if welcome.streams.len() > OPEN_STREAMS_MAX || self.private.talk(id).is_some_and(|talk| talk.traffic.ready) {
             return Err(Broken);
         }
         let remembered: Vec<Remembered> = welcome
@@ -405,8 +432,12 @@ impl Owner {
             Entry::Vacant(begins) if place.cseq == 1 && streams < 2 * OPEN_STREAMS_MAX => begins.insert(0),
             Entry::Vacant(_) => return Err(Broken),
         };
+        let committed = talk.traffic.committed.get(&place.incarnation).copied().unwrap_or_default();
+        // No peer that keeps its window has more on the way; so what waits here is bounded too, voids among it.
+        if place.cseq > committed.saturating_add(SEND_WINDOW) {
+            return Err(Broken);
+        }
         if place.cseq <= *taken {
-            let committed = talk.traffic.committed.get(&place.incarnation).copied().unwrap_or_default();
             let verdict = peer::Verdict { incarnation: place.incarnation.0, last: committed, voids: Vec::new() };
             self.say(id, method::VERDICT, &verdict);
         } else if place.cseq == *taken + 1 {
@@ -422,6 +453,7 @@ impl Owner {
 
     /// Commits what came; one commit a session at a time, with all that waits.
     pub fn peer_receive(&mut self) {
+        self.mark_read_there();
         let due = |talk: &&mut super::Talk| !talk.traffic.committing && !talk.traffic.waiting.is_empty();
         let mut writes = Vec::new();
         for talk in self.private.sessions.iter_mut().filter(due) {
@@ -433,6 +465,27 @@ impl Owner {
         }
         for (write, then) in writes {
             self.submit(write, then);
+        }
+    }
+
+    /// Writes down how far peers read; one stream of a session at a time.
+    fn mark_read_there(&mut self) {
+        let mut writes = Vec::new();
+        for talk in self.private.sessions.iter_mut().filter(|talk| !talk.traffic.marking) {
+            let Some(incarnation) = talk.traffic.read.keys().next().copied() else { continue };
+            let Some(cseq) = talk.traffic.read.remove(&incarnation) else { continue };
+            talk.traffic.marking = true;
+            writes.push((Write::ReadThere { incarnation, cseq }, Then::PeerRead(talk.id)));
+        }
+        for (write, then) in writes {
+            self.submit(write, then);
+        }
+    }
+
+    /// It is written down.
+    pub fn marked_read_there(&mut self, id: &RequestId) {
+        if let Some(talk) = self.private.talk(id) {
+            talk.traffic.marking = false;
         }
     }
 

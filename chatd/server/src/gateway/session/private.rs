@@ -158,7 +158,7 @@ impl<S: Store> Session<S> {
             ..PrivateNotice::default()
         };
         match what {
-            What::Request { note, expires_in_ms } => PrivateNotice { note, expires_in_ms, ..told },
+            What::Request { note, expires_in_ms, peer_key } => PrivateNotice { note, expires_in_ms, peer_key, ..told },
             What::Accepted(open) => PrivateNotice { open: Some(self.opened(open)), ..told },
             What::Declined | What::Expired | What::Left | What::Withdrawn | What::Answered => told,
         }

@@ -93,7 +93,7 @@ impl Writer {
                     Ok(open) => What::Accepted(open),
                     Err(_) => continue,
                 },
-                What::Request { note, expires_in_ms } => What::Request { note, expires_in_ms },
+                What::Request { note, expires_in_ms, peer_key } => What::Request { note, expires_in_ms, peer_key },
                 What::Declined => What::Declined,
                 What::Expired => What::Expired,
                 What::Left => What::Left,

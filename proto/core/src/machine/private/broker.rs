@@ -442,7 +442,11 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
 
     fn tell_request(&mut self, id: RequestId, to: Whom<A, D>, now: u64) {
         let Some(request) = self.requests.get(&id) else { return };
-        let what = What::Request { note: request.note.clone(), expires_in_ms: request.expires.saturating_sub(now) };
+        let what = What::Request {
+            note: request.note.clone(),
+            expires_in_ms: request.expires.saturating_sub(now),
+            peer_key: request.from.endpoint.peer_key.clone(),
+        };
         let peer = request.from.account;
         self.tell(to, id, peer, what);
     }

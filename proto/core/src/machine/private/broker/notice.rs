@@ -35,6 +35,8 @@ pub enum What<A, D> {
         note: String,
         /// Open for so many milliseconds.
         expires_in_ms: u64,
+        /// The asker's key for peers.
+        peer_key: Vec<u8>,
     },
     /// The own request was accepted.
     Accepted(Open<A, D>),
