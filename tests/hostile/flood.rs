@@ -1,0 +1,162 @@
+//! S30, S32: a peer that sends without end, or never reads. Memory stays bounded, the server's link and the honest session go on.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use chat_proto::frame::Frame;
+use chat_proto::limits::SEND_WINDOW;
+use chat_proto::method::peer as method;
+use chat_proto::peer::{self, Bye};
+use chat_proto::wire;
+use prost::Message;
+
+use crate::peer::{Foe, Wire, incarnation, text};
+use crate::victim::{Pair, world};
+
+/// What a chatd may grow by under a flood, in KiB: windows, queues and the allocator's slack.
+const GROWTH: u64 = 48 * 1024;
+/// How long each flood goes on.
+const FLOOD: Duration = Duration::from_secs(3);
+
+/// Says this over and over for a while; true when the victim took all of it.
+async fn floods(wire: &mut Wire, bytes: &[u8]) -> bool {
+    let end = Instant::now() + FLOOD;
+    while Instant::now() < end {
+        if !wire.raw(bytes).await {
+            return false;
+        }
+    }
+    true
+}
+
+fn many(name: chat_proto::method::Tag4, body: &impl Message) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    let frame = Frame::new(name, 0, body);
+    for _ in 0..1_000 {
+        frame.encode(&mut out);
+    }
+    out.to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s32_words_without_end_cost_no_memory() {
+    let mut world = world();
+    let pair = Pair::new(&mut world);
+    let mut foe = Foe::new(&world, "mallory").await;
+    let session = foe.consented(&pair.bob).await;
+    let mut wire = foe.meets(&session, &pair.bob).await;
+    wire.welcomes().await;
+    let stream = incarnation();
+    wire.names(&[stream]).await;
+    // bob has a text on the way that is never confirmed, so that words about his stream mean something
+    pair.bob.home.run(&["private", "mallory", &"x".repeat(60_000), "--wait=queued"]).ok();
+    let own: peer::Send = wire.hears(method::SEND).await;
+    wire.say(method::SEND, &text("bob", stream, 1, "first")).await;
+    wire.verdict(stream, 1).await;
+    let before = pair.bob.memory();
+    let upto = |last| peer::Upto { incarnation: own.incarnation, last };
+    let floods_of = [
+        ("the unknown", many(*b"PXYZ", &peer::Bye { reason: 1 })),
+        ("read marks", many(method::READ, &upto(0))),
+        ("verdicts", many(method::VERDICT, &upto(0))),
+        ("gaps", many(method::GAP, &upto(0))),
+        ("texts that are here", many(method::SEND, &text("bob", stream, 1, "first"))),
+    ];
+    // what it says back is read, or the flood would end by that
+    wire.drains();
+    for (what, bytes) in floods_of {
+        assert!(floods(&mut wire, &bytes).await, "{what} is no reason to end a session");
+        let grown = pair.bob.memory().saturating_sub(before);
+        assert!(grown < GROWTH, "{what}: chatd grew by {grown} KiB");
+        pair.goes_on(what);
+    }
+    assert_eq!(pair.bob.texts_of("mallory"), ["first"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s30_a_peer_that_never_reads_is_let_go() {
+    let mut world = world();
+    let pair = Pair::new(&mut world);
+    let mut foe = Foe::new(&world, "mallory").await;
+    let session = foe.consented(&pair.bob).await;
+    let mut wire = foe.meets(&session, &pair.bob).await;
+    wire.welcomes().await;
+    let stream = incarnation();
+    wire.names(&[stream]).await;
+    let before = pair.bob.memory();
+    for n in 0..40 {
+        let text = format!("{n} {}", "x".repeat(60_000));
+        pair.bob.home.run(&["private", "mallory", &text, "--wait=queued"]).ok();
+    }
+    pair.goes_on("beside one that does not read");
+    // each of these makes bob say all of it again, to somebody who does not listen
+    let mut again = many(method::TRY_LATER, &peer::TryLater { after_ms: 0, code: 0 });
+    again.extend_from_slice(&many(method::SEND, &text("bob", stream, 1, "again")));
+    let taken = floods(&mut wire, &again).await;
+    let grown = pair.bob.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "chatd grew by {grown} KiB");
+    assert!(!taken && wire.end().await == Some(Bye::LINK), "its connection was closed");
+    pair.goes_on("after one that did not read");
+    // what bob wrote is not lost: it comes on the next connection
+    let mut again = foe.meets(&session, &pair.bob).await;
+    again.welcomes().await;
+    let send: peer::Send = again.hears(method::SEND).await;
+    assert!(send.cseq == 1 && send.body.starts_with(b"0 xxx"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s32_texts_as_fast_as_the_window_allows_leave_room_for_others() {
+    let mut world = world();
+    let pair = Pair::new(&mut world);
+    let mut foe = Foe::new(&world, "mallory").await;
+    let session = foe.consented(&pair.bob).await;
+    let mut wire = foe.meets(&session, &pair.bob).await;
+    let stream = incarnation();
+    wire.names(&[stream]).await;
+    let before = pair.bob.memory();
+    let (mut sent, mut confirmed) = (0, 0);
+    let (end, mut looked) = (Instant::now() + FLOOD, Instant::now());
+    while Instant::now() < end {
+        while sent < confirmed + SEND_WINDOW {
+            sent += 1;
+            assert!(wire.say(method::SEND, &text("bob", stream, sent, &"y".repeat(1_000))).await);
+        }
+        let upto: peer::Upto = wire.hears(method::VERDICT).await;
+        confirmed = upto.last;
+        if looked.elapsed() > FLOOD / 4 {
+            looked = Instant::now();
+            pair.goes_on(&format!("at {confirmed}"));
+        }
+    }
+    wire.verdict(stream, sent).await;
+    let grown = pair.bob.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "chatd grew by {grown} KiB for {sent} texts");
+    assert_eq!(pair.bob.texts_of("mallory").len() as u64, sent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s32_requests_without_end_are_one_at_a_time() {
+    let mut world = world();
+    let pair = Pair::new(&mut world);
+    let mut foe = Foe::new(&world, "mallory").await;
+    let own = foe.own();
+    let (before, mut refused) = (pair.bob.memory(), 0);
+    let end = Instant::now() + FLOOD;
+    while Instant::now() < end {
+        match foe.account.request("bob", 0, &own).await {
+            Ok(id) => {
+                let cancel = wire::PrivateCancel { id: id.to_vec() };
+                let _: Result<wire::Empty, _> = foe.account.ask(chat_proto::method::PRIVATE_CANCEL, &cancel).await;
+            }
+            Err(_) => refused += 1,
+        }
+        let _ = foe.account.request("bob", 0, &own).await;
+        refused += u32::from(foe.account.request("bob", 0, &own).await.is_err());
+    }
+    assert!(refused > 0, "a second one while one is open is refused");
+    let requests = pair.bob.home.json(&["requests"]).ok().column("peer");
+    assert!(requests.iter().filter(|peer| *peer == "mallory").count() <= 1, "{requests:?}");
+    let grown = pair.bob.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "chatd grew by {grown} KiB");
+    pair.goes_on("after requests");
+}
