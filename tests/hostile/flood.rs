@@ -121,7 +121,7 @@ async fn s32_texts_as_fast_as_the_window_allows_leave_room_for_others() {
             sent += 1;
             assert!(wire.say(method::SEND, &text("bob", stream, sent, &"y".repeat(1_000))).await);
         }
-        let upto: peer::Upto = wire.hears(method::VERDICT).await;
+        let upto: peer::Verdict = wire.hears(method::VERDICT).await;
         confirmed = upto.last;
         if looked.elapsed() > FLOOD / 4 {
             looked = Instant::now();

@@ -283,7 +283,7 @@ impl Wire {
     /// Waits for the verdict on a place.
     pub async fn verdict(&mut self, incarnation: u64, cseq: u64) {
         loop {
-            let upto: peer::Upto = self.hears(method::VERDICT).await;
+            let upto: peer::Verdict = self.hears(method::VERDICT).await;
             if upto.incarnation == incarnation && upto.last >= cseq {
                 return;
             }
