@@ -13,6 +13,7 @@ mod hooks;
 mod kill;
 mod machine;
 mod message;
+mod nat;
 mod operator;
 mod people;
 mod private;
