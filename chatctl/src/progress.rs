@@ -82,3 +82,40 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Clock;
+
+    fn output(form: Form, quiet: bool) -> Output {
+        let clock = Clock::utc();
+        Output { form, quiet, verbose: false, color: false, clock, chatctl: "chatctl".to_owned() }
+    }
+
+    /// What a person sees who has no terminal, as in a test.
+    fn lines(out: &Output) -> Progress {
+        Progress { kind: Kind::Lines { next: Instant::now() + EVERY }, out: out.clone() }
+    }
+
+    #[test]
+    fn programs_and_the_quiet_see_nothing() {
+        for out in [output(Form::Json, false), output(Form::Plain, false), output(Form::Human, true)] {
+            assert!(matches!(Progress::new(&out).kind, Kind::Nothing));
+        }
+    }
+
+    #[test]
+    fn a_line_is_due_now_and_then() {
+        let mut progress = lines(&output(Form::Human, false));
+        let first = progress.due().expect("lines have a time");
+        progress.set("1", 1, 2, "half".to_owned());
+        progress.tick(["half".to_owned()]);
+        assert!(progress.due().expect("another") >= first);
+    }
+
+    #[test]
+    fn the_bars_template_is_sound() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+}

@@ -273,6 +273,7 @@ fn a_session_from_its_start_to_its_end() {
     talk.shows("bob(private): hi");
     talk.shows("  | there");
     talk.types("private bob  two  blanks");
+    talk.home.until_asked("private");
     talk.happens(session("bob", "away", "direct"));
     talk.shows("bob cannot be reached; private messages are kept for 1m.");
     assert_eq!(talk.home.call("private")["text"], " two  blanks");

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
@@ -16,6 +16,29 @@ const SECRETS: &[&str] = &["Password:", "Again:"];
 
 /// Runs chatctl on a terminal; types each answer once its question has been seen. What the terminal showed, and the exit.
 fn talk(home: &Home, args: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) {
+    let (mut child, mut terminal) = seated(home, args);
+    let mut shown = String::new();
+    for (question, answer) in dialogue {
+        until_shown(&mut terminal, &mut shown, question);
+        if SECRETS.contains(question) {
+            until_silent(&terminal);
+        }
+        writeln!(terminal, "{answer}").expect("typed");
+    }
+    ended(&mut child, &mut terminal, shown)
+}
+
+/// Runs chatctl on a terminal; once it shows `part`, something happens elsewhere.
+fn talk_until(home: &Home, args: &[&str], part: &str, happens: impl FnOnce()) -> (i32, String) {
+    let (mut child, mut terminal) = seated(home, args);
+    let mut shown = String::new();
+    until_shown(&mut terminal, &mut shown, part);
+    happens();
+    ended(&mut child, &mut terminal, shown)
+}
+
+/// chatctl on a terminal of its own.
+fn seated(home: &Home, args: &[&str]) -> (Child, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("our terminal");
     let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("ASCII");
@@ -25,23 +48,18 @@ fn talk(home: &Home, args: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) 
     let mut command = Command::new("/usr/bin/setsid");
     command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_chatctl"), "--no-autostart"]).args(args);
     command.env_clear().env("CHAT_HOME", home.path()).env("TZ", "UTC").env("TERM", "xterm");
-    let mut child = command.stdin(handle()).stdout(handle()).stderr(handle()).spawn().expect("chatctl runs");
-    drop((slave, command));
-    let mut terminal = File::from(master);
-    let mut shown = String::new();
-    for (question, answer) in dialogue {
-        until_shown(&mut terminal, &mut shown, question);
-        if SECRETS.contains(question) {
-            until_silent(&terminal);
-        }
-        writeln!(terminal, "{answer}").expect("typed");
-    }
-    let code = child.wait().expect("it ends").code().unwrap_or(-1);
+    let child = command.stdin(handle()).stdout(handle()).stderr(handle()).spawn().expect("chatctl runs");
+    (child, File::from(master))
+}
+
+/// Waits for its end; the exit, and all that was shown.
+fn ended(child: &mut Child, terminal: &mut File, mut shown: String) -> (i32, String) {
+    // What it shows is read while it runs: a terminal that is full would hold it.
     // The end of a terminal without another side reads as an error.
-    while let Some(more) = some(&mut terminal) {
+    while let Some(more) = some(terminal) {
         shown.push_str(&more);
     }
-    (code, shown)
+    (child.wait().expect("it ends").code().unwrap_or(-1), shown)
 }
 
 fn until_shown(terminal: &mut File, shown: &mut String, question: &str) {
@@ -133,6 +151,40 @@ fn a_key_is_verified_by_who_compared_the_code() {
     assert_eq!((code, home.call_count("sessions_verify")), (0, 3), "{shown}");
     assert!(shown.contains("The key of bob is verified."), "{shown}");
     assert_eq!(home.calls()[2].1["confirm"], true);
+}
+
+#[test]
+fn a_transfer_is_a_bar_on_a_terminal_and_a_line_at_its_end() {
+    let file = |state: &str, done: u64| {
+        json!({"type": "file", "id": "00112233445566778899aabbccdd9f3c", "peer": "bob", "dir": "out", "name": "report.pdf",
+            "size": 4_200_000, "done": done, "rate": 3_100_000, "state": state, "at_ms": 0})
+    };
+    let (news, coming) = std::sync::mpsc::channel();
+    let coming = std::sync::Mutex::new(Some(coming));
+    let home = Home::with(move |method, _| match method {
+        "watch" => {
+            let coming = coming.lock().expect("no test panics with it").take().expect("one watch");
+            Answer::Live(json!({"index": 0}), coming)
+        }
+        "file_send" => Answer::Ok(file("offered", 0)),
+        other => Answer::Refuse(json!({"code": "internal", "detail": other})),
+    });
+    news.send(file("running", 1_764_000)).expect("the daemon follows");
+    let path = home.file("report.pdf", b"hi");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    let seen = std::thread::spawn({
+        move || {
+            // Once the bar was there: the end.
+            std::thread::park();
+            news.send(file("done", 4_200_000)).expect("the daemon follows");
+        }
+    });
+    let unpark = seen.thread().clone();
+    let (code, shown) = talk_until(&home, &["file", "send", "bob", &path, "--wait"], "42%", move || unpark.unpark());
+    seen.join().expect("sent");
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("[=====") && shown.contains("report.pdf to bob: 42% 3.1 MB/s 1s left"), "{shown:?}");
+    assert!(shown.contains("report.pdf (4.2 MB) is with bob, whole."), "{shown:?}");
 }
 
 #[test]
