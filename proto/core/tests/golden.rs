@@ -197,13 +197,14 @@ fn peer_samples() -> Vec<(&'static str, String)> {
         body: "hi".into(),
         at_ms: 1_763_820_131_120,
     };
+    let verdict = peer::Verdict { incarnation: 9, last: 3, voids: vec![] };
     let offer = peer::FileOffer { id: vec![7; 16], name: "report.pdf".into(), size: 4_200_000, sha256: vec![8; 32] };
     vec![
         ("peer proof", hex(&peer::proof_bytes(&claim))),
         ("PHEL", framed(Frame::new(method::peer::HELLO, 0, &hello))),
         ("PSTR", framed(Frame::new(method::peer::STREAMS, 0, &streams))),
         ("PSND", framed(Frame::new(method::peer::SEND, 0, &send))),
-        ("PVRD", framed(Frame::new(method::peer::VERDICT, 0, &wire::Gap { incarnation: 9, last: 3 }))),
+        ("PVRD", framed(Frame::new(method::peer::VERDICT, 0, &verdict))),
         ("PFOF", framed(Frame::new(method::peer::FILE_OFFER, 0, &offer))),
         ("PFAC", framed(Frame::new(method::peer::FILE_ACCEPT, 0, &peer::FileAccept { id: vec![7; 16], offset: 300 }))),
         ("PBYE", framed(Frame::new(method::peer::BYE, 0, &peer::Bye { reason: peer::Bye::LOGOUT }))),
@@ -269,6 +270,10 @@ fn private_samples() -> Vec<(&'static str, String)> {
         ("event", json(&events::Event::PrivateEnded(ended))),
         ("event", json(&events::Event::FileOffer(offer))),
         (file::FileAccept::METHOD, json(&accept)),
+        (
+            "PVRD",
+            framed(Frame::new(method::peer::VERDICT, 0, &peer::Verdict { incarnation: 9, last: 3, voids: vec![2] })),
+        ),
     ]
 }
 
