@@ -547,7 +547,8 @@ fn an_older_history_is_indexed_when_it_is_opened() {
     let old = rusqlite::Connection::open(&path).expect("opened");
     old.execute_batch(
         "DROP TRIGGER message_search_new; DROP TRIGGER message_search_changed; DROP TRIGGER message_search_gone; DROP TABLE search; \
-         DROP INDEX message_void; ALTER TABLE message DROP COLUMN void; DELETE FROM refinery_schema_history WHERE version >= 5;",
+         DROP INDEX message_void; ALTER TABLE message DROP COLUMN void; ALTER TABLE message DROP COLUMN peer_read; \
+         DROP INDEX stream_peer; ALTER TABLE stream DROP COLUMN peer; DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .expect("set back");
     drop(old);
