@@ -7,6 +7,7 @@ mod daemon;
 mod devices;
 mod events;
 mod exit_codes;
+mod file;
 mod help;
 mod hints;
 mod hooks;

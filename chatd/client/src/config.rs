@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use chat_process::config::{ConfigError, load};
 use chat_proto::control::hooks::Occasion;
+use chat_proto::id::{AccountName, NameRule};
 use chat_proto::limits::{
     HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_AFTER, HOOK_TIMEOUT, HOOK_TIMEOUT_MAX, HOOKS_MAX, REQUEST_TTL,
     REQUEST_TTL_MAX,
@@ -52,11 +53,22 @@ pub const KEYS: &[Key] = &[
         default: "0",
         about: "UDP port for private sessions, for hosts behind a firewall; 0: any",
     },
+    Key {
+        name: "files.dir",
+        default: "\"~/Downloads\"",
+        about: "folder for received files: a full path, or ~/... for one in the home directory",
+    },
+    Key { name: "files.auto_accept", default: "[]", about: "users whose files are taken without asking" },
+    Key {
+        name: "files.max_size",
+        default: "\"1GiB\"",
+        about: "larger files are declined at once, such as 500MiB or 2GiB",
+    },
     Key { name: "log.level", default: "\"info\"", about: "how much chatd logs: off, error, warn, info, debug, trace" },
 ];
 
 /// Tables that the manual names and this build does nothing with: taking them would promise what is not kept.
-const NOT_YET: &[&str] = &["notify", "history", "files", "credentials"];
+const NOT_YET: &[&str] = &["notify", "history", "credentials"];
 
 /// The file as written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,6 +77,7 @@ struct Written {
     default_profile: Option<String>,
     profile: BTreeMap<String, WrittenProfile>,
     receipts: WrittenReceipts,
+    files: WrittenFiles,
     log: WrittenLog,
     hook: Vec<WrittenHook>,
     /// chatctl's; read there.
@@ -72,7 +85,6 @@ struct Written {
     notify: Option<toml::Value>,
     private: WrittenPrivate,
     history: Option<toml::Value>,
-    files: Option<toml::Value>,
     credentials: Option<toml::Value>,
 }
 
@@ -121,6 +133,20 @@ impl Default for WrittenReceipts {
     }
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenFiles {
+    dir: String,
+    auto_accept: Vec<String>,
+    max_size: Size,
+}
+
+impl Default for WrittenFiles {
+    fn default() -> Self {
+        WrittenFiles { dir: "~/Downloads".into(), auto_accept: Vec::new(), max_size: Size(1 << 30) }
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WrittenPrivate {
@@ -164,6 +190,17 @@ pub struct Named {
     pub user: String,
     /// Connect at start when it was logged in.
     pub autologin: bool,
+}
+
+/// What happens to files that come within private sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Folder for them: a full path, or one that begins with `~`.
+    pub folder: PathBuf,
+    /// Users whose files are taken without asking.
+    pub auto_accept: Vec<String>,
+    /// Bytes of the largest file that is taken.
+    pub max_size: u64,
 }
 
 /// A program that runs when something happens.
@@ -224,6 +261,8 @@ pub struct Config {
     pub send_read: bool,
     /// Private sessions.
     pub private: Private,
+    /// What happens to files that come.
+    pub files: Files,
     /// Level of the log.
     pub log_level: Option<String>,
     /// Hooks in the order of the file.
@@ -262,7 +301,7 @@ fn modified(file: &Path) -> Option<SystemTime> {
 
 impl Written {
     fn meant(self) -> Result<Config, (String, String)> {
-        let later = [&self.notify, &self.history, &self.files, &self.credentials];
+        let later = [&self.notify, &self.history, &self.credentials];
         if let Some((name, _)) = NOT_YET.iter().zip(later).find(|(_, value)| value.is_some()) {
             return Err(((*name).to_owned(), "has no effect in this version; leave it out".to_owned()));
         }
@@ -278,10 +317,25 @@ impl Written {
             profiles: self.profile.into_iter().map(named).collect::<Result<_, _>>()?,
             send_read: self.receipts.send_read,
             private: self.private.meant()?,
+            files: self.files.meant()?,
             log_level: self.log.level,
             hooks: hooks(self.hook)?,
             source: Default::default(),
         })
+    }
+}
+
+impl WrittenFiles {
+    fn meant(self) -> Result<Files, (String, String)> {
+        let folder = PathBuf::from(self.dir.trim_end_matches('/'));
+        if !(folder.is_absolute() || folder.starts_with("~")) || self.dir.contains('\0') {
+            let problem = format!("{:?} is not a full path: write \"/full/path\" or \"~/folder\"", self.dir);
+            return Err(("files.dir".into(), problem));
+        }
+        if let Some(name) = self.auto_accept.iter().find(|name| AccountName::parse(name, NameRule::Classic).is_err()) {
+            return Err(("files.auto_accept".into(), format!("{name:?} is nobody's name")));
+        }
+        Ok(Files { folder, auto_accept: self.auto_accept, max_size: self.max_size.0 })
     }
 }
 
@@ -377,6 +431,39 @@ impl<'de> Deserialize<'de> for Wait {
     }
 }
 
+/// A number of bytes: `500MiB`, `2GiB`; a bare number is bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        let value = toml::Value::deserialize(from)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let shift = ["B", "KiB", "MiB", "GiB", "TiB"].iter().position(|name| *name == unit || unit.is_empty());
+        let bytes =
+            shift.zip(digits.parse::<u64>().ok()).and_then(|(tens, number)| number.checked_mul(1 << (10 * tens)));
+        // Beyond this no file system goes, nor the history's numbers.
+        match bytes.filter(|bytes| i64::try_from(*bytes).is_ok()) {
+            Some(bytes) => Ok(Size(bytes)),
+            None => {
+                let meant = guessed(digits, unit).map(|meant| format!(": write {meant:?}"));
+                let what = meant.unwrap_or_else(|| " is not a size such as \"500MiB\" or \"2GiB\"".into());
+                Err(serde::de::Error::custom(format!("{text:?}{what}")))
+            }
+        }
+    }
+}
+
+/// What was meant by `1 gb`.
+fn guessed(digits: &str, unit: &str) -> Option<String> {
+    let number: u16 = digits.parse().ok()?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let first = unit.chars().next().filter(|_| matches!(unit.get(1..), Some("" | "b" | "ib")))?;
+    "kmgt".contains(first).then(|| format!("{number}{}iB", first.to_ascii_uppercase()))
+}
+
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// Whether a text can name a profile: it becomes the name of directories.
@@ -432,6 +519,22 @@ mod tests {
         assert!(refused("on = \"link\", run = [\"/x\"], timeout = \"2h\"").contains("at most 10m"));
         assert!(refused("on = \"link\", run = [\"/x\"], rnu = 1").contains("did you mean \"run\"?"));
         assert!(refused("on = \"link\", run = [\"/x\"] }, { on = \"link\", run = [\"/x\"]").contains("two hooks"));
+    }
+
+    #[test]
+    fn files_have_a_folder_and_a_bound() {
+        let files = meant("").expect("empty is right").files;
+        assert_eq!((files.folder, files.max_size), (PathBuf::from("~/Downloads"), 1 << 30));
+        let text = "files = { dir = \"/srv/in/\", auto_accept = [\"bob\"], max_size = \"500MiB\" }";
+        let files = meant(text).expect("right").files;
+        assert_eq!((files.folder.as_path(), files.max_size), (Path::new("/srv/in"), 500 << 20));
+        assert_eq!(meant("files.max_size = 1000").expect("bytes").files.max_size, 1000);
+        let refused = |text: &str| meant(text).expect_err(text);
+        assert!(refused("files.dir = \"Downloads\"").contains("is not a full path"));
+        assert!(refused("files.max_size = \"1 gb\"").contains("write \"1GiB\""));
+        assert!(refused("files.max_size = \"much\"").contains("not a size such as"));
+        assert!(refused("files.max_size = \"9999999TiB\"").contains("not a size such as"));
+        assert!(refused("files.auto_accept = [\"a b\"]").contains("nobody's name"));
     }
 
     #[test]

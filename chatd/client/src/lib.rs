@@ -4,6 +4,7 @@ mod book;
 pub mod config;
 mod control;
 mod daemon;
+mod file;
 mod files;
 pub mod history;
 mod hooks;
@@ -116,6 +117,7 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
     let Setup { config, layout, socket, log, host, boot_id, environment } = setup;
     let world = World::real();
     let directory = inherited_home(&environment);
+    let home = layout.home.clone().unwrap_or_else(|| directory.clone());
     let hooks = hooks::Setup::new(config.hooks.clone(), hook_environment(environment, &layout, &socket), directory);
     let around = Surroundings {
         book: Arc::new(Book::load(&layout.state)?),
@@ -127,6 +129,8 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
         host,
         send_read: config.send_read,
         hooks: Arc::new(hooks),
+        files: Arc::new(config.files.clone()),
+        home,
         broken,
         run: world.random().map_err(RunError::Random)?,
     };

@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::book::Book;
+use crate::config;
 use crate::history::sqlite::{OpenHistoryError, Sqlite};
 use crate::history::thread::{OnBroken, Reader, Writer};
 use crate::history::{Done, History as _, Place, Trouble, Write};
@@ -43,6 +44,8 @@ pub use private::{AcceptAsk, StartAsk, no_session};
 
 /// An answer that may be a refusal meant for chatctl.
 pub type Answer<T> = Result<T, Box<ErrorData>>;
+
+pub use file::FileAsk;
 
 /// Requests that wait for an owner: as many as there are control connections.
 const ASKS: usize = chat_proto::limits::CONTROL_CONNECTIONS;
@@ -68,6 +71,10 @@ pub struct Surroundings {
     pub send_read: bool,
     /// Programs that run when something happens.
     pub hooks: Arc<hooks::Setup>,
+    /// What happens to files that come.
+    pub files: Arc<config::Files>,
+    /// What `~` means.
+    pub home: PathBuf,
     /// Called once when storage failed.
     pub broken: OnBroken,
     /// Random per chatd start.
@@ -276,6 +283,8 @@ pub enum Ask {
     Try(oneshot::Sender<Answer<bool>>),
     /// Write something down that nobody here has a part in.
     Keep(Write, oneshot::Sender<Answer<Done>>),
+    /// Something about files within private sessions.
+    File(FileAsk),
     /// Try to connect now.
     Hurry,
     /// End; everything taken is committed first.
@@ -328,7 +337,8 @@ impl Profile {
         let (events, _) = broadcast::channel(CONTROL_EVENTS);
         let (weak, happening) = (events.downgrade(), events.subscribe());
         let (setup, world) = (Arc::clone(&surroundings.hooks), surroundings.world);
-        let owner = owner::Owner::new(name, surroundings, writer, reader.clone(), restored, events)?;
+        let files = crate::file::Setup::new(&surroundings.files, &surroundings.home, file);
+        let owner = owner::Owner::new(name, surroundings, writer, reader.clone(), restored, files, events)?;
         let (owner, view) = owner;
         let hooks = begun.map(|begun| {
             let (reader, owner, views) = (reader.clone(), asks.clone(), view.clone());

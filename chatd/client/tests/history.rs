@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::slice;
 
+use chat_proto::control::file::{Conflict, FileState};
 use chat_proto::control::message::State;
+use chat_proto::control::private::Direction;
 use chat_proto::fault::Code;
 use chat_proto::id::{CursorName, DeviceId, Incarnation, Position, ServerId};
 use chat_proto::machine::outbox::Settle;
 use chat_proto::wire::{self, TEXT_PLAIN, content_hash, kind};
+use chatd::history::file::{FileWrite, Spot, Transfer};
 use chatd::history::sqlite::Sqlite;
 use chatd::history::{
     Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Pattern, Place, Reach, Row, Search,
@@ -548,7 +551,8 @@ fn an_older_history_is_indexed_when_it_is_opened() {
     old.execute_batch(
         "DROP TRIGGER message_search_new; DROP TRIGGER message_search_changed; DROP TRIGGER message_search_gone; DROP TABLE search; \
          DROP INDEX message_void; ALTER TABLE message DROP COLUMN void; ALTER TABLE message DROP COLUMN peer_read; \
-         DROP INDEX stream_peer; ALTER TABLE stream DROP COLUMN peer; DELETE FROM refinery_schema_history WHERE version >= 5;",
+         DROP INDEX stream_peer; ALTER TABLE stream DROP COLUMN peer; DROP TABLE transfer; \
+         DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .expect("set back");
     drop(old);
@@ -605,4 +609,46 @@ fn a_cancelled_message_has_failed_and_its_place_is_owed() {
     assert_eq!(store.state(&rows[2]), (State::Accepted, None));
     let again: Vec<bool> = store.history.forgotten(INC, 1, 3).expect("read").iter().map(|e| !e.void).collect();
     assert_eq!(again, [false, false, true], "what was given up is not offered again");
+}
+
+#[test]
+fn transfers_are_kept_as_they_were_last_put() {
+    let offered = Transfer {
+        id: [7; 16],
+        peer: "bob".into(),
+        device: BOBS,
+        dir: Direction::In,
+        name: "../x\u{202e}".into(),
+        size: 1 << 40,
+        sha256: [9; 32],
+        state: FileState::Offered,
+        code: None,
+        by_peer: false,
+        told: false,
+        path: None,
+        changed_ns: 0,
+        spot: None,
+        at_ms: 5,
+    };
+    let sent = Transfer {
+        id: [8; 16],
+        dir: Direction::Out,
+        path: Some("/home/a b/x".into()),
+        changed_ns: i64::MAX - 1,
+        state: FileState::Failed,
+        code: Some(Code::FILE_DAMAGED),
+        by_peer: true,
+        told: true,
+        ..offered.clone()
+    };
+    let spot = Spot { folder: "/home/in".into(), file: "x".into(), conflict: Conflict::Rename, hold: true };
+    let taken = Transfer { state: FileState::Waiting, spot: Some(spot), ..offered.clone() };
+    let mut store = Store::new();
+    for transfer in [&offered, &sent, &taken] {
+        store.write(Write::Files(vec![FileWrite::Put(Box::new(transfer.clone()))]));
+    }
+    let mut store = store.reopened();
+    assert_eq!(store.history.restore().expect("read").files, [taken, sent.clone()], "in the order of their offers");
+    store.write(Write::Files(vec![FileWrite::Forget([7; 16])]));
+    assert_eq!(store.history.restore().expect("read").files, [sent]);
 }

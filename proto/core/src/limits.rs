@@ -274,3 +274,9 @@ pub const FILES_MAX: usize = 256;
 pub const FILE_OFFERS_OF_PEER: usize = 16;
 /// Bytes of a file that are read, sent and written at once.
 pub const FILE_CHUNK: usize = 256 * KIB;
+/// A transfer that moves no byte for so long gives its place to another one; it can be resumed.
+pub const FILE_STALL: Duration = Duration::from_secs(60);
+/// Offers that one peer may make at once; one more each second (S32).
+pub const FILE_OFFERS_AT_ONCE: u32 = 32;
+/// Transfers of one peer that are over beyond which its own oldest makes room for its next, not another peer's.
+pub const FILES_OF_PEER: usize = FILES_MAX / 4;

@@ -5,6 +5,7 @@ mod config;
 mod daemon;
 mod device;
 mod events;
+mod file;
 mod hooks;
 mod message;
 mod outbox;
@@ -138,6 +139,12 @@ impl Session {
             "ack" => run(call, async |p| events::ack(d, p).await).await,
             "cursor_list" => run(call, async |p| events::cursor_list(d, p).await).await,
             "cursor_remove" => run(call, async |p| events::cursor_remove(d, p).await).await,
+            "file_send" => run(call, async |p| file::send(d, p).await).await,
+            "file_list" => run(call, async |p| file::list(d, p).await).await,
+            "file_accept" => run(call, async |p| file::accept(d, p).await).await,
+            "file_take" => run(call, async |p| file::take(d, p).await).await,
+            "file_decline" => run(call, async |p| file::decline(d, p).await).await,
+            "file_cancel" => run(call, async |p| file::cancel(d, p).await).await,
             "hooks_list" => run(call, async |p| hooks::list(d, p).await).await,
             "hooks_test" => run(call, async |p| hooks::test(d, p).await).await,
             "hooks_letters" => run(call, async |p| hooks::letters(d, p).await).await,

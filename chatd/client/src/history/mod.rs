@@ -5,6 +5,7 @@
 
 mod convert;
 mod cursor;
+pub mod file;
 pub mod hooks;
 mod private;
 mod read;
@@ -362,6 +363,8 @@ pub enum Write {
     Cursor(CursorName, CursorChange),
     /// Something about hooks.
     Hooks(hooks::HookWrite),
+    /// Files sent within private sessions: [`Done::Plain`].
+    Files(Vec<file::FileWrite>),
     /// From now on this server and device: open places of another are given up: [`Done::Belongs`].
     Belong {
         /// The server.
@@ -445,6 +448,8 @@ pub struct Restored {
     pub seen: Option<(u64, u64)>,
     /// Streams to peers, oldest first: with open places, and the newest one to each.
     pub private: Vec<PeerStream>,
+    /// Files sent within private sessions, oldest first.
+    pub files: Vec<file::Transfer>,
 }
 
 /// A stream of which not everything is sure to be on the server.

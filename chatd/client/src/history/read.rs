@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params, params_from_iter};
 
 use super::convert::{self, ACCEPTED, COLUMNS, FROM, QUEUED, i, reversed, u};
-use super::{Counts, Found, KIND_GAP, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted, private};
+use super::{Counts, Found, KIND_GAP, Mark, Outgoing, Place, Restored, Row, Unsure, Wanted, file, private};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -29,6 +29,7 @@ pub(super) fn restore(c: &Connection) -> Result<Restored> {
         marks: marks(c)?,
         seen: seen(c)?,
         private: private::streams(c)?,
+        files: file::all(c)?,
     })
 }
 

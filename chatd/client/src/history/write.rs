@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::convert::{self, ACCEPTED, COLUMNS, COLUMNS_WITHOUT_BODY, EXPIRED, FAILED, FROM, QUEUED, i, rid, u};
 use super::{
     Done, Incoming, KIND_GAP, Mark, NewMessage, Own, PeerDevice, Place, Reach, ReadHere, Row, Verdict, Write, cursor,
-    hooks, private, trace,
+    file, hooks, private, trace,
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -42,6 +42,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::Seen(epoch) => seen(t, *epoch),
         Write::Cursor(name, change) => cursor::apply(t, name, *change),
         Write::Hooks(write) => hooks::apply(t, write),
+        Write::Files(writes) => file::apply(t, writes),
         Write::Belong { server, device } => belong(t, *server, *device),
     }
 }

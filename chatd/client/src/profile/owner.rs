@@ -21,6 +21,7 @@ use chat_proto::machine::private::requests::RequestId;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::file::Files;
 use super::incoming::Inbox;
 use super::login::{Login, Trying};
 use super::outgoing::{Fresh, Waiter};
@@ -28,6 +29,9 @@ use super::private::{For, Kept, Located, Private, Receiving, Reopening};
 use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
+use crate::file;
+use crate::file::desk::Job;
+use crate::file::job::Outcome;
 use crate::history;
 use crate::history::thread::{Committed, Reader, Writer};
 use crate::history::{Mark, Outgoing, Place, Restored, Sending, Taken, Trouble, Unsure, Verdict, Write};
@@ -185,6 +189,9 @@ pub(super) struct Owner {
     /// That is being written down; the session opens afterwards.
     pub belonging: bool,
 
+    /// Files within private sessions.
+    pub files: Files,
+
     view: watch::Sender<View>,
     pub events: broadcast::Sender<Arc<Published>>,
 }
@@ -197,6 +204,7 @@ enum Woken {
     Tried(Answer<crate::upstream::Opened>),
     Frame(Result<Option<Frame>, LinkError>),
     Peer(RequestId, PeerEvent),
+    File((Job, Outcome)),
     Time,
 }
 
@@ -207,6 +215,7 @@ impl Owner {
         writer: Writer<Then>,
         reader: Reader,
         restored: Restored,
+        files: file::Setup,
         events: broadcast::Sender<Arc<Published>>,
     ) -> Result<(Owner, watch::Receiver<View>), OpenProfileError> {
         let entry = around.book.get(name).unwrap_or_default();
@@ -271,6 +280,7 @@ impl Owner {
             peer_events,
             belongs: None,
             belonging: false,
+            files: Files::new(files, restored.files),
             view,
             events,
             around,
@@ -301,6 +311,7 @@ impl Owner {
                 opened = tried(&mut self.trying) => Woken::Tried(opened),
                 frame = frame(&mut self.session), if room => Woken::Frame(frame),
                 Some((id, event)) = self.peer_events.recv(), if room => Woken::Peer(id, event),
+                ended = self.files.ended() => Woken::File(ended),
                 ask = asks.recv(), if room => Woken::Asked(ask),
                 () = tokio::time::sleep_until(deadline) => Woken::Time,
             };
@@ -312,6 +323,7 @@ impl Owner {
                 Woken::Tried(opened) => self.tried(opened),
                 Woken::Frame(frame) => self.frames(frame),
                 Woken::Peer(id, event) => self.peer_event(id, event),
+                Woken::File(ended) => self.file_job_ended(ended),
                 Woken::Time => self.time(),
             }
             self.pump();
@@ -368,6 +380,7 @@ impl Owner {
             Ask::Try(reply) => {
                 let _ = reply.send(Ok(self.hurry(Duration::ZERO)));
             }
+            Ask::File(ask) => self.file_asked(ask),
             Ask::Keep(write, reply) => self.submit(write, Then::Kept(reply)),
             Ask::Hurry => {
                 self.hurry(Duration::ZERO);
@@ -458,6 +471,7 @@ impl Owner {
         self.greet(now);
         self.keep_alive(now);
         self.private_time(now);
+        self.file_time();
     }
 
     fn deadline(&self) -> Instant {
@@ -469,6 +483,7 @@ impl Owner {
             self.retry_at.filter(|_| self.trying.is_none() && self.session.is_none()),
             self.outbox.poll_timeout().filter(|_| online).map(at),
             self.follower.poll_timeout().filter(|_| online).map(at),
+            self.files.poll_timeout().map(at),
             self.session.as_ref().map(Session::deadline),
             self.leaving.as_ref().map(|leaving| leaving.until),
             self.login.as_ref().and_then(|login| login.catching_up).map(|(_, until)| until),

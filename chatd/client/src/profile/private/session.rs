@@ -266,7 +266,7 @@ impl Owner {
         match event {
             PeerEvent::Up => self.peer_up(&id),
             PeerEvent::Frame(frame, share) => self.peer_frame(&id, frame, share),
-            PeerEvent::Bytes(head, stream) => self.file_bytes(&id, head, stream),
+            PeerEvent::Bytes(head, stream) => self.file_bytes(&id, &head, stream),
             PeerEvent::Path(path) => self.peer_path(&id, path),
             PeerEvent::Down => self.peer_down(&id),
             PeerEvent::Over(reason) => drop(self.end_session(&id, reason_of(reason), true, None)),
@@ -441,7 +441,7 @@ impl Owner {
         bye: Option<u32>,
     ) -> Option<PrivateEnded> {
         let index = self.private.sessions.iter().position(|talk| talk.id == *id)?;
-        self.file_session_ended(id, reason);
+        self.file_session_ended(id, reason, by_peer);
         let talk = self.private.sessions.remove(index);
         if let Some(bye) = bye {
             talk.net.tell(Command::End(bye));

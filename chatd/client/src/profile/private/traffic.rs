@@ -247,8 +247,7 @@ impl Owner {
                 Ok(())
             }
             method::FILE_OFFER | method::FILE_ACCEPT | method::FILE_CANCEL | method::FILE_DONE => {
-                self.file_frame(id, frame);
-                Ok(())
+                Ok(self.file_frame(id, &frame)?)
             }
             // A newer peer may say what this build does not know.
             _ => Ok(()),

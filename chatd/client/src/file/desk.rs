@@ -1,0 +1,1001 @@
+//! Decides what becomes of each offer and transfer: calls of the user, frames of the peer, ends of jobs and of connections come in,
+//! what is to be done comes out ([`Do`]). Nothing here waits, reads or writes. Owned by the profile's owner.
+//!
+//! The sender offers, the receiver asks for the bytes from where it has them, and says when all is there. After every new connection
+//! the sender offers again what is not over, and each says what ended while the other was away: so both agree whatever was lost.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chat_proto::control::file::{Conflict, File, FileState};
+use chat_proto::control::private::Direction;
+use chat_proto::fault::Code;
+use chat_proto::frame::Frame;
+use chat_proto::id::DeviceId;
+use chat_proto::limits::{
+    FILE_NAME_MAX, FILE_OFFERS_AT_ONCE, FILE_OFFERS_OF_PEER, FILES_AT_ONCE, FILES_MAX, FILES_OF_PEER,
+};
+use chat_proto::method::peer as method;
+use chat_proto::peer::{FileAccept, FileBytes, FileEnd, FileOffer};
+use prost::{DecodeError, Message};
+
+use super::job::{Flag, Outcome, Sending, Wanted};
+use super::source::Offered;
+use super::target::Part;
+use super::{Refusal, Setup, hex, name, shown_id};
+use crate::history::file::{FileWrite, Spot, Transfer};
+
+#[cfg(test)]
+mod tests;
+
+/// A session's id.
+pub type SessionId = [u8; 16];
+/// Names a job, so that what an old one says is known.
+pub type Job = u64;
+
+/// Milliseconds before a transfer that the peer broke off is asked for again.
+const AGAIN_AFTER_MS: u64 = 1000;
+/// Milliseconds between two words about how far a transfer is.
+const TELL_EVERY_MS: u64 = 1000;
+
+/// Characters of an offered name that are kept to be shown.
+const NAME_MAX: usize = 4 * FILE_NAME_MAX;
+/// Why a peer may say that a transfer failed.
+const ENDS: &[Code] = &[
+    Code::UNKNOWN_FILE,
+    Code::FILE_EXISTS,
+    Code::FILE_DAMAGED,
+    Code::BAD_FILE,
+    Code::TOO_MANY_FILES,
+    Code::DISK_FULL,
+    Code::TIMED_OUT,
+];
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Do {
+    /// Say this to the peer of a session.
+    Say(SessionId, Frame),
+    /// Write this down.
+    Keep(FileWrite),
+    /// Tell followers of an offer.
+    TellOffer(File),
+    /// Tell followers how a transfer goes.
+    Tell(File),
+    /// Open an unfinished file.
+    Open(Job, Wanted),
+    /// Send bytes on the session's connection.
+    Send(SessionId, Job, Sending, Arc<Flag>),
+    /// Remove an unfinished file: what is left at this place of the transfer with this id.
+    RemovePart(Spot, [u8; 16]),
+    /// Remove a file that waited for its taker.
+    RemoveHeld(Spot),
+}
+
+/// A stream's bytes that were asked for.
+pub struct Arriving {
+    /// The job that takes them.
+    pub job: Job,
+    /// Where they go.
+    pub part: Part,
+    /// What all of them must be.
+    pub sha256: [u8; 32],
+    /// Shared with the job.
+    pub flag: Arc<Flag>,
+}
+
+/// Why a session's transfers stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// One of the two ended it: they go on when one of the users asks for it.
+    Ended {
+        /// It was the peer's side.
+        by_peer: bool,
+    },
+    /// The peer was lost: they go on when the two next meet.
+    Lost,
+}
+
+/// What the files of a profile are about.
+pub struct Desk {
+    setup: Setup,
+    /// Oldest first.
+    entries: Vec<Entry>,
+    meetings: HashMap<SessionId, Meeting>,
+    jobs: Job,
+    todo: VecDeque<Do>,
+    /// When followers are told next how far transfers are, on the clock that never jumps.
+    tell_at: Option<u64>,
+    /// When those that were broken off though the connection is there are tried again.
+    again_at: Option<u64>,
+}
+
+/// A session with a proven connection now, or one before.
+struct Meeting {
+    peer: String,
+    device: DeviceId,
+    up: bool,
+    /// Offers that are taken without a pause, and when that was counted.
+    offers: (u32, u64),
+}
+
+struct Entry {
+    kept: Transfer,
+    /// As it was last written down.
+    written: Option<Transfer>,
+    /// In: what an earlier try left under another id or at another place.
+    left: Option<([u8; 16], Spot)>,
+    /// In: it is not asked for before [`Desk::again_at`], or the next connection.
+    paused: bool,
+    work: Work,
+    flag: Arc<Flag>,
+    pace: Pace,
+}
+
+/// What is being done for a transfer now.
+enum Work {
+    /// Nothing.
+    Rest,
+    /// Out: the peer asked for the bytes from here on, and they wait for their turn.
+    Asked(u64),
+    /// In: the unfinished file is being opened.
+    Opening(Job),
+    /// In: the bytes were asked for.
+    Awaited(Part),
+    /// The bytes are on their way. Out: the peer asked for them once more.
+    Moving(Job, Option<u64>),
+    /// The bytes were stopped; the job has not ended yet. Out: the peer asked for them since.
+    Leaving(Job, Option<u64>),
+    /// Out: all bytes were handed over; the peer's word is waited for.
+    Handed,
+}
+
+/// How fast it goes.
+#[derive(Default)]
+struct Pace {
+    /// When and at how many bytes it was measured.
+    last: Option<(u64, u64)>,
+    /// Bytes per second.
+    rate: Option<u64>,
+}
+
+impl Desk {
+    /// With what the history holds, oldest first.
+    pub fn new(setup: Setup, files: Vec<Transfer>) -> Desk {
+        let entry = |kept: Transfer| Entry { written: Some(kept.clone()), ..Entry::new(kept) };
+        Desk {
+            setup,
+            entries: files.into_iter().map(entry).collect(),
+            meetings: HashMap::new(),
+            jobs: 0,
+            todo: VecDeque::new(),
+            tell_at: None,
+            again_at: None,
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Do> {
+        self.todo.pop_front()
+    }
+
+    /// All of them, oldest first.
+    pub fn list(&self) -> Vec<File> {
+        self.entries.iter().map(Entry::shown).collect()
+    }
+
+    /// Where the peer of this name is reached now.
+    pub fn meets(&self, peer: &str) -> bool {
+        self.session_of(peer).is_some()
+    }
+
+    /// One transfer by its id or an unambiguous end of it.
+    pub fn find(&self, id: &str) -> Result<&Transfer, Refusal> {
+        self.place(id).map(|index| &self.entries[index].kept)
+    }
+
+    /// Where an offered file would go.
+    pub fn spot(&self, transfer: &Transfer, hold: bool, conflict: Conflict) -> Spot {
+        match hold {
+            true => Spot { folder: self.setup.held.clone(), file: shown_id(&transfer.id), conflict, hold },
+            false => Spot { folder: self.setup.folder.clone(), file: name::safe(&transfer.name), conflict, hold },
+        }
+    }
+
+    /// Offers a file to the peer. The same one that is under way, or was cut off, goes on.
+    pub fn offer(&mut self, peer: &str, path: PathBuf, file: Offered, id: [u8; 16], now: Now) -> Result<File, Refusal> {
+        let session = self.session_of(peer).ok_or(Refusal::from(Code::PEER_UNREACHABLE))?;
+        let device = self.meetings.get(&session).map(|meeting| meeting.device).unwrap_or(DeviceId([0; 16]));
+        let same = |entry: &Entry| {
+            let kept = &entry.kept;
+            let file_is = kept.sha256 == file.sha256 && kept.size == file.size && kept.path.as_ref() == Some(&path);
+            let goes_on = !kept.state.is_over() || kept.is_resumable();
+            kept.is_with(Direction::Out, peer, device) && file_is && goes_on
+        };
+        if let Some(index) = self.entries.iter().rposition(same) {
+            let entry = &mut self.entries[index];
+            entry.kept.changed_ns = file.changed_ns;
+            if entry.kept.state.is_over() {
+                entry.revive(FileState::Offered);
+                self.say_offer(session, index);
+            }
+            self.changed(index);
+            return Ok(self.entries[index].shown());
+        }
+        let open =
+            |entry: &&Entry| entry.kept.is_with(Direction::Out, peer, device) && entry.kept.state == FileState::Offered;
+        if self.entries.iter().filter(open).count() >= FILE_OFFERS_OF_PEER {
+            return Err(Code::TOO_MANY_FILES.into());
+        }
+        let kept = Transfer {
+            id,
+            peer: peer.to_owned(),
+            device,
+            dir: Direction::Out,
+            name: file.name,
+            size: file.size,
+            sha256: file.sha256,
+            state: FileState::Offered,
+            code: None,
+            by_peer: false,
+            told: false,
+            path: Some(path),
+            changed_ns: file.changed_ns,
+            spot: None,
+            at_ms: now.wall_ms,
+        };
+        let index = self.add(kept).ok_or(Refusal::from(Code::TOO_MANY_FILES))?;
+        self.changed(index);
+        self.say_offer(session, index);
+        Ok(self.entries[index].shown())
+    }
+
+    /// Takes an offered file, or one that was cut off.
+    pub fn accept(&mut self, id: &str, hold: bool, conflict: Conflict) -> Result<File, Refusal> {
+        let index = self.place(id)?;
+        let kept = &self.entries[index].kept;
+        match kept.state {
+            _ if kept.dir == Direction::Out => return Err(Code::UNKNOWN_FILE.into()),
+            FileState::Offered => {}
+            // Taken twice is taken.
+            FileState::Waiting | FileState::Running => return Ok(self.entries[index].shown()),
+            _ if !kept.is_resumable() => return Err(Code::TOO_LATE.into()),
+            _ if self.session_with(kept).is_none() => return Err(Code::PEER_UNREACHABLE.into()),
+            _ => {}
+        }
+        self.take(index, hold, conflict);
+        self.turn();
+        Ok(self.entries[index].shown())
+    }
+
+    /// Says no to an offered file.
+    pub fn decline(&mut self, id: &str) -> Result<File, Refusal> {
+        let index = self.place(id)?;
+        let kept = &self.entries[index].kept;
+        match (kept.dir, kept.state) {
+            (Direction::Out, _) => Err(Code::UNKNOWN_FILE.into()),
+            (_, FileState::Declined) => Ok(self.entries[index].shown()),
+            (_, FileState::Offered) => {
+                self.end(index, FileState::Declined, None);
+                Ok(self.entries[index].shown())
+            }
+            _ => Err(Code::TOO_LATE.into()),
+        }
+    }
+
+    /// Gives an offer or a transfer up, and what a cut-off one left.
+    pub fn cancel(&mut self, id: &str) -> Result<File, Refusal> {
+        let index = self.place(id)?;
+        let kept = &self.entries[index].kept;
+        let goes_on = !kept.state.is_over() || kept.is_resumable();
+        if kept.state == FileState::Done || (goes_on && !self.halt(index)) {
+            return Err(Code::TOO_LATE.into());
+        }
+        if goes_on {
+            self.end(index, FileState::Cancelled, None);
+            self.turn();
+        }
+        Ok(self.entries[index].shown())
+    }
+
+    /// A file that was kept for its taker lies elsewhere now.
+    pub fn taken(&mut self, id: &str, path: Option<PathBuf>) -> Result<File, Refusal> {
+        let index = self.place(id)?;
+        let kept = &mut self.entries[index].kept;
+        match (kept.state, kept.spot.take()) {
+            (FileState::Done, Some(spot)) if spot.hold => {
+                kept.path = path;
+                self.todo.push_back(Do::RemoveHeld(spot));
+                self.changed(index);
+                Ok(self.entries[index].shown())
+            }
+            (state, spot) => {
+                kept.spot = spot;
+                Err(if state.is_over() { Code::UNKNOWN_FILE } else { Code::TOO_LATE }.into())
+            }
+        }
+    }
+
+    /// A session has a connection again on which the peer proved who it is.
+    pub fn up(&mut self, session: SessionId, peer: &str, device: DeviceId, now: Now) {
+        let offers = (FILE_OFFERS_AT_ONCE, now.mono_ms);
+        let meeting =
+            self.meetings.entry(session).or_insert(Meeting { peer: peer.to_owned(), device, up: true, offers });
+        (meeting.up, meeting.device) = (true, device);
+        for index in 0..self.entries.len() {
+            let kept = &self.entries[index].kept;
+            if kept.peer != peer || kept.device != device {
+                continue;
+            }
+            self.entries[index].paused = false;
+            let kept = &self.entries[index].kept;
+            if kept.state == FileState::Failed && kept.code == Some(Code::PEER_UNREACHABLE) {
+                match (kept.dir, &kept.spot) {
+                    (Direction::Out, _) => self.entries[index].revive(FileState::Offered),
+                    (Direction::In, Some(_)) => self.entries[index].revive(FileState::Waiting),
+                    (Direction::In, None) => continue,
+                }
+                self.changed(index);
+            }
+            self.remind(session, index);
+        }
+        self.turn();
+    }
+
+    /// The session's connection is lost.
+    pub fn down(&mut self, session: SessionId) {
+        let Some(meeting) = self.meetings.get_mut(&session) else { return };
+        meeting.up = false;
+        let (peer, device) = (meeting.peer.clone(), meeting.device);
+        for index in 0..self.entries.len() {
+            let entry = &mut self.entries[index];
+            if entry.kept.peer != peer || entry.kept.device != device || entry.kept.state.is_over() {
+                continue;
+            }
+            entry.rest();
+            if entry.kept.state == FileState::Running && !matches!(entry.work, Work::Moving(..)) {
+                entry.kept.state = FileState::Waiting;
+                self.changed(index);
+            }
+        }
+        self.turn();
+    }
+
+    /// The session is over.
+    pub fn ended(&mut self, session: SessionId, stop: Stop) {
+        self.down(session);
+        let Some(meeting) = self.meetings.remove(&session) else { return };
+        let (code, by_peer) = match stop {
+            Stop::Ended { by_peer } => (Code::SESSION_ENDED, by_peer),
+            Stop::Lost => (Code::PEER_UNREACHABLE, true),
+        };
+        for index in 0..self.entries.len() {
+            let kept = &self.entries[index].kept;
+            if kept.peer == meeting.peer && kept.device == meeting.device && !kept.state.is_over() && self.halt(index) {
+                let kept = &mut self.entries[index].kept;
+                (kept.state, kept.code, kept.by_peer, kept.told) = (FileState::Failed, Some(code), by_peer, true);
+                self.changed(index);
+            }
+        }
+        self.turn();
+    }
+
+    /// The peer said something about files.
+    pub fn frame(&mut self, session: SessionId, frame: &Frame, now: Now) -> Result<(), DecodeError> {
+        let body = frame.body.clone();
+        match frame.name {
+            method::FILE_OFFER => self.offered(session, FileOffer::decode(body)?, now),
+            method::FILE_ACCEPT => self.asked(session, &FileAccept::decode(body)?),
+            method::FILE_CANCEL => self.given_up(session, &FileEnd::decode(body)?),
+            method::FILE_DONE => self.received(session, &FileEnd::decode(body)?),
+            _ => {}
+        }
+        self.turn();
+        Ok(())
+    }
+
+    /// A stream with bytes came; nothing when nobody asked for them.
+    pub fn bytes(&mut self, session: SessionId, head: &FileBytes) -> Option<Arriving> {
+        let index = self.known(session, &head.id, Direction::In)?;
+        let job = self.next_job();
+        let entry = &mut self.entries[index];
+        let part = match std::mem::replace(&mut entry.work, Work::Rest) {
+            Work::Awaited(part) if part.length() == head.offset => part,
+            other => {
+                entry.work = other;
+                return None;
+            }
+        };
+        entry.flag = Flag::at(head.offset);
+        entry.work = Work::Moving(job, None);
+        entry.kept.state = FileState::Running;
+        entry.pace = Pace::default();
+        let arriving = Arriving { job, part, sha256: entry.kept.sha256, flag: Arc::clone(&entry.flag) };
+        self.changed(index);
+        Some(arriving)
+    }
+
+    /// A job ended.
+    pub fn job_ended(&mut self, job: Job, outcome: Outcome, mono_ms: u64) {
+        let of_job = |entry: &Entry| match entry.work {
+            Work::Opening(own) | Work::Moving(own, _) | Work::Leaving(own, _) => own == job,
+            _ => false,
+        };
+        let Some(index) = self.entries.iter().position(of_job) else { return };
+        match std::mem::replace(&mut self.entries[index].work, Work::Rest) {
+            Work::Leaving(_, again) => self.left(index, again),
+            Work::Moving(_, again) => {
+                if matches!(outcome, Outcome::Broken) {
+                    self.entries[index].paused = true;
+                    self.again_at.get_or_insert(mono_ms + AGAIN_AFTER_MS);
+                }
+                self.moved(index, again, outcome);
+            }
+            _ => self.opened(index, outcome),
+        }
+        self.turn();
+    }
+
+    /// When [`Desk::tick`] has something to do.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.tell_at.into_iter().chain(self.again_at).min()
+    }
+
+    /// Tells followers how far transfers are, and has those go on that were broken off.
+    pub fn tick(&mut self, mono_ms: u64) {
+        if self.again_at.is_some_and(|at| at <= mono_ms) {
+            self.again_at = None;
+            self.entries.iter_mut().for_each(|entry| entry.paused = false);
+            self.turn();
+        }
+        if self.tell_at.is_none_or(|at| at > mono_ms) {
+            return;
+        }
+        let mut moving = false;
+        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.work, Work::Moving(..))) {
+            moving = true;
+            if entry.pace.measure(entry.flag.done(), mono_ms) {
+                self.todo.push_back(Do::Tell(entry.shown()));
+            }
+        }
+        self.tell_at = moving.then_some(mono_ms + TELL_EVERY_MS);
+    }
+
+    fn offered(&mut self, session: SessionId, offer: FileOffer, now: Now) {
+        let Some(meeting) = self.meetings.get_mut(&session) else { return };
+        let (Ok(id), Ok(sha256)) = (<[u8; 16]>::try_from(&offer.id[..]), <[u8; 32]>::try_from(&offer.sha256[..]))
+        else {
+            return;
+        };
+        let (peer, device) = (meeting.peer.clone(), meeting.device);
+        let allowed = meeting.may_offer(now.mono_ms);
+        let twin = self.entries.iter().position(|entry| shown_id(&entry.kept.id) == shown_id(&id));
+        if let Some(index) = twin {
+            let kept = &self.entries[index].kept;
+            let same = kept.id == id && kept.is_with(Direction::In, &peer, device);
+            return match same && kept.size == offer.size && kept.sha256 == sha256 {
+                true => self.offered_again(session, index),
+                // Two that cannot be told apart would be one to the user.
+                false => self.say_end(session, &id, Code::UNKNOWN_FILE),
+            };
+        }
+        let waiting = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kept.is_with(Direction::In, &peer, device) && entry.kept.state == FileState::Offered);
+        if !allowed || waiting.count() >= FILE_OFFERS_OF_PEER {
+            return self.say_end(session, &id, Code::TOO_MANY_FILES);
+        }
+        let auto = self.setup.auto_accept.iter().any(|name| name.eq_ignore_ascii_case(&peer));
+        let kept = Transfer {
+            id,
+            peer,
+            device,
+            dir: Direction::In,
+            name: offer.name.chars().take(NAME_MAX).collect(),
+            size: offer.size,
+            sha256,
+            state: FileState::Offered,
+            code: None,
+            by_peer: false,
+            told: false,
+            path: None,
+            changed_ns: 0,
+            spot: None,
+            at_ms: now.wall_ms,
+        };
+        let Some(index) = self.add(kept) else { return self.say_end(session, &id, Code::TOO_MANY_FILES) };
+        if offer.size > self.setup.max_size {
+            return self.end(index, FileState::Declined, Some(Code::TOO_LARGE));
+        }
+        self.announce(index);
+        if auto {
+            self.take(index, false, Conflict::Rename);
+        }
+    }
+
+    /// The peer does not know how far this side is.
+    fn offered_again(&mut self, session: SessionId, index: usize) {
+        let entry = &mut self.entries[index];
+        match (entry.kept.state, entry.kept.code) {
+            (FileState::Failed, Some(Code::PEER_UNREACHABLE)) if entry.kept.spot.is_some() => {
+                entry.revive(FileState::Waiting);
+                self.changed(index);
+            }
+            (FileState::Failed, _) if entry.kept.is_resumable() => {
+                entry.revive(FileState::Offered);
+                self.announce(index);
+            }
+            (state, _) if state.is_over() => {
+                self.entries[index].kept.told = false;
+                self.remind(session, index);
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer asks for the bytes of a file.
+    fn asked(&mut self, session: SessionId, accept: &FileAccept) {
+        let Some(index) = self.known(session, &accept.id, Direction::Out) else {
+            return self.say_end(session, &accept.id, Code::UNKNOWN_FILE);
+        };
+        let entry = &mut self.entries[index];
+        let goes_on = !entry.kept.state.is_over() || entry.kept.is_resumable();
+        if !goes_on || accept.offset > entry.kept.size {
+            let code = if goes_on { Code::FILE_DAMAGED } else { entry.kept.end_code() };
+            return self.say_end(session, &accept.id, code);
+        }
+        match &mut entry.work {
+            Work::Moving(_, again) | Work::Leaving(_, again) => *again = Some(accept.offset),
+            work => {
+                *work = Work::Asked(accept.offset);
+                entry.flag = Flag::at(accept.offset);
+                entry.revive(FileState::Waiting);
+                self.changed(index);
+            }
+        }
+    }
+
+    /// The peer gave an offer or a transfer up.
+    fn given_up(&mut self, session: SessionId, end: &FileEnd) {
+        let either = [Direction::In, Direction::Out].into_iter().find_map(|dir| self.known(session, &end.id, dir));
+        let Some(index) = either else { return };
+        let kept = &self.entries[index].kept;
+        let goes_on = !kept.state.is_over() || kept.is_resumable();
+        if !goes_on || !self.halt(index) {
+            return;
+        }
+        let (state, code) = match Code(end.code) {
+            Code::CANCELLED => (FileState::Cancelled, None),
+            Code::DECLINED => (FileState::Declined, None),
+            Code::TOO_LARGE => (FileState::Declined, Some(Code::TOO_LARGE)),
+            // What else a peer may say is not about files, and would mislead.
+            code => (FileState::Failed, Some(if ENDS.contains(&code) { code } else { Code::INTERNAL })),
+        };
+        let kept = &mut self.entries[index].kept;
+        (kept.by_peer, kept.told) = (true, true);
+        self.over(index, state, code);
+    }
+
+    /// The peer has all of a file.
+    fn received(&mut self, session: SessionId, end: &FileEnd) {
+        let Some(index) = self.known(session, &end.id, Direction::Out) else { return };
+        let kept = &self.entries[index].kept;
+        if kept.state.is_over() && !kept.is_resumable() {
+            return;
+        }
+        self.halt(index);
+        let entry = &mut self.entries[index];
+        entry.flag = Flag::at(entry.kept.size);
+        (entry.kept.by_peer, entry.kept.told) = (false, true);
+        self.over(index, FileState::Done, None);
+    }
+
+    /// In: the unfinished file is open, or cannot be.
+    fn opened(&mut self, index: usize, outcome: Outcome) {
+        let entry = &mut self.entries[index];
+        if entry.kept.state != FileState::Waiting {
+            return self.left(index, None);
+        }
+        match outcome {
+            Outcome::Ready(part) if entry.kept.spot.as_ref().is_some_and(|spot| part.is_at(spot)) => {
+                entry.flag = Flag::at(part.length());
+                let body = FileAccept { id: entry.kept.id.to_vec(), offset: part.length() };
+                let session = self.session_with(&self.entries[index].kept);
+                if let Some(session) = session {
+                    self.entries[index].work = Work::Awaited(part);
+                    self.say(session, method::FILE_ACCEPT, &body);
+                }
+            }
+            Outcome::Refused(refusal) => self.failed(index, refusal),
+            // It is tried again at the next connection.
+            Outcome::Ready(_) | Outcome::Placed(_) | Outcome::Sent | Outcome::Broken => {}
+        }
+    }
+
+    /// The bytes are not on their way any more.
+    fn moved(&mut self, index: usize, again: Option<u64>, outcome: Outcome) {
+        let entry = &mut self.entries[index];
+        match outcome {
+            Outcome::Placed(path) => {
+                entry.kept.path = Some(path);
+                self.end(index, FileState::Done, None);
+            }
+            Outcome::Sent if again.is_none() => {
+                entry.work = Work::Handed;
+            }
+            Outcome::Refused(refusal) => self.failed(index, refusal),
+            Outcome::Ready(_) | Outcome::Sent | Outcome::Broken => {
+                entry.kept.state = FileState::Waiting;
+                entry.work = again.map_or(Work::Rest, Work::Asked);
+                self.changed(index);
+            }
+        }
+    }
+
+    /// The job of a transfer that was stopped has ended.
+    fn left(&mut self, index: usize, again: Option<u64>) {
+        let entry = &mut self.entries[index];
+        if entry.kept.leaves_nothing() {
+            if let Some(spot) = entry.kept.spot.clone() {
+                self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
+            }
+        } else if let Some(offset) = again.filter(|_| !entry.kept.state.is_over() || entry.kept.is_resumable()) {
+            entry.work = Work::Asked(offset);
+            entry.flag = Flag::at(offset);
+            entry.revive(FileState::Waiting);
+            self.changed(index);
+        }
+    }
+
+    fn failed(&mut self, index: usize, refusal: Refusal) {
+        tracing::info!(code = refusal.code.name(), detail = refusal.detail, "a file's transfer failed");
+        self.end(index, FileState::Failed, Some(refusal.code));
+    }
+
+    /// Gives each transfer that can go on its turn.
+    fn turn(&mut self) {
+        for index in 0..self.entries.len() {
+            let kept = &self.entries[index].kept;
+            let Some(session) = self.session_with(kept).filter(|_| kept.state == FileState::Waiting) else { continue };
+            match (kept.dir, &self.entries[index].work) {
+                (Direction::In, Work::Rest) if !self.entries[index].paused && self.busy(index) < FILES_AT_ONCE => {
+                    self.open(index);
+                }
+                (Direction::Out, Work::Asked(offset)) if self.busy(index) < FILES_AT_ONCE => {
+                    self.send(session, index, *offset);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn open(&mut self, index: usize) {
+        let job = self.next_job();
+        let entry = &mut self.entries[index];
+        let Some(spot) = entry.kept.spot.clone() else { return };
+        entry.work = Work::Opening(job);
+        let wanted = Wanted { id: entry.kept.id, size: entry.kept.size, spot, left: entry.left.take() };
+        self.todo.push_back(Do::Open(job, wanted));
+    }
+
+    fn send(&mut self, session: SessionId, index: usize, offset: u64) {
+        let job = self.next_job();
+        let entry = &mut self.entries[index];
+        let Some(path) = entry.kept.path.clone() else { return };
+        entry.flag = Flag::at(offset);
+        entry.work = Work::Moving(job, None);
+        entry.pace = Pace::default();
+        entry.kept.state = FileState::Running;
+        let (size, changed_ns) = (entry.kept.size, entry.kept.changed_ns);
+        let sending = Sending { id: entry.kept.id, path, size, changed_ns, offset };
+        self.todo.push_back(Do::Send(session, job, sending, Arc::clone(&entry.flag)));
+        self.changed(index);
+    }
+
+    /// Transfers of the same direction that have a place. A peer that lets its files be waited for takes places from itself alone.
+    fn busy(&self, index: usize) -> usize {
+        let wanting = &self.entries[index].kept;
+        let busy = |entry: &&Entry| match entry.work {
+            Work::Rest | Work::Asked(_) | Work::Handed => false,
+            Work::Awaited(_) => entry.kept.peer == wanting.peer,
+            Work::Opening(_) | Work::Moving(..) | Work::Leaving(..) => entry.kept.dir == wanting.dir,
+        };
+        self.entries.iter().filter(busy).count()
+    }
+
+    fn take(&mut self, index: usize, hold: bool, conflict: Conflict) {
+        let spot = self.spot(&self.entries[index].kept, hold, conflict);
+        let earlier = self.earlier(index).filter(|_| conflict == Conflict::Resume);
+        let entry = &mut self.entries[index];
+        let old = entry.kept.spot.replace(spot.clone()).map(|old| (entry.kept.id, old));
+        let moved = |(id, old): &([u8; 16], Spot)| {
+            *id != entry.kept.id || (&old.folder, &old.file) != (&spot.folder, &spot.file)
+        };
+        entry.left = old.or(earlier).filter(moved);
+        entry.paused = false;
+        entry.revive(FileState::Waiting);
+        self.changed(index);
+    }
+
+    /// What is there of the same content from the same peer under another id; that transfer has it no more.
+    fn earlier(&mut self, index: usize) -> Option<([u8; 16], Spot)> {
+        let wanted = self.entries[index].kept.clone();
+        let same = |kept: &Transfer| {
+            let content = kept.sha256 == wanted.sha256 && kept.size == wanted.size;
+            content && kept.id != wanted.id && kept.dir == Direction::In && kept.peer == wanted.peer
+        };
+        let is = |entry: &&mut Entry| {
+            same(&entry.kept)
+                && entry.kept.is_resumable()
+                && entry.kept.spot.is_some()
+                && matches!(entry.work, Work::Rest)
+        };
+        let entry = self.entries.iter_mut().rfind(is)?;
+        entry.kept.spot.take().map(|spot| (entry.kept.id, spot))
+    }
+
+    /// Whether the job that has the bytes can be, and now is, stopped.
+    fn halt(&mut self, index: usize) -> bool {
+        let entry = &mut self.entries[index];
+        entry.rest();
+        !matches!(entry.work, Work::Moving(..))
+    }
+
+    /// It is over by this side's doing: the peer is told.
+    fn end(&mut self, index: usize, state: FileState, code: Option<Code>) {
+        let kept = &mut self.entries[index].kept;
+        (kept.by_peer, kept.told) = (false, false);
+        self.over(index, state, code);
+        if let Some(session) = self.session_with(&self.entries[index].kept) {
+            self.remind(session, index);
+        }
+    }
+
+    fn over(&mut self, index: usize, state: FileState, code: Option<Code>) {
+        let entry = &mut self.entries[index];
+        (entry.kept.state, entry.kept.code, entry.pace) = (state, code, Pace::default());
+        if !matches!(entry.work, Work::Leaving(..) | Work::Opening(_)) {
+            entry.work = Work::Rest;
+            if entry.kept.leaves_nothing()
+                && let Some(spot) = entry.kept.spot.clone()
+            {
+                self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
+            }
+        }
+        self.changed(index);
+    }
+
+    /// Says to the peer what it has to know of this transfer.
+    fn remind(&mut self, session: SessionId, index: usize) {
+        let kept = &mut self.entries[index].kept;
+        let id = kept.id;
+        match kept.state {
+            state if !state.is_over() => {
+                if kept.dir == Direction::Out {
+                    self.say_offer(session, index);
+                }
+            }
+            _ if kept.told => {}
+            FileState::Done => {
+                kept.told = true;
+                self.say(session, method::FILE_DONE, &FileEnd { id: id.to_vec(), code: 0 });
+                self.changed(index);
+            }
+            _ => {
+                kept.told = true;
+                let code = kept.end_code();
+                self.say_end(session, &id, code);
+                self.changed(index);
+            }
+        }
+    }
+
+    fn say_offer(&mut self, session: SessionId, index: usize) {
+        let kept = &self.entries[index].kept;
+        let offer =
+            FileOffer { id: kept.id.to_vec(), name: kept.name.clone(), size: kept.size, sha256: kept.sha256.to_vec() };
+        self.say(session, method::FILE_OFFER, &offer);
+    }
+
+    fn say_end(&mut self, session: SessionId, id: &[u8], code: Code) {
+        self.say(session, method::FILE_CANCEL, &FileEnd { id: id.to_vec(), code: code.0 });
+    }
+
+    fn say(&mut self, session: SessionId, name: chat_proto::method::Tag4, body: &impl Message) {
+        self.todo.push_back(Do::Say(session, Frame::new(name, 0, body)));
+    }
+
+    fn announce(&mut self, index: usize) {
+        self.write(index);
+        self.todo.push_back(Do::TellOffer(self.entries[index].shown()));
+    }
+
+    fn changed(&mut self, index: usize) {
+        self.write(index);
+        self.todo.push_back(Do::Tell(self.entries[index].shown()));
+        if matches!(self.entries[index].work, Work::Moving(..)) && self.tell_at.is_none() {
+            self.tell_at = Some(0);
+        }
+    }
+
+    /// Writes down what a restart must know; that bytes move is nothing of that.
+    fn write(&mut self, index: usize) {
+        let entry = &mut self.entries[index];
+        let mut kept = entry.kept.clone();
+        if kept.state == FileState::Running {
+            kept.state = FileState::Waiting;
+        }
+        if entry.written.as_ref() != Some(&kept) {
+            entry.written = Some(kept.clone());
+            self.todo.push_back(Do::Keep(FileWrite::Put(Box::new(kept))));
+        }
+    }
+
+    /// Adds a transfer, in the place of one that is over where there are too many.
+    fn add(&mut self, kept: Transfer) -> Option<usize> {
+        if self.entries.len() >= FILES_MAX {
+            let over = |entry: &Entry| entry.kept.state.is_over() && matches!(entry.work, Work::Rest);
+            let own = |entry: &Entry| over(entry) && entry.kept.peer == kept.peer;
+            let many = self.entries.iter().filter(|entry| own(entry)).count() > FILES_OF_PEER;
+            let oldest = self.entries.iter().position(|entry| if many { own(entry) } else { over(entry) })?;
+            self.forget(oldest);
+        }
+        self.entries.push(Entry::new(kept));
+        Some(self.entries.len() - 1)
+    }
+
+    fn forget(&mut self, index: usize) {
+        let entry = self.entries.remove(index);
+        self.todo.push_back(Do::Keep(FileWrite::Forget(entry.kept.id)));
+        match entry.kept.spot {
+            Some(spot) if entry.kept.state != FileState::Done => {
+                self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
+            }
+            Some(spot) if spot.hold => self.todo.push_back(Do::RemoveHeld(spot)),
+            _ => {}
+        }
+    }
+
+    /// The transfer of the session's peer with this id.
+    fn known(&self, session: SessionId, id: &[u8], dir: Direction) -> Option<usize> {
+        let meeting = self.meetings.get(&session)?;
+        let is = |kept: &Transfer| kept.id == id && kept.is_with(dir, &meeting.peer, meeting.device);
+        self.entries.iter().position(|entry| is(&entry.kept))
+    }
+
+    fn session_of(&self, peer: &str) -> Option<SessionId> {
+        self.meetings.iter().find(|(_, meeting)| meeting.up && meeting.peer == peer).map(|(session, _)| *session)
+    }
+
+    fn session_with(&self, kept: &Transfer) -> Option<SessionId> {
+        let is = |meeting: &Meeting| meeting.up && meeting.peer == kept.peer && meeting.device == kept.device;
+        self.meetings.iter().find(|(_, meeting)| is(meeting)).map(|(session, _)| *session)
+    }
+
+    fn place(&self, id: &str) -> Result<usize, Refusal> {
+        let wanted = id.to_ascii_lowercase();
+        let fits = |entry: &&(usize, String)| !wanted.is_empty() && entry.1.ends_with(&wanted);
+        let ids: Vec<(usize, String)> = self.entries.iter().map(|entry| shown_id(&entry.kept.id)).enumerate().collect();
+        let mut found = ids.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => Ok(*index),
+            (Some(_), Some(_)) => Err(Refusal::new(Code::UNKNOWN_FILE, "several end with it")),
+            (None, _) => Err(Code::UNKNOWN_FILE.into()),
+        }
+    }
+
+    fn next_job(&mut self) -> Job {
+        self.jobs += 1;
+        self.jobs
+    }
+}
+
+/// The time, on both clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Milliseconds since 1970.
+    pub wall_ms: i64,
+    /// Milliseconds of a clock that never jumps.
+    pub mono_ms: u64,
+}
+
+impl Meeting {
+    /// Counts an offer of the peer; false when there are too many.
+    fn may_offer(&mut self, mono_ms: u64) -> bool {
+        let (left, since) = self.offers;
+        let seconds = mono_ms.saturating_sub(since) / 1000;
+        let left = left.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX)).min(FILE_OFFERS_AT_ONCE);
+        self.offers = (left.saturating_sub(1), since + seconds * 1000);
+        left > 0
+    }
+}
+
+impl Entry {
+    fn new(kept: Transfer) -> Entry {
+        let done = if kept.state == FileState::Done { kept.size } else { 0 };
+        Entry {
+            kept,
+            written: None,
+            left: None,
+            paused: false,
+            work: Work::Rest,
+            flag: Flag::at(done),
+            pace: Pace::default(),
+        }
+    }
+
+    fn revive(&mut self, state: FileState) {
+        (self.kept.state, self.kept.code, self.kept.by_peer, self.kept.told) = (state, None, false, false);
+    }
+
+    /// Nothing is done for it any more; what cannot be stopped goes on.
+    fn rest(&mut self) {
+        self.work = match std::mem::replace(&mut self.work, Work::Rest) {
+            Work::Moving(job, _) if self.flag.stop() => Work::Leaving(job, None),
+            // An open file that nobody waits for any more is closed when it comes.
+            work @ (Work::Moving(..) | Work::Opening(_)) => work,
+            Work::Leaving(job, _) => Work::Leaving(job, None),
+            Work::Rest | Work::Asked(_) | Work::Awaited(_) | Work::Handed => Work::Rest,
+        };
+    }
+
+    fn shown(&self) -> File {
+        let kept = &self.kept;
+        File {
+            id: shown_id(&kept.id),
+            peer: kept.peer.clone(),
+            dir: kept.dir,
+            name: kept.name.clone(),
+            size: kept.size,
+            done: if kept.state == FileState::Done { kept.size } else { self.flag.done() },
+            state: kept.state,
+            sha256: Some(hex(&kept.sha256)),
+            path: kept.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            code: kept.code,
+            by_peer: kept.by_peer,
+            rate: self.pace.rate.filter(|_| kept.state == FileState::Running),
+            at_ms: kept.at_ms,
+        }
+    }
+}
+
+impl Transfer {
+    fn is_with(&self, dir: Direction, peer: &str, device: DeviceId) -> bool {
+        self.dir == dir && self.peer == peer && self.device == device
+    }
+
+    /// It ended for a reason that may be gone.
+    fn is_resumable(&self) -> bool {
+        let passing =
+            [Code::SESSION_ENDED, Code::PEER_UNREACHABLE, Code::DISK_FULL, Code::FILE_EXISTS, Code::TIMED_OUT];
+        self.state == FileState::Failed && self.code.is_some_and(|code| passing.contains(&code))
+    }
+
+    /// Nothing will ask for the bytes that are there.
+    fn leaves_nothing(&self) -> bool {
+        self.dir == Direction::In && self.state.is_over() && self.state != FileState::Done && !self.is_resumable()
+    }
+
+    /// How the peer is told of its end.
+    fn end_code(&self) -> Code {
+        match self.state {
+            FileState::Declined => self.code.unwrap_or(Code::DECLINED),
+            FileState::Failed => self.code.unwrap_or(Code::INTERNAL),
+            FileState::Done => Code::UNKNOWN_FILE,
+            _ => Code::CANCELLED,
+        }
+    }
+}
+
+impl Pace {
+    /// Whether it went on since the last time.
+    fn measure(&mut self, done: u64, mono_ms: u64) -> bool {
+        let Some((at, before)) = self.last.replace((mono_ms, done)) else { return false };
+        let rate = done.saturating_sub(before).saturating_mul(1000) / mono_ms.saturating_sub(at).max(1);
+        // Half of what was, so that one second does not make the number jump.
+        self.rate = Some(self.rate.map_or(rate, |old| old.midpoint(rate)));
+        done != before
+    }
+}

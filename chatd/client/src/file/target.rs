@@ -1,0 +1,425 @@
+//! Files that are received: the bytes come into an unfinished file beside its place, which gets the name only once all of it is
+//! there, checked and durable. Nothing that lies there is touched unless its user asked for it, and no link is followed below the
+//! folder. All of it blocks on the disk.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use chat_proto::control::file::Conflict;
+use chat_proto::fault::Code;
+use chat_proto::limits::FILE_CHUNK;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::job::Flag;
+use super::{Refusal, digest, name};
+use crate::history::file::Spot;
+
+/// Names that are tried before a file is given up for want of one.
+const NAMES: u32 = 1000;
+
+/// Looks, before anything is asked of the peer, whether the file can go there.
+pub fn check(spot: &Spot, id: &str, size: u64) -> Result<(), Refusal> {
+    let folder = open_folder(&spot.folder)?;
+    let there = look(&folder, &part_name(spot, id))?.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+    let free = rustix::fs::fstatvfs(&folder).map_err(|errno| broken(&spot.folder, &errno.into()))?;
+    if free.f_bavail.saturating_mul(free.f_frsize) < size.saturating_sub(there) {
+        return Err(Refusal::new(Code::DISK_FULL, format!("{} has no room for it", spot.folder.display())));
+    }
+    let refuses = matches!(spot.conflict, Conflict::Fail | Conflict::Skip | Conflict::Resume) && !spot.hold;
+    match look(&folder, &spot.file)? {
+        Some(_) if refuses => Err(taken(spot)),
+        Some(stat) if spot.conflict == Conflict::Overwrite && !is_file(&stat) => Err(taken(spot)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what there is of an unfinished file; it is as good when there is nothing.
+pub fn remove_part(spot: &Spot, id: &str) {
+    let Ok(folder) = open_folder(&spot.folder) else { return };
+    let part = part_name(spot, id);
+    // Only a file of our making is removed: a link's target or a directory stays.
+    if look(&folder, &part).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat))) {
+        let _ = rustix::fs::unlinkat(&folder, &part, AtFlags::empty());
+    }
+}
+
+/// Takes over what an earlier try left elsewhere, or under another id; what cannot be taken is removed.
+pub fn carry(from: &Spot, from_id: &str, to: &Spot, to_id: &str) {
+    let (old, new) = (part_name(from, from_id), part_name(to, to_id));
+    let (Ok(there), Ok(here)) = (open_folder(&from.folder), open_folder(&to.folder)) else { return };
+    let is_part = look(&there, &old).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat)));
+    if is_part && rustix::fs::renameat_with(&there, &old, &here, &new, RenameFlags::NOREPLACE).is_err() {
+        remove_part(from, from_id);
+    }
+}
+
+/// Removes a file that waited for its taker, or whatever of it is there.
+pub fn remove_held(spot: &Spot) {
+    if let Ok(folder) = open_folder(&spot.folder) {
+        let _ = rustix::fs::unlinkat(&folder, &spot.file, AtFlags::empty());
+    }
+}
+
+/// An unfinished file.
+#[derive(Debug)]
+pub struct Part {
+    folder: OwnedFd,
+    spot: Spot,
+    name: String,
+    file: File,
+    /// Bytes that are there.
+    length: u64,
+    size: u64,
+}
+
+impl Part {
+    /// Opens it, or makes it, with no rights for others.
+    pub fn open(spot: &Spot, id: &str, size: u64) -> Result<Part, Refusal> {
+        let folder = open_folder(&spot.folder)?;
+        let name = part_name(spot, id);
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let opened = match rustix::fs::openat(&folder, &name, flags | OFlags::CREATE | OFlags::EXCL, mode) {
+            Err(Errno::EXIST) => rustix::fs::openat(&folder, &name, flags, mode).and_then(|fd| {
+                let stat = rustix::fs::fstat(&fd)?;
+                let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+                // A link, a FIFO, or a file of another's making is not written to.
+                if is_file(&stat) && stat.st_nlink == 1 && ours { Ok(fd) } else { Err(Errno::LOOP) }
+            }),
+            other => other,
+        };
+        let file = match opened {
+            Ok(fd) => File::from(fd),
+            Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => {
+                let text = format!("{} is not a file of this transfer", spot.folder.join(&name).display());
+                return Err(Refusal::new(Code::FILE_EXISTS, text));
+            }
+            Err(errno) => return Err(broken(&spot.folder.join(&name), &errno.into())),
+        };
+        let mut part = Part { folder, spot: spot.clone(), name, file, length: 0, size };
+        part.length = part.file.metadata().map_err(|error| part.broken(&error))?.len();
+        if part.length > size {
+            part.file.set_len(0).map_err(|error| part.broken(&error))?;
+            part.length = 0;
+        }
+        Ok(part)
+    }
+
+    /// Bytes that are there.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether it belongs to this place.
+    pub fn is_at(&self, spot: &Spot) -> bool {
+        self.spot == *spot
+    }
+
+    /// The hash so far: what an earlier try left is read again.
+    pub fn hash(&mut self, flag: &Flag) -> Result<Context, Refusal> {
+        let mut hash = Context::new(&SHA256);
+        let mut piece = vec![0; FILE_CHUNK];
+        let mut left = self.length;
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| self.broken(&error))?;
+        while left > 0 {
+            if flag.is_stopped() {
+                return Err(Code::CANCELLED.into());
+            }
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            self.file.read_exact(&mut piece[..wanted]).map_err(|error| self.broken(&error))?;
+            hash.update(&piece[..wanted]);
+            left -= wanted as u64;
+        }
+        Ok(hash)
+    }
+
+    /// Puts bytes behind those that are there. More than were offered are refused.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        if bytes.len() as u64 > self.size - self.length {
+            return Err(Refusal::new(Code::FILE_DAMAGED, "more bytes came than were offered"));
+        }
+        self.file.write_all_at(bytes, self.length).map_err(|error| self.broken(&error))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// All of it came: it is checked, made durable, and gets its name. Says where it lies. A file that is not what was offered is
+    /// removed.
+    pub fn finish(self, hash: Context, sha256: &[u8; 32], flag: &Flag) -> Result<PathBuf, Refusal> {
+        if self.length != self.size {
+            return Err(Refusal::new(Code::FILE_DAMAGED, "fewer bytes came than were offered"));
+        }
+        if digest(hash) != *sha256 {
+            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            return Err(Refusal::new(Code::FILE_DAMAGED, "its content is not what was offered"));
+        }
+        self.file.sync_all().map_err(|error| self.broken(&error))?;
+        // From here on it cannot be stopped: whoever tries is told so.
+        if !flag.place() {
+            return Err(Code::CANCELLED.into());
+        }
+        let name = self.place()?;
+        rustix::fs::fsync(&self.folder).map_err(|errno| self.broken(&errno.into()))?;
+        Ok(self.spot.folder.join(name))
+    }
+
+    fn place(&self) -> Result<String, Refusal> {
+        let wanted = &self.spot.file;
+        let first = match self.spot.conflict {
+            Conflict::Overwrite => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
+            _ if self.spot.hold => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
+            _ => self.rename_to_free(wanted),
+        };
+        match first {
+            Ok(()) => return Ok(wanted.clone()),
+            Err(Errno::EXIST) if self.spot.conflict == Conflict::Rename => {}
+            Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => return Err(taken(&self.spot)),
+            Err(errno) => return Err(self.broken(&errno.into())),
+        }
+        for number in 2..NAMES {
+            let next = name::numbered(wanted, number);
+            match self.rename_to_free(&next) {
+                Ok(()) => return Ok(next),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.broken(&errno.into())),
+            }
+        }
+        Err(taken(&self.spot))
+    }
+
+    /// Renames in one step that replaces nothing.
+    fn rename_to_free(&self, to: &str) -> Result<(), Errno> {
+        match rustix::fs::renameat_with(&self.folder, &self.name, &self.folder, to, RenameFlags::NOREPLACE) {
+            // Not every file system can; a second name and the first one removed are as good.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                rustix::fs::linkat(&self.folder, &self.name, &self.folder, to, AtFlags::empty())?;
+                rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
+            }
+            done => done,
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> Refusal {
+        broken(&self.spot.folder.join(&self.name), error)
+    }
+}
+
+fn part_name(spot: &Spot, id: &str) -> String {
+    name::unfinished(&spot.file, id)
+}
+
+fn open_folder(folder: &Path) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = || rustix::fs::open(folder, flags, Mode::empty());
+    let opened = match open() {
+        Err(Errno::NOENT) => {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| broken(folder, &error))?;
+            open()
+        }
+        other => other,
+    };
+    opened.map_err(|errno| broken(folder, &errno.into()))
+}
+
+fn look(folder: &OwnedFd, name: &str) -> Result<Option<rustix::fs::Stat>, Refusal> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(broken(Path::new(name), &errno.into())),
+    }
+}
+
+fn is_file(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn taken(spot: &Spot) -> Refusal {
+    Refusal::new(Code::FILE_EXISTS, spot.folder.join(&spot.file).display())
+}
+
+/// The place cannot be written: no room, no right, no such folder.
+fn broken(path: &Path, error: &io::Error) -> Refusal {
+    Refusal::new(Code::DISK_FULL, format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    const ID: &str = "0123456789abcdef";
+    const ABC: &str = "abc";
+
+    fn sha(text: &str) -> [u8; 32] {
+        let mut hash = Context::new(&SHA256);
+        hash.update(text.as_bytes());
+        digest(hash)
+    }
+
+    fn spot(home: &tempfile::TempDir, conflict: Conflict) -> Spot {
+        Spot { folder: home.path().join("in"), file: "x.txt".into(), conflict, hold: false }
+    }
+
+    fn receive(spot: &Spot, text: &str) -> Result<PathBuf, Refusal> {
+        let flag = Flag::default();
+        let mut part = Part::open(spot, ID, ABC.len() as u64)?;
+        let mut hash = part.hash(&flag)?;
+        let rest = &text.as_bytes()[usize::try_from(part.length()).expect("small")..];
+        hash.update(rest);
+        part.write(rest)?;
+        part.finish(hash, &sha(ABC), &flag)
+    }
+
+    fn names(spot: &Spot) -> Vec<String> {
+        let listed = fs::read_dir(&spot.folder).expect("listed");
+        let mut names: Vec<String> =
+            listed.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn home() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a directory")
+    }
+
+    #[test]
+    fn a_file_gets_its_name_when_all_of_it_is_there() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        check(&spot, ID, 3).expect("it can go there");
+        let part = Part::open(&spot, ID, 3).expect("opened");
+        assert_eq!(names(&spot), [format!(".x.txt.{ID}.part")]);
+        assert_eq!(part.file.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+        drop(part);
+        assert_eq!(receive(&spot, ABC).expect("received"), spot.folder.join("x.txt"));
+        assert_eq!(
+            (names(&spot), fs::read_to_string(spot.folder.join("x.txt")).expect("read")),
+            (vec!["x.txt".into()], ABC.into())
+        );
+    }
+
+    #[test]
+    fn what_is_there_stays_unless_asked() {
+        let home = home();
+        let mine = |spot: &Spot| fs::read_to_string(spot.folder.join("x.txt")).expect("read");
+        fs::create_dir(home.path().join("in")).expect("made");
+        fs::write(home.path().join("in/x.txt"), "mine").expect("written");
+        for conflict in [Conflict::Fail, Conflict::Skip, Conflict::Resume] {
+            let spot = spot(&home, conflict);
+            assert_eq!(check(&spot, ID, 3).expect_err("taken").code, Code::FILE_EXISTS, "{conflict:?}");
+            assert_eq!(receive(&spot, ABC).expect_err("taken").code, Code::FILE_EXISTS, "{conflict:?}");
+            assert_eq!(mine(&spot), "mine");
+        }
+        let rename = spot(&home, Conflict::Rename);
+        check(&rename, ID, 3).expect("another name");
+        // The bytes of the tries before are still there.
+        assert_eq!(receive(&rename, ABC).expect("received"), rename.folder.join("x (2).txt"));
+        assert_eq!(receive(&rename, ABC).expect("received"), rename.folder.join("x (3).txt"));
+        let over = spot(&home, Conflict::Overwrite);
+        check(&over, ID, 3).expect("asked for");
+        receive(&over, ABC).expect("received");
+        assert_eq!(
+            (mine(&over).as_str(), names(&over)),
+            (ABC, vec!["x (2).txt".into(), "x (3).txt".into(), "x.txt".into()])
+        );
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let home = home();
+        let spot = spot(&home, Conflict::Overwrite);
+        fs::create_dir(&spot.folder).expect("made");
+        let victim = home.path().join("victim");
+        fs::write(&victim, "mine").expect("written");
+        let part = spot.folder.join(format!(".x.txt.{ID}.part"));
+        symlink(&victim, &part).expect("a link in the place of the part");
+        assert_eq!(receive(&spot, ABC).expect_err("a link").code, Code::FILE_EXISTS);
+        remove_part(&spot, ID);
+        assert!(part.is_symlink(), "it is not ours to remove");
+        fs::remove_file(&part).expect("removed");
+        fs::hard_link(&victim, &part).expect("a second name in the place of the part");
+        assert_eq!(receive(&spot, ABC).expect_err("a second name").code, Code::FILE_EXISTS);
+        fs::remove_file(&part).expect("removed");
+        symlink(&victim, spot.folder.join("x.txt")).expect("a link in the place of the file");
+        let before = fs::metadata(&victim).expect("there").ino();
+        check(&Spot { conflict: Conflict::Rename, ..spot.clone() }, ID, 3).expect("another name");
+        receive(&Spot { conflict: Conflict::Rename, ..spot.clone() }, ABC).expect("beside the link");
+        assert_eq!(
+            (fs::read_to_string(&victim).expect("read"), fs::metadata(&victim).expect("there").ino()),
+            ("mine".into(), before)
+        );
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_the_part_hangs_nothing() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        fs::create_dir(&spot.folder).expect("made");
+        let part = spot.folder.join(format!(".x.txt.{ID}.part"));
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &part, kind, Mode::RUSR | Mode::WUSR, rustix::fs::makedev(0, 0))
+            .expect("a FIFO");
+        assert_eq!(receive(&spot, ABC).expect_err("a FIFO").code, Code::FILE_EXISTS);
+    }
+
+    #[test]
+    fn it_goes_on_behind_what_an_earlier_try_left() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        let mut part = Part::open(&spot, ID, 3).expect("opened");
+        part.write(b"ab").expect("written");
+        drop(part);
+        assert_eq!(Part::open(&spot, ID, 3).expect("opened").length(), 2);
+        assert_eq!(receive(&spot, ABC).expect("received"), spot.folder.join("x.txt"));
+    }
+
+    #[test]
+    fn what_was_not_offered_gets_no_name() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        assert_eq!(receive(&spot, "abd").expect_err("other content").code, Code::FILE_DAMAGED);
+        assert_eq!(names(&spot), Vec::<String>::new(), "it would spoil every later try");
+        assert_eq!(receive(&spot, "abcd").expect_err("too long").code, Code::FILE_DAMAGED);
+        remove_part(&spot, ID);
+        assert_eq!(receive(&spot, "ab").expect_err("too short").code, Code::FILE_DAMAGED);
+        assert_eq!(names(&spot), [format!(".x.txt.{ID}.part")]);
+        remove_part(&spot, ID);
+        assert_eq!(names(&spot), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_stopped_transfer_gets_no_name_and_a_placed_one_is_not_stopped() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        let flag = Flag::default();
+        let mut part = Part::open(&spot, ID, 3).expect("opened");
+        let mut hash = part.hash(&flag).expect("nothing there");
+        hash.update(ABC.as_bytes());
+        part.write(ABC.as_bytes()).expect("written");
+        assert!(flag.stop());
+        assert_eq!(part.finish(hash, &sha(ABC), &flag).expect_err("stopped").code, Code::CANCELLED);
+        let flag = Flag::default();
+        let mut part = Part::open(&spot, ID, 3).expect("opened");
+        let hash = part.hash(&flag).expect("all there");
+        part.finish(hash, &sha(ABC), &flag).expect("placed");
+        assert!(!flag.stop());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let home = home();
+        fs::write(home.path().join("in"), "").expect("a file in the way");
+        let refusal = check(&spot(&home, Conflict::Fail), ID, 3).expect_err("no folder");
+        assert_eq!(refusal.code, Code::DISK_FULL);
+        assert!(refusal.detail.contains("/in: "), "{}", refusal.detail);
+        let spot = Spot { folder: home.path().to_owned(), ..spot(&home, Conflict::Fail) };
+        assert_eq!(check(&spot, ID, u64::MAX).expect_err("too large").code, Code::DISK_FULL);
+    }
+}
