@@ -114,6 +114,7 @@ impl Relay {
     pub fn serve<S: Store>(&self, gateway: &Arc<Gateway<S>>) {
         let taken = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((tcp, udp)) = taken else { return };
+        tracing::info!(port = self.port, "the relay for private sessions listens, over TCP and UDP");
         let shutdown = &gateway.shutdown;
         shutdown.spawn(connection::serve(Arc::clone(gateway), tcp, self.door()));
         shutdown.spawn(discovery::serve(udp, shutdown.clone()));
