@@ -456,6 +456,8 @@ fn a10(mut world: World, classic: bool) {
     let missed = "Your message could not be delivered to some recipients";
     assert_eq!(hanss.answers("broadcast hello"), if classic { vec![missed] } else { Vec::new() });
     lukes.shows(if classic { "hans: hello" } else { "hans to all: hello" });
+    // notices of the first logins may have come late, but before this
+    let before = hanss.all().len();
     yodas.types("logout");
     assert!(!yodas.ended().0.iter().any(|line| line.contains("hello")));
     lukes.shows("yoda logged out");
@@ -477,7 +479,8 @@ fn a10(mut world: World, classic: bool) {
     // the other way is open
     assert_eq!(yodas.answers("message hans you may hear me"), Vec::<String>::new());
     hanss.shows("yoda: you may hear me");
-    assert!(!hanss.all().iter().any(|line| line.starts_with("yoda logged")), "{:?}", hanss.all());
+    let later = hanss.all().get(before..).unwrap_or_default();
+    assert!(!later.iter().any(|line| line.starts_with("yoda logged")), "{later:?}");
     // and all again
     assert_eq!(yodas.answers("unblock hans"), ["hans is unblocked"]);
     assert_eq!(hanss.answers("message yoda back"), Vec::<String>::new());
