@@ -370,7 +370,10 @@ impl Owner {
         reoffer: Reoffer,
         entries: Result<Vec<outbox::Entry>, Trouble>,
     ) {
-        let Ok(entries) = entries else { return };
+        let Ok(entries) = entries else {
+            self.end_session(&id, EndReason::Other, false, Some(Bye::GONE));
+            return;
+        };
         let again =
             entries.iter().filter(|e| !e.void).map(|e| Place { incarnation: reoffer.incarnation, cseq: e.cseq });
         let again = again.collect();
