@@ -8,6 +8,7 @@ mod consent;
 mod datagrams;
 mod flood;
 mod frames;
+mod handshake;
 mod peer;
 mod proof;
 mod victim;
