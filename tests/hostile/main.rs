@@ -6,6 +6,7 @@
 mod account;
 mod consent;
 mod datagrams;
+mod files;
 mod flood;
 mod frames;
 mod handshake;

@@ -84,6 +84,8 @@ impl Foe {
         let id = self.account.request(&victim.name, 0, own).await.expect("a request");
         victim.accepts(&self.account.name);
         let open = self.account.told(wire::PrivateNotice::ACCEPTED).await.open.expect("what is needed to meet");
+        // the server tells both at once: who asked may be faster than who accepted
+        chat_tests::process::until("the victim expects the foe", || victim.state(&self.account.name).map(drop));
         Session {
             id,
             victim: open.account,

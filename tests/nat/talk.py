@@ -6,6 +6,7 @@ talk.py send HOME PEER WORD COUNT SECONDS                 queues numbered texts,
 talk.py settle HOME PEER SECONDS                          waits until nothing is on the way
 talk.py path HOME PEER [SECONDS WANTED]                   the path, once it is the wanted one
 talk.py check HOME_FROM FROM HOME_TO TO WORD COUNT        lost, doubled, out of order; exit 1 when any
+talk.py offered HOME                                      the id of a file that waits for a yes
 talk.py memory PID TEXT                                   exit 1 when the process has it in memory
 """
 import json
@@ -178,6 +179,19 @@ def check(home_from, sender, home_to, receiver, word, count):
         sys.exit(1)
 
 
+def offered(home):
+    chatd = Chatd(home)
+
+    def waiting():
+        files = chatd.call("file_list", profile="default")["items"]
+        return [file["id"] for file in files if file["state"] == "offered"]
+
+    ids = until(10, waiting)
+    if not ids:
+        sys.exit("no file is offered")
+    print(ids[-1])
+
+
 def memory(pid, text):
     wanted, keep = text.encode(), len(text)
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
@@ -201,5 +215,5 @@ def memory(pid, text):
 
 
 if __name__ == "__main__":
-    commands = {"meet": meet, "send": send, "settle": settle, "path": path, "check": check, "memory": memory}
+    commands = {"meet": meet, "send": send, "settle": settle, "path": path, "check": check, "offered": offered, "memory": memory}
     commands[sys.argv[1]](*sys.argv[2:])
