@@ -124,7 +124,7 @@ fn too_late(data: &ErrorData) -> String {
             let id = Shown::line(sent.id.short());
             format!("it is too late: {id} is {} already; nothing was changed.", sent.state.word())
         }
-        None => "it is too late: the message got further already; nothing was changed.".to_owned(),
+        None => "it is too late: it is under way or over already; nothing was changed.".to_owned(),
     }
 }
 
@@ -216,7 +216,9 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::TOO_MANY_CURSORS => ("there are as many cursors as may be; forget some.".into(), "cursor list"),
         Code::UNKNOWN_HOOK => (format!("no hook is called or waits for {}.", what("that")), "hooks list"),
         Code::UNKNOWN_LETTER => (format!("no dead letter has the number {}.", what("given")), "hooks letters"),
-        Code::TOO_LATE => (too_late(data), "outbox"),
+        Code::TOO_LATE if data.message.is_some() => (too_late(data), "outbox"),
+        // Only files have no message.
+        Code::TOO_LATE => (too_late(data), "file list"),
         Code::BAD_PATTERN => ("this cannot be searched for.".into(), "help search"),
         Code::DAEMON_STOPPING => ("chatd is stopping.".into(), "daemon start"),
         Code::OFFLINE => (format!("{} is not online.", who("that user")), "whoelse"),

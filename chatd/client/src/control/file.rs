@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chat_proto::control::file::{Conflict, File, FileAccept, FileCancel, FileDecline, FileList, FileSend, FileTake};
+use chat_proto::control::file::{
+    Conflict, File, FileAccept, FileCancel, FileDecline, FileList, FileSend, FileState, FileTake,
+};
 use chat_proto::control::{ErrorData, Items};
 use chat_proto::fault::Code;
 use tokio::task::spawn_blocking;
@@ -59,7 +61,8 @@ pub(super) async fn accept(d: &Daemon, call: FileAccept) -> Answer<File> {
     let look = |reply| Ask::File(FileAsk::Look { id: id.clone(), hold, conflict, reply });
     let (transfer, spot) = profile.ask(look).await?;
     let id = shown_id(&transfer.id);
-    if !transfer.state.is_over() || transfer.code.is_some() {
+    // One that is under way has its place; what is over for good is the desk's to say.
+    if matches!(transfer.state, FileState::Offered | FileState::Failed) {
         let (looked, size) = (id.clone(), transfer.size);
         let (folder, name) = (spot.folder.clone(), spot.folder.join(&spot.file));
         if let Err(refusal) = blocking(move || target::check(&spot, &looked, size)).await {

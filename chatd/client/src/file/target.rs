@@ -32,8 +32,8 @@ pub fn check(spot: &Spot, id: &str, size: u64) -> Result<(), Refusal> {
     }
     let refuses = matches!(spot.conflict, Conflict::Fail | Conflict::Skip | Conflict::Resume) && !spot.hold;
     match look(&folder, &spot.file)? {
-        Some(_) if refuses => Err(taken(spot)),
-        Some(stat) if spot.conflict == Conflict::Overwrite && !is_file(&stat) => Err(taken(spot)),
+        Some(_) if refuses => Err(taken()),
+        Some(stat) if spot.conflict == Conflict::Overwrite && !is_file(&stat) => Err(taken()),
         _ => Ok(()),
     }
 }
@@ -178,7 +178,7 @@ impl Part {
         match first {
             Ok(()) => return Ok(wanted.clone()),
             Err(Errno::EXIST) if self.spot.conflict == Conflict::Rename => {}
-            Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => return Err(taken(&self.spot)),
+            Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => return Err(taken()),
             Err(errno) => return Err(self.broken(&errno.into())),
         }
         for number in 2..NAMES {
@@ -189,7 +189,7 @@ impl Part {
                 Err(errno) => return Err(self.broken(&errno.into())),
             }
         }
-        Err(taken(&self.spot))
+        Err(taken())
     }
 
     /// Renames in one step that replaces nothing.
@@ -239,8 +239,9 @@ fn is_file(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-fn taken(spot: &Spot) -> Refusal {
-    Refusal::new(Code::FILE_EXISTS, spot.folder.join(&spot.file).display())
+/// The caller knows which place it is about.
+fn taken() -> Refusal {
+    Code::FILE_EXISTS.into()
 }
 
 /// The place cannot be written: no room, no right, no such folder.
