@@ -231,7 +231,8 @@ fn several_go_at_once_and_texts_go_on() {
     let paths = [1, 2, 3].map(|number| world.file(&format!("f{number}"), &bytes));
     let mut yodas = yoda.watch(&["--only", "file"]);
     hans.run(&["file", "send", "yoda", &paths[0], &paths[1], &paths[2]]).ok();
-    for file in files(&yoda) {
+    let offers = until("all offers", || Some(files(&yoda)).filter(|files| files.len() == 3));
+    for file in offers {
         yoda.run(&["file", "accept", file["id"].as_str().expect("an id")]).ok();
     }
     hans.run(&["private", "yoda", "meanwhile"]).ok().says("yoda (private, delivered)");

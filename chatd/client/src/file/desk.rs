@@ -781,13 +781,13 @@ impl Desk {
             FileState::Done => {
                 kept.told = true;
                 self.say(session, method::FILE_DONE, &FileEnd { id: id.to_vec(), code: 0 });
-                self.changed(index);
+                self.write(index);
             }
             _ => {
                 kept.told = true;
                 let code = kept.end_code();
                 self.say_end(session, &id, code);
-                self.changed(index);
+                self.write(index);
             }
         }
     }

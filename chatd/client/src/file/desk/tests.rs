@@ -316,6 +316,9 @@ async fn a_file_is_offered_taken_and_there() {
     assert_eq!((sent.done, got.done), (content.len() as u64, content.len() as u64));
     assert_eq!(fs::read(got.path.expect("a path")).expect("read"), content);
     assert_eq!(world.names("bob"), ["x.bin"]);
+    for side in &world.sides {
+        assert_eq!(side.told.iter().filter(|file| file.state == FileState::Done).count(), 1, "an end is told once");
+    }
 }
 
 #[tokio::test]
