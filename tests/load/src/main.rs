@@ -5,6 +5,7 @@
 
 mod client;
 mod disk;
+mod home;
 mod pair;
 mod proc;
 mod report;
@@ -90,6 +91,8 @@ pub enum Row {
     Login,
     /// Row 13: one `chatctl message` process
     Ctl,
+    /// Row 17: private sessions between two chatd on loopback
+    Private,
     /// What honest users feel while others attack
     Attack,
     /// The storage shape alone: keyed rows beside the log and its folder, without a server

@@ -14,6 +14,7 @@ const SETTINGS: &str = r#"
 offline_max_per_user = 1000000000
 [limits]
 messages_per_second = 0
+private_requests_per_minute = 0
 message_burst = 0
 broadcasts_per_minute = 0
 password_logins_per_minute_per_source = 0

@@ -7,6 +7,7 @@ mod idle;
 mod latency;
 mod login;
 mod lost;
+mod private;
 mod relay;
 mod shape;
 mod store;
@@ -33,6 +34,7 @@ pub async fn run(row: Row, args: &Args, world: &mut World, report: &mut Report) 
         Row::Idle => idle::run(args, world, report).await,
         Row::Login => login::run(args, world, report).await,
         Row::Ctl => ctl::run(args, world, report).await,
+        Row::Private => private::run(args, world, report).await,
         Row::Attack => attack::run(args, world, report).await,
         Row::Shape => shape::run(args, world, report),
     }
