@@ -791,3 +791,53 @@ async fn a_peer_that_breaks_off_again_and_again_is_asked_now_and_then() {
     world.run().await;
     assert_eq!(world.states(), [(FileState::Done, None, false); 2]);
 }
+
+/// A small file system, gone when it is dropped.
+struct Small(PathBuf);
+
+impl Small {
+    /// Nothing where this user may not mount.
+    fn at(path: PathBuf, size: &str) -> Option<Small> {
+        fs::create_dir_all(&path).expect("made");
+        mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], &path).then_some(Small(path))
+    }
+
+    fn grow(&self, size: &str) {
+        assert!(mount(&["-o", &format!("remount,size={size}")], &self.0));
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn mount(args: &[&str], path: &std::path::Path) -> bool {
+    let mounted = std::process::Command::new("mount").args(args).arg(path).stderr(std::process::Stdio::null()).status();
+    mounted.is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_what_came_until_there_is_room() {
+    let mut world = World::new();
+    let Some(small) = Small::at(world.home.path().join("bob"), "1m") else {
+        return; // only root may mount
+    };
+    let content = bytes(3 * MIB);
+    world.offer("x", &content).expect("offered");
+    world.run().await;
+    world.accept(Conflict::Fail).expect("taken");
+    world.run().await;
+    let full = Some(Code::DISK_FULL);
+    assert_eq!(world.states(), [(FileState::Failed, full, true), (FileState::Failed, full, false)]);
+    assert_eq!(world.names("bob").len(), 1, "a part is kept");
+    small.grow("8m");
+    world.accept(Conflict::Resume).expect("taken again");
+    world.run().await;
+    assert_eq!(world.states(), [(FileState::Done, None, false); 2]);
+    let starts: Vec<u64> =
+        world.sides[ALICE].told.iter().filter(|file| file.state == FileState::Running).map(|file| file.done).collect();
+    assert!(starts.len() == 2 && starts[1] > 0, "{starts:?}");
+    assert_eq!(fs::read(world.one(BOB).path.expect("a path")).expect("read"), content);
+}
