@@ -61,9 +61,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// With its cause.
+    /// With its cause; the number that the system gives to an error of its own is left out, people have no use for it.
     pub fn new(code: Code, detail: impl std::fmt::Display) -> Refusal {
-        Refusal { code, detail: detail.to_string() }
+        let mut detail = detail.to_string();
+        if let Some(number) = detail.find(" (os error ") {
+            detail.truncate(number);
+        }
+        Refusal { code, detail }
     }
 
     /// As chatctl is told it.
