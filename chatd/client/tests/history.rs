@@ -565,7 +565,7 @@ fn an_older_history_is_indexed_when_it_is_opened() {
 
 impl Store {
     fn cancel(&mut self, cseq: u64, unsent: bool) -> Vec<Row> {
-        match self.write(Write::Cancel { place: Place { incarnation: INC, cseq }, unsent, code: Code::CANCELLED }) {
+        match self.write(Write::Cancel { place: Place { incarnation: INC, cseq }, unsent }) {
             Done::Changed(rows) => rows,
             other => panic!("{other:?}"),
         }

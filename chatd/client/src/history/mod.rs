@@ -320,8 +320,6 @@ pub enum Write {
         place: Place,
         /// It was never sent: it has failed. Else its verdict tells.
         unsent: bool,
-        /// Why.
-        code: Code,
     },
     /// Open these places again because the server lost them: [`Done::Plain`].
     Reopen(Vec<Place>),
@@ -344,6 +342,8 @@ pub enum Write {
     MarkConfirmed(Mark),
     /// How far recipients got: [`Done::Changed`] with the rows that moved.
     Reached(Vec<Reach>),
+    /// These messages were never sent and are given up for this reason: [`Done::Changed`] with their rows.
+    GiveUp(Vec<Place>, Code),
     /// This came from a peer of a private session, in order: [`Done::Received`].
     ReceivePrivate(Vec<PrivateIncoming>),
     /// The peer's user read everything up to here: [`Done::Changed`] with the rows that moved.

@@ -62,15 +62,17 @@ fn taken_of(c: &Connection, device: DeviceId, incarnation: Incarnation, account:
     let first = last.saturating_sub(DECISIONS_KEPT as u64 - 1).max(1);
     let stream = StreamId { device, incarnation };
     let mut taken = Taken { incarnation, last, decisions: Vec::new(), read: 0 };
-    let mut row = c.prepare_cached("SELECT content_type, body, unread FROM message WHERE rid = ?1 AND own = 0")?;
+    let first_unread: Option<i64> = c
+        .prepare_cached("SELECT min(cseq) FROM message WHERE unread = 1 AND device = ?1 AND inc = ?2")?
+        .query_row(params![device.0, i(incarnation.0)], |r| r.get(0))?;
+    // "Read" must be true of everything below it.
+    taken.read = first_unread.map_or(last, |first| u(first).saturating_sub(1)).min(last);
+    let mut row = c.prepare_cached("SELECT content_type, body FROM message WHERE rid = ?1 AND own = 0")?;
     for cseq in first..=last {
-        let found: Option<(String, Vec<u8>, bool)> =
-            row.query_row([rid(stream, cseq)], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).optional()?;
+        let found: Option<(String, Vec<u8>)> =
+            row.query_row([rid(stream, cseq)], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
         taken.decisions.push(match found {
-            Some((content_type, body, unread)) => {
-                if !unread {
-                    taken.read = cseq;
-                }
+            Some((content_type, body)) => {
                 let h = content_hash(account, kind::PRIVATE, &content_type, &body);
                 (h8(&h).unwrap_or_default(), Code::ACCEPTED)
             }

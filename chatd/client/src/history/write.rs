@@ -24,7 +24,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::Queue(message) => queue(t, message),
         Write::Recall { key, h } => Ok(recall(t, key, h)?.unwrap_or(Done::Plain)),
         Write::Settle(verdicts) => settle(t, verdicts, at_ms),
-        Write::Cancel { place, unsent, code } => cancel(t, *place, *unsent, *code, at_ms),
+        Write::Cancel { place, unsent } => cancel(t, *place, *unsent, Code::CANCELLED, at_ms),
         Write::Sent(places) => {
             places.iter().try_for_each(|(place, sending)| trace::sent(t, *place, *sending))?;
             Ok(Done::Plain)
@@ -35,6 +35,15 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         Write::ReadElsewhere(mark) => read_elsewhere(t, mark, at_ms),
         Write::MarkConfirmed(mark) => mark_confirmed(t, mark),
         Write::Reached(items) => reached(t, items, at_ms),
+        Write::GiveUp(places, code) => {
+            let mut rows = Vec::new();
+            for place in places {
+                if let Done::Changed(moved) = cancel(t, *place, true, *code, at_ms)? {
+                    rows.extend(moved);
+                }
+            }
+            Ok(Done::Changed(rows))
+        }
         Write::ReceivePrivate(entries) => private::receive(t, entries, at_ms),
         Write::ReadThere { incarnation, cseq } => private::read_there(t, *incarnation, *cseq),
         Write::ForgetPeer(peer) => private::forget(t, peer),

@@ -174,11 +174,13 @@ impl Peers {
 /// Bounds of a connection (S30), and no more than that: the rest is iroh's, which its way through NAT depends on.
 fn transport() -> Result<QuicTransportConfig, PeerError> {
     let window = VarInt::from_u32(u32::try_from(PEER_WINDOW).unwrap_or(u32::MAX));
+    let half = VarInt::from_u32(u32::try_from(PEER_WINDOW / 2).unwrap_or(u32::MAX));
     let idle = IdleTimeout::try_from(PEER_IDLE).map_err(|error| PeerError::Endpoint(error.to_string()))?;
     Ok(QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(PEER_STREAMS - 1))
-        .stream_receive_window(window)
+        // One stream that is not read must not stop the others.
+        .stream_receive_window(half)
         .receive_window(window)
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(PEER_KEEP_ALIVE)

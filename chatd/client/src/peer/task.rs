@@ -34,6 +34,8 @@ const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const CROSSING: Duration = Duration::from_secs(2);
 /// A direct path that was asked for must be found within this.
 const DIRECT_WITHIN: Duration = Duration::from_secs(10);
+/// A connection whose path is not known yet is looked at so often.
+const PATH_LOOK: Duration = Duration::from_millis(100);
 /// Last words get so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Bytes of the head of a stream with bytes of a file.
@@ -210,6 +212,7 @@ impl Task {
             self.spec.place.use_relay(&relay, &ticket).await;
         }
         loop {
+            let pathless = self.live.as_ref().is_some_and(|live| live.path.is_none());
             let (away, give_up_at) = (self.live.is_none(), self.give_up_at());
             let woken = tokio::select! {
                 command = asked.recv() => Woken::Asked(command),
@@ -220,6 +223,8 @@ impl Task {
                 },
                 () = sleep_until(self.dial_at), if away && !self.dialling => Woken::Dial,
                 woken = news(&mut self.live) => woken,
+                // An event that came before it was listened for is not repeated.
+                () = tokio::time::sleep(PATH_LOOK), if pathless => Woken::Path,
                 () = sleep_until(give_up_at), if away => Woken::GiveUp,
             };
             match woken {
@@ -296,6 +301,12 @@ impl Task {
     fn met(&mut self, met: Result<Talk, PeerError>) -> Option<u32> {
         match met {
             Ok(talk) => {
+                // Whoever connected by a way that is not allowed: no word goes over it.
+                let relayed = talk.connection.path().is_some_and(|path| path.direct.is_none());
+                if relayed && self.spec.direct_only {
+                    talk.connection.close(Bye::NO_DIRECT_PATH);
+                    return Some(Bye::NO_DIRECT_PATH);
+                }
                 self.adopt(talk);
                 None
             }

@@ -364,14 +364,15 @@ impl Owner {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.trying = None;
-        self.entry.logged_in = false;
-        self.entry.ended = Some(Ended { code: Code::NOT_LOGGED_IN, at_ms: self.around.world.now_ms() });
+        let ended = Some(Ended { code: Code::NOT_LOGGED_IN, at_ms: self.around.world.now_ms() });
+        let over = book::Entry { logged_in: false, ended, ..self.entry.clone() };
         // On the disk before anything else: a kill from here on leaves the user logged out.
-        if let Err(error) = self.around.book.put(&self.name, self.entry.clone()) {
+        if let Err(error) = self.around.book.put(&self.name, over.clone()) {
             let _ = reply.send(Err(disk(&error)));
             return;
         }
+        self.trying = None;
+        self.entry = over;
         self.login_failed(&self.not_logged_in());
         let answer = LoggedOut {
             user: self.entry.user.clone(),

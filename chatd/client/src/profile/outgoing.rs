@@ -174,6 +174,7 @@ impl Owner {
                     rows.iter().for_each(|row| self.moved(row, None));
                 }
             }
+            (Ok(Done::Changed(rows)), Then::Ended(endings)) => self.concluded(&rows, *endings),
             (Ok(_), Then::PeerReopened(reopening)) => self.peer_reopened(reopening),
             (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
             (Ok(_), _) => {}
@@ -194,6 +195,7 @@ impl Owner {
                 | Then::PeerReceived(_)
                 | Then::PeerRead(_)
                 | Then::PeerReopened(_)
+                | Then::Ended(_)
         );
         match then {
             Then::Received { .. } => self.inbox.receiving = false,
@@ -201,6 +203,8 @@ impl Owner {
             Then::Belongs => (self.belongs, self.belonging) = (None, false),
             Then::PeerReceived(receiving) => self.peer_received(None, receiving),
             Then::PeerRead(id) => self.marked_read_there(&id),
+            Then::PeerReopened(reopening) => self.not_reopened(&reopening),
+            Then::Ended(endings) => self.not_concluded(*endings),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {
@@ -291,7 +295,13 @@ impl Owner {
             return Queued { progress, index, more: None };
         }
         let private = row.kind == wire::kind::PRIVATE;
-        let cause = if private { self.peer_away(&row.to) } else { self.cannot_decide_now() };
+        // One whose session ended while it was written down is failing just now: that is waited for.
+        let failing = private && !duplicate && self.private.with(&row.to).is_none();
+        let cause = match private {
+            true if failing => None,
+            true => self.peer_away(&row.to),
+            false => self.cannot_decide_now(),
+        };
         if let Some(cause) = cause {
             progress.sent = pending(progress.sent, &cause);
             return Queued { progress, index, more: None };
@@ -368,7 +378,7 @@ impl Owner {
             Cancel::Unsent => true,
             Cancel::Unsure => false,
         };
-        self.submit(Write::Cancel { place, unsent, code: Code::CANCELLED }, Then::Cancelled(reply));
+        self.submit(Write::Cancel { place, unsent }, Then::Cancelled(reply));
     }
 
     fn cancelled(&mut self, outcome: Result<Done, Trouble>) -> Answer<()> {

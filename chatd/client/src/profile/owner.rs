@@ -25,7 +25,7 @@ use super::file::Files;
 use super::incoming::Inbox;
 use super::login::{Login, Trying};
 use super::outgoing::{Fresh, Waiter};
-use super::private::{For, Kept, Located, Private, Receiving, Reopening};
+use super::private::{Endings, For, Kept, Located, Private, Receiving, Reopening};
 use super::session::{Pending, Session};
 use super::{Answer, Ask, OpenProfileError, Published, Queued, Surroundings, View};
 use crate::book;
@@ -75,6 +75,8 @@ pub(super) enum Then {
     PeerRead(RequestId),
     /// Places that a peer lost are open again.
     PeerReopened(Reopening),
+    /// Texts that failed with their sessions.
+    Ended(Box<Endings>),
     /// Nothing to do.
     Nothing,
 }
@@ -445,10 +447,12 @@ impl Owner {
     /// Hands a change to the writer.
     pub fn submit(&mut self, write: Write, then: Then) {
         self.writing += 1;
-        self.unfinished += usize::from(then.holds_hello());
+        let holds_hello = then.holds_hello();
+        self.unfinished += usize::from(holds_hello);
         if self.writer.submit(write, then).is_err() {
             // The bound on writes under way is below the queue's: the thread has ended, and the process is about to.
             self.writing -= 1;
+            self.unfinished -= usize::from(holds_hello);
         }
     }
 

@@ -161,10 +161,17 @@ impl Outbox {
         self.streams.iter().flat_map(|s| &s.open).filter(|entry| !entry.void).count()
     }
 
-    /// Places that were never handed to a link and are not given up.
-    pub fn unsent(&self) -> impl Iterator<Item = (Incarnation, u64)> {
-        let places = self.streams.iter().flat_map(|s| s.open.iter().map(move |entry| (s, entry)));
-        places.filter(|(s, entry)| entry.cseq > s.handed && !entry.void).map(|(s, entry)| (s.incarnation, entry.cseq))
+    /// Gives up what was never handed to a link, and answers these places.
+    pub fn handle_give_up(&mut self) -> Vec<(Incarnation, u64)> {
+        let mut given_up = Vec::new();
+        for stream in &mut self.streams {
+            let (incarnation, handed) = (stream.incarnation, stream.handed);
+            for entry in stream.open.iter_mut().filter(|entry| entry.cseq > handed && !entry.void) {
+                entry.void = true;
+                given_up.push((incarnation, entry.cseq));
+            }
+        }
+        given_up
     }
 
     /// The open places of a stream up to this one, as far as they were handed over.
@@ -393,14 +400,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_handed_over_is_known() {
+    fn what_was_never_handed_over_is_given_up_as_one() {
         let mut outbox = filled(100);
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox).len(), 64);
         outbox.handle_disconnected();
-        assert_eq!(outbox.unsent().map(|(_, cseq)| cseq).collect::<Vec<_>>(), (65..=100).collect::<Vec<_>>());
-        assert_eq!(outbox.handle_cancel(INC, 65), Cancel::Unsent);
-        assert_eq!(outbox.unsent().count(), 35, "what is given up is no more to be given up");
+        let given_up: Vec<u64> = outbox.handle_give_up().into_iter().map(|(_, cseq)| cseq).collect();
+        assert_eq!(given_up, (65..=100).collect::<Vec<_>>());
+        assert_eq!(outbox.handle_give_up(), [], "once");
+        assert_eq!(outbox.waiting_count(), 64);
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox).len(), 64);
         assert_eq!(outbox.open_upto(INC, 3), [1, 2, 3]);

@@ -4,13 +4,14 @@
 //! `resume` goes on after a restart. The
 //! connections themselves are tasks of [`crate::peer`]; what they tell comes in here, one event at a time.
 
+mod ending;
 mod kept;
 mod request;
 mod resume;
 mod session;
 mod traffic;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use super::session::Pending;
 use crate::history::{PeerDevice, PeerStream};
 use crate::peer::{PeerError, PeerEvent, Place};
 
+pub(super) use ending::Endings;
 pub(super) use kept::{Kept, load};
 pub use request::no_session;
 pub(super) use session::Talk;
@@ -45,6 +47,8 @@ pub(in crate::profile) struct Private {
     pub asks: HashMap<RequestId, request::Asked>,
     /// How requests of others are being answered, and who waits for that.
     pub answers: HashMap<RequestId, request::Answering>,
+    /// Own requests that are over, the newest at the end: whoever waits for one may come a moment late.
+    pub ended: VecDeque<PrivateRequest>,
     /// By which key those who ask say to be known.
     pub askers: HashMap<RequestId, [u8; 32]>,
     /// Sessions, oldest first.
@@ -64,7 +68,16 @@ pub(in crate::profile) struct Private {
     pub resuming: HashMap<RequestId, kept::Saved>,
     /// Sessions whose peers are to be told where this side is now, once the server can be asked to.
     pub to_move: Vec<RequestId>,
+    /// When what is kept of sessions is to be written down, and when it was last.
+    keep: Keep,
     activity: Activity,
+}
+
+/// See [`Private::keep`].
+#[derive(Default)]
+struct Keep {
+    last: Option<Instant>,
+    due: Option<Instant>,
 }
 
 /// When the server was told last that its user is active, and when it is to be told next.
@@ -103,6 +116,7 @@ impl Private {
             requests: Requests::default(),
             asks: HashMap::new(),
             answers: HashMap::new(),
+            ended: VecDeque::new(),
             askers: HashMap::new(),
             sessions: Vec::new(),
             outboxes,
@@ -113,6 +127,7 @@ impl Private {
             tell,
             resuming: HashMap::new(),
             to_move: Vec::new(),
+            keep: Keep::default(),
             activity: Activity::default(),
         }
     }
@@ -192,6 +207,9 @@ impl Owner {
         for effect in self.private.requests.poll(mono) {
             self.carry_out(effect);
         }
+        if self.private.keep.due.is_some_and(|due| due <= now) {
+            self.keep_sessions();
+        }
         self.sessions_time(now);
     }
 
@@ -201,7 +219,7 @@ impl Owner {
         let requests =
             self.private.requests.poll_timeout().map(|ms| now + Duration::from_millis(ms.saturating_sub(mono)));
         let sessions = self.private.sessions.iter().filter_map(Talk::deadline);
-        self.private.activity.due.into_iter().chain(requests).chain(sessions).min()
+        self.private.activity.due.into_iter().chain(self.private.keep.due).chain(requests).chain(sessions).min()
     }
 
     /// The endpoint and where it is, for a request or an answer.

@@ -8,7 +8,7 @@ use chat_proto::control::events::Event;
 use chat_proto::control::private::{Direction, EndReason, PrivateRequest, RequestState, SessionState};
 use chat_proto::fault::Code;
 use chat_proto::id::hex;
-use chat_proto::limits::NOTE_MAX;
+use chat_proto::limits::{NOTE_MAX, PRIVATE_SESSIONS_MAX, REQUESTS_OUT};
 use chat_proto::machine::private::requests::{Effect, Request, RequestId};
 use chat_proto::{method, wire};
 use prost::Message as _;
@@ -38,7 +38,9 @@ pub(in crate::profile) struct Answering {
     relay_only: bool,
     lasts: Option<std::time::Duration>,
     place: Option<Arc<Place>>,
-    waiter: Option<SessionWaiter>,
+    /// Nobody typed it: the configuration says so.
+    by_policy: bool,
+    waiters: Vec<SessionWaiter>,
 }
 
 impl Owner {
@@ -84,6 +86,14 @@ impl Owner {
         if ask.user == self.entry.user {
             return Err(about(Code::YOURSELF, &ask.user));
         }
+        if (ask.relay_only || self.around.private.relay_only) && ask.direct_only {
+            let detail =
+                Some("through the relay alone and directly alone are no way at all; see private.relay_only".into());
+            return Err(Box::new(ErrorData { subject: Some("direct_only".into()), detail, ..Code::BAD_PARAMS.into() }));
+        }
+        if self.private.sessions.len() >= PRIVATE_SESSIONS_MAX {
+            return Err(about(Code::LIMIT, &ask.user));
+        }
         if ask.note.len() > NOTE_MAX {
             return Err(Box::new(ErrorData { subject: Some("note".into()), ..Code::TOO_LARGE.into() }));
         }
@@ -99,8 +109,13 @@ impl Owner {
         let found = self.private.asks.iter_mut().find(|(known, _)| hex(&known[..]) == id);
         match found {
             Some((_, asked)) => asked.waiters.push(reply),
-            // It met the other side's request, and was accepted by that.
-            None => self.await_session(id, reply),
+            None => match self.private.ended.iter().find(|request| request.id == id) {
+                Some(over) => {
+                    let _ = reply.send(outcome(over));
+                }
+                // It met the other side's request, and was accepted by that.
+                None => self.await_session(id, reply),
+            },
         }
     }
 
@@ -115,10 +130,20 @@ impl Owner {
             let _ = reply.send(Err(error));
             return;
         }
+        if self.private.sessions.len() >= PRIVATE_SESSIONS_MAX {
+            let _ = reply.send(Err(about(Code::LIMIT, &ask.user)));
+            return;
+        }
+        // Said from another terminal already: both wait for the same.
+        let request = self.private.requests.find(&ask.user, Direction::In).filter(|request| request.is_accepted());
+        if let Some(answering) = request.map(|r| r.id).and_then(|id| self.private.answers.get_mut(&id)) {
+            return answering.waiters.push(reply);
+        }
         let relay_only = ask.relay_only || self.around.private.relay_only;
         match self.private.requests.handle_answer(&ask.user, true) {
             Ok(Effect::Answer { id, accept }) => {
-                let answering = Answering { relay_only, lasts: ask.lasts, place: None, waiter: Some(reply) };
+                let (lasts, waiters) = (ask.lasts, vec![reply]);
+                let answering = Answering { relay_only, lasts, place: None, by_policy: false, waiters };
                 self.private.answers.insert(id, answering);
                 self.carry_out(Effect::Answer { id, accept });
             }
@@ -209,7 +234,7 @@ impl Owner {
         let private = &self.around.private;
         // Another key than the known one is never accepted without its user (S29).
         let changed = self.changed_asker(&request.peer).is_some();
-        let listed = private.auto_accept.contains(&request.peer);
+        let listed = private.auto_accept.contains(&request.peer) && self.private.sessions.len() < PRIVATE_SESSIONS_MAX;
         let refused = match private.policy {
             PrivatePolicy::Ask => false,
             PrivatePolicy::Listed => !listed,
@@ -219,7 +244,8 @@ impl Owner {
         if refused || (listed && !changed) {
             if let Ok(effect) = self.private.requests.handle_answer(&request.peer, !refused) {
                 if !refused {
-                    let answering = Answering { relay_only, lasts: None, place: None, waiter: None };
+                    let waiters = Vec::new();
+                    let answering = Answering { relay_only, lasts: None, place: None, by_policy: true, waiters };
                     self.private.answers.insert(request.id, answering);
                 }
                 self.carry_out(effect);
@@ -234,7 +260,9 @@ impl Owner {
         if let For::Resume = what {
             return self.resume(&id, located);
         }
-        if self.private.requests.get(&id).is_none() {
+        // A no that was said meanwhile holds: no address leaves this host then.
+        let wanted = |request: &Request| matches!(what, For::Ask) || request.is_accepted();
+        if !self.private.requests.get(&id).is_some_and(wanted) {
             return;
         }
         match (what, located) {
@@ -358,11 +386,22 @@ impl Owner {
 
     fn answer_refused(&mut self, id: &RequestId, error: &ErrorData) {
         let Some(peer) = self.private.requests.get(id).map(|request| request.peer.clone()) else { return };
-        if let Some(waiter) = self.private.answers.remove(id).and_then(|answer| answer.waiter) {
-            let _ = waiter.send(Err(Box::new(ErrorData { subject: Some(peer), ..error.clone() })));
+        let answering = self.private.answers.remove(id);
+        let by_policy = answering.as_ref().is_some_and(|answering| answering.by_policy);
+        for waiter in answering.into_iter().flat_map(|answering| answering.waiters) {
+            let _ = waiter.send(Err(Box::new(ErrorData { subject: Some(peer.clone()), ..error.clone() })));
         }
-        if let Some(Effect::Over(request, state)) = self.private.requests.handle_answer_refused(id, error.code) {
-            self.tell(0, Event::PrivateRequest(self.shown_request(&request, state)));
+        match self.private.requests.handle_answer_refused(id, error.code) {
+            Some(Effect::Over(request, state)) => {
+                self.tell(0, Event::PrivateRequest(self.shown_request(&request, state)));
+            }
+            // The configuration said yes on terms that cannot be had: its user may say another yes.
+            _ if by_policy => {
+                if let Some(request) = self.private.requests.get(id) {
+                    self.tell(0, Event::PrivateRequest(self.shown_request(request, RequestState::Asked)));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -401,15 +440,15 @@ impl Owner {
     fn over(&mut self, request: &Request, state: RequestState, open: Option<wire::PrivateOpen>) {
         let (asked, answering) = (self.private.asks.remove(&request.id), self.private.answers.remove(&request.id));
         self.tell(0, Event::PrivateRequest(self.shown_request(request, state)));
-        let (place, terms, reply, waiters, session_waiter) = match (asked, answering) {
+        let (place, terms, reply, waiters, session_waiters) = match (asked, answering) {
             (Some(asked), _) => {
                 let terms = Terms { relay_only: asked.relay_only, direct_only: asked.direct_only, until: None };
-                (asked.place, terms, asked.reply, asked.waiters, None)
+                (asked.place, terms, asked.reply, asked.waiters, Vec::new())
             }
             (None, Some(answer)) => {
                 let until = answer.lasts.map(|lasts| Instant::now() + lasts);
                 let terms = Terms { relay_only: answer.relay_only, direct_only: false, until };
-                (answer.place, terms, None, Vec::new(), answer.waiter)
+                (answer.place, terms, None, Vec::new(), answer.waiters)
             }
             (None, None) => return,
         };
@@ -417,14 +456,23 @@ impl Owner {
             if let Some(reply) = reply {
                 let _ = reply.send(Ok(self.shown_request(request, state)));
             }
-            return self.begin_session(open, place, terms, (request.clone(), waiters), session_waiter);
+            return self.begin_session(open, place, terms, (request.clone(), waiters), session_waiters);
         }
         let shown = self.shown_request(request, state);
+        // At the end of the own login nobody else is to blame.
+        let over = |error: Box<ErrorData>| if self.entry.logged_in { error } else { Box::new(self.not_logged_in()) };
         for waiter in reply.into_iter().chain(waiters) {
-            let _ = waiter.send(outcome(&shown));
+            let _ = waiter.send(outcome(&shown).map_err(over));
         }
-        if let Some(waiter) = session_waiter {
-            let _ = waiter.send(Err(about(Code::WITHDRAWN, &request.peer)));
+        let code = if state == RequestState::Expired { Code::REQUEST_EXPIRED } else { Code::WITHDRAWN };
+        for waiter in session_waiters {
+            let _ = waiter.send(Err(over(about(code, &request.peer))));
+        }
+        if request.dir == Direction::Out {
+            self.private.ended.push_back(shown);
+            if self.private.ended.len() > REQUESTS_OUT {
+                self.private.ended.pop_front();
+            }
         }
     }
 

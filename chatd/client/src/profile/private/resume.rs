@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_proto::control::private::SessionState;
 use chat_proto::id::{DeviceId, ServerId, hex, unhex};
-use chat_proto::limits::PEER_AWAY;
+use chat_proto::limits::{PEER_AWAY, PEER_NOTICES_EVERY};
 use chat_proto::machine::private::requests::RequestId;
 use chat_proto::{method, wire};
 use tokio::time::Instant;
@@ -21,9 +21,10 @@ use crate::profile::owner::{Loaded, Owner};
 
 impl Owner {
     /// What is needed to go on after a restart is written down.
-    pub(super) fn keep_sessions(&self) {
-        let Some((server, _)) = self.belongs else { return };
+    pub(super) fn keep_sessions(&mut self) {
         let now = Instant::now();
+        self.private.keep = super::Keep { last: Some(now), due: None };
+        let Some((server, _)) = self.belongs else { return };
         let wall = self.around.world.now_ms();
         let secret = |hidden: bool| {
             let place = self.private.sessions.iter().map(|talk| &talk.place).find(|place| place.hidden == hidden);
@@ -49,18 +50,30 @@ impl Owner {
             server: hex(&server.0),
             endpoint: secret(false),
             hidden: secret(true),
-            sessions: self.private.sessions.iter().map(saved).collect(),
+            sessions: self.private.sessions.iter().map(saved).chain(self.private.resuming.values().cloned()).collect(),
         };
         if let Err(error) = kept::store(&self.key_directory(), &kept) {
             tracing::error!(%error, "a private session will not survive a restart");
         }
     }
 
+    /// The same in a while: a peer that moves all the time must not cost a flush each time.
+    pub(super) fn keep_soon(&mut self) {
+        let next = self.private.keep.last.map_or_else(Instant::now, |last| last + PEER_NOTICES_EVERY);
+        self.private.keep.due.get_or_insert(next);
+    }
+
     /// Sessions of an earlier start go on, each as soon as the endpoint is there.
     pub fn resume_sessions(&mut self, kept: Kept) {
         let Some(server) = unhex(&kept.server).map(ServerId) else { return };
         let own = self.device.as_ref().map(|device| device.id);
-        let (true, Some(own)) = (self.entry.logged_in, own) else { return self.keep_sessions() };
+        let (true, Some(own)) = (self.entry.logged_in, own) else {
+            // They ended with the login.
+            if let Err(error) = kept::store(&self.key_directory(), &Kept::default()) {
+                tracing::error!(%error, "what was kept of private sessions stays behind");
+            }
+            return;
+        };
         self.belongs.get_or_insert((server, own));
         for saved in kept.sessions {
             let Some(id) = unhex(&saved.id) else { continue };
@@ -77,7 +90,7 @@ impl Owner {
         else {
             return;
         };
-        let Some(read) = understood(&saved) else { return };
+        let Some(read) = understood(&saved).filter(|_| self.private.with(&saved.peer).is_none()) else { return };
         let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else { return };
         let now = Instant::now();
         let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
@@ -107,6 +120,7 @@ impl Owner {
             since_ms: saved.since_ms,
             changed_ms: self.around.world.now_ms(),
             known,
+            pinned: true,
             path: None,
             ticket: saved.ticket,
             renew: now + PEER_AWAY,
@@ -159,5 +173,6 @@ fn understood(saved: &Saved) -> Option<Read> {
         addresses: saved.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
         relay: relay.clone(),
     };
-    Some(Read { peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
+    let id = unhex(&saved.id)?;
+    Some(Read { id, peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
 }

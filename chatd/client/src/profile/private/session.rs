@@ -7,16 +7,14 @@ use std::time::Duration;
 use chat_proto::control::ErrorData;
 use chat_proto::control::events::Event;
 use chat_proto::control::private::{
-    EndReason, KeyState, Path, PathReason, PrivateEnded, PrivateSession, RequestState, SessionState, Stopped,
-    Verification,
+    EndReason, KeyState, Path, PathReason, PrivateEnded, PrivateSession, RequestState, SessionState, Verification,
 };
 use chat_proto::fault::Code;
-use chat_proto::id::{DeviceId, Incarnation, MessageId, ServerId, hex};
+use chat_proto::id::{DeviceId, ServerId, hex};
 use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, PEER_NOTICES_EVERY, TICKET_TTL};
 use chat_proto::machine::private::requests::{Request, RequestId};
 use chat_proto::peer::Bye;
 use chat_proto::{method, wire};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::request::about;
@@ -53,6 +51,8 @@ pub(in crate::profile) struct Talk {
     pub(super) since_ms: i64,
     pub(super) changed_ms: i64,
     pub(super) known: KeyState,
+    /// The key is written down.
+    pub(super) pinned: bool,
     pub(super) path: Option<PathInfo>,
     pub(super) ticket: String,
     pub(super) renew: Instant,
@@ -122,9 +122,8 @@ impl Owner {
         place: Arc<Place>,
         terms: Terms,
         (request, requesters): (Request, Vec<RequestWaiter>),
-        waiter: Option<SessionWaiter>,
+        waiters: Vec<SessionWaiter>,
     ) {
-        let waiters: Vec<SessionWaiter> = waiter.into_iter().collect();
         for effect in self.private.requests.handle_joined(&open.account) {
             self.joined(effect);
         }
@@ -132,11 +131,17 @@ impl Owner {
         if let Some(old) = self.private.with(&open.account).map(|talk| talk.id) {
             self.end_session(&old, EndReason::Link, true, Some(Bye::LINK));
         }
-        let read = self.read_open(&open, &terms);
+        self.private.resuming.retain(|_, saved| saved.peer != open.account);
+        // A server may tell where the peer is, not who it is, nor that it is one with somebody else.
+        let read = self.read_open(&open, &terms).filter(|read| {
+            let taken = |talk: &Talk| talk.id == read.id || talk.target.endpoint == read.target.endpoint;
+            let known = self.private.sessions.iter().any(taken) || self.private.resuming.contains_key(&read.id);
+            open.account == request.peer && !known
+        });
         let (Some(read), Ok(key), Some((server, own_device))) = (read, self.peer_key(), self.belongs) else {
             return refuse(requesters, waiters, &ErrorData::from(Code::PROTOCOL));
         };
-        let Read { peer, target, relay, hidden, direct_only } = read;
+        let Read { id, peer, target, relay, hidden, direct_only } = read;
         let judged = self.around.pins.judge(server, &open.account, peer.key);
         let known = match judged {
             Judged::Unknown => KeyState::FirstSeen,
@@ -165,9 +170,8 @@ impl Owner {
             }
         };
         self.forget_other_keys(&peer);
-        let own = Own { server, session: request.id, name: self.entry.user.clone(), device: own_device, key };
         let spec = Spec {
-            own: Own { session: id_of(&open).unwrap_or(request.id), ..own },
+            own: Own { server, session: id, name: self.entry.user.clone(), device: own_device, key },
             known: Known { name: open.account.clone(), device: peer.device, key: peer.key },
             place: Arc::clone(&place),
             expecting: self.peers.expect(target.endpoint),
@@ -176,7 +180,6 @@ impl Owner {
             first: open.asker,
             direct_only,
         };
-        let id = spec.own.session;
         let net = peer::start(spec, id, self.private.tell.clone());
         let now_ms = self.around.world.now_ms();
         let terms = Terms { direct_only, ..terms };
@@ -192,6 +195,7 @@ impl Owner {
             since_ms: now_ms,
             changed_ms: now_ms,
             known,
+            pinned: false,
             path: None,
             ticket: open.ticket,
             renew: Instant::now() + TICKET_TTL / 2,
@@ -218,7 +222,14 @@ impl Owner {
         let direct_only = terms.direct_only || endpoint.direct_only;
         let relay = open.relay.as_ref().filter(|_| !direct_only).and_then(|relay| self.read_relay(relay));
         let target = self.read_target(endpoint, relay.clone())?;
-        Some(Read { peer, target, relay, hidden: endpoint.relay_only, direct_only })
+        Some(Read {
+            id: RequestId::try_from(&open.id[..]).ok()?,
+            peer,
+            target,
+            relay,
+            hidden: endpoint.relay_only,
+            direct_only,
+        })
     }
 
     fn read_target(&self, endpoint: &wire::PeerEndpoint, relay: Option<Relay>) -> Option<Target> {
@@ -243,6 +254,7 @@ impl Owner {
         for other in others.copied().collect::<Vec<_>>() {
             self.private.outboxes.remove(&other);
             self.private.streams.retain(|_, leads_to| *leads_to != other);
+            self.private.current.remove(&other);
             self.submit(Write::ForgetPeer(other), Then::Reached);
         }
     }
@@ -269,10 +281,10 @@ impl Owner {
             PeerEvent::Bytes(head, stream) => self.file_bytes(&id, &head, stream),
             PeerEvent::Path(path) => self.peer_path(&id, path),
             PeerEvent::Down => self.peer_down(&id),
-            PeerEvent::Over(reason) => drop(self.end_session(&id, reason_of(reason), true, None)),
-            PeerEvent::Lost => drop(self.end_session(&id, EndReason::Link, true, None)),
-            PeerEvent::Broken => drop(self.end_session(&id, EndReason::Other, true, Some(Bye::PROTOCOL))),
-            PeerEvent::NoDirectPath => drop(self.end_session(&id, EndReason::NoDirectPath, false, None)),
+            PeerEvent::Over(reason) => self.end_session(&id, reason_of(reason), true, None),
+            PeerEvent::Lost => self.end_session(&id, EndReason::Link, true, None),
+            PeerEvent::Broken => self.end_session(&id, EndReason::Other, true, Some(Bye::PROTOCOL)),
+            PeerEvent::NoDirectPath => self.end_session(&id, EndReason::NoDirectPath, false, None),
         }
     }
 
@@ -282,7 +294,10 @@ impl Owner {
         let Some(talk) = self.private.talk(id) else { return };
         (talk.state, talk.changed_ms) = (SessionState::Open, now_ms);
         let (peer, key, known) = (talk.peer.clone(), talk.device.key, talk.known);
+        // Once: a peer that comes and goes must not cost a flush each time.
+        let pinned = std::mem::replace(&mut talk.pinned, true);
         if known == KeyState::FirstSeen
+            && !pinned
             && let Err(error) = self.around.pins.remember(server, &peer, key, now_ms)
         {
             tracing::error!(%error, "a peer's key could not be written down");
@@ -304,7 +319,7 @@ impl Owner {
         }
         talk.path = Some(path);
         if found.is_some() {
-            self.keep_sessions();
+            self.keep_soon();
         }
         if other {
             self.tell_session(id);
@@ -385,12 +400,15 @@ impl Owner {
             return;
         }
         let Some(target) = self.read_target(&endpoint, relay) else { return };
+        if self.private.sessions.iter().any(|talk| talk.id != *id && talk.target.endpoint == target.endpoint) {
+            return;
+        }
         let expecting = self.peers.expect(target.endpoint);
         if let Some(talk) = self.private.talk(id) {
             talk.target = target.clone();
             talk.net.tell(Command::Moved(target, expecting));
         }
-        self.keep_sessions();
+        self.keep_soon();
     }
 
     /// Sessions whose time is over end; tickets are renewed before theirs is.
@@ -431,112 +449,8 @@ impl Owner {
         self.keep_sessions();
     }
 
-    /// Ends a session; `bye` is what the peer is told, nothing where it told us. Texts that were never handed to its connection have
-    /// failed; the rest is settled when the two next meet (mission rule 26).
-    pub(super) fn end_session(
-        &mut self,
-        id: &RequestId,
-        reason: EndReason,
-        by_peer: bool,
-        bye: Option<u32>,
-    ) -> Option<PrivateEnded> {
-        let index = self.private.sessions.iter().position(|talk| talk.id == *id)?;
-        self.file_session_ended(id, reason, by_peer);
-        let talk = self.private.sessions.remove(index);
-        if let Some(bye) = bye {
-            talk.net.tell(Command::End(bye));
-        }
-        let (failed, unsettled) = self.give_up_unsent(&talk.device);
-        let Talk { peer, requesters, waiters, relay, place, terms, .. } = talk;
-        if let Some(relay) = relay.filter(|relay| !self.needs_relay(relay, &place)) {
-            tokio::spawn(async move { place.leave_relay(&relay).await });
-        }
-        self.keep_sessions();
-        let at_ms = self.around.world.now_ms();
-        let ended = PrivateEnded { peer: peer.clone(), reason, by_peer, failed, unsettled, at_ms };
-        tracing::info!(profile = self.name, reason = ?reason, "a private session is over");
-        self.tell(0, Event::PrivateEnded(ended.clone()));
-        let code = match reason {
-            EndReason::NoDirectPath => Code::NO_DIRECT_PATH,
-            EndReason::Identity => Code::IDENTITY_CHANGED,
-            _ if terms.direct_only && reason == EndReason::Link => Code::NO_DIRECT_PATH,
-            _ => Code::PEER_UNREACHABLE,
-        };
-        refuse(requesters, waiters, &about(code, &peer));
-        self.give_up_private(&peer);
-        Some(ended)
-    }
-
-    fn needs_relay(&self, relay: &Relay, place: &Arc<Place>) -> bool {
+    pub(super) fn needs_relay(&self, relay: &Relay, place: &Arc<Place>) -> bool {
         self.private.sessions.iter().any(|t| t.relay.as_ref() == Some(relay) && Arc::ptr_eq(&t.place, place))
-    }
-
-    /// Places to this device that were never handed to a connection are given up; answers them, and how many are unsettled.
-    pub(super) fn give_up_unsent(&mut self, device: &PeerDevice) -> (Vec<MessageId>, u64) {
-        let Some(outbox) = self.private.outboxes.get_mut(device) else { return (Vec::new(), 0) };
-        outbox.handle_disconnected();
-        let unsent: Vec<(Incarnation, u64)> = outbox.unsent().collect();
-        for (incarnation, cseq) in &unsent {
-            outbox.handle_cancel(*incarnation, *cseq);
-        }
-        let unsettled = outbox.waiting_count() as u64;
-        let own = self.device.as_ref().map(|device| device.id).unwrap_or(DeviceId([0; 16]));
-        let ids = unsent.iter().map(|(incarnation, cseq)| {
-            let stream = chat_proto::id::StreamId { device: own, incarnation: *incarnation };
-            chat_proto::id::Mid { stream, cseq: *cseq }.public()
-        });
-        let ids = ids.collect();
-        for (incarnation, cseq) in unsent {
-            let place = crate::history::Place { incarnation, cseq };
-            self.fresh.forget(place);
-            // Answered by nobody: it is told with the others that moved.
-            let (reply, _) = oneshot::channel();
-            let write = Write::Cancel { place, unsent: true, code: Code::SESSION_ENDED };
-            self.submit(write, Then::Cancelled(reply));
-        }
-        (ids, unsettled)
-    }
-
-    /// The owner ends: peers are told that this side comes back. The disk keeps what is open.
-    pub fn leave_sessions(&mut self) {
-        for talk in self.private.sessions.drain(..) {
-            talk.net.tell(Command::End(Bye::RESTART));
-        }
-    }
-
-    /// Ends all sessions; answers with whom they were.
-    pub fn end_sessions(&mut self, reason: EndReason, bye: u32) -> Vec<String> {
-        self.forget_requests();
-        let (ids, names): (Vec<_>, Vec<_>) =
-            self.private.sessions.iter().map(|talk| (talk.id, talk.peer.clone())).unzip();
-        for id in ids {
-            self.end_session(&id, reason, false, Some(bye));
-        }
-        names
-    }
-
-    /// `stopprivate`.
-    pub fn stop_private(&mut self, user: Option<String>, reply: oneshot::Sender<Answer<Stopped>>) {
-        let mut stopped = Stopped::default();
-        let wanted = |peer: &str| user.as_deref().is_none_or(|user| user == peer);
-        let sessions = self.private.sessions.iter().filter(|talk| wanted(&talk.peer));
-        let ids: Vec<_> = sessions.map(|talk| talk.id).collect();
-        let asked = self.private.requests.open().filter(|r| r.dir == chat_proto::control::private::Direction::Out);
-        let asked: Vec<String> = asked.filter(|r| wanted(&r.peer)).map(|r| r.peer.clone()).collect();
-        for id in ids {
-            stopped.items.extend(self.end_session(&id, EndReason::You, false, Some(Bye::STOPPED)));
-        }
-        for peer in asked {
-            if self.withdraw(&peer) {
-                stopped.withdrawn.push(peer);
-            }
-        }
-        let answer = match (&user, stopped.items.is_empty() && stopped.withdrawn.is_empty()) {
-            (Some(user), true) if *user == self.entry.user => Err(about(Code::YOURSELF, user)),
-            (Some(user), true) => Err(about(Code::NO_SESSION, user)),
-            _ => Ok(stopped),
-        };
-        let _ = reply.send(answer);
     }
 
     /// `sessions`.
@@ -583,15 +497,12 @@ pub(super) fn millis(time: Duration) -> i64 {
 
 /// What [`wire::PrivateOpen`] says, understood.
 pub(super) struct Read {
+    pub id: RequestId,
     pub peer: PeerDevice,
     pub target: Target,
     pub relay: Option<Relay>,
     pub hidden: bool,
     pub direct_only: bool,
-}
-
-fn id_of(open: &wire::PrivateOpen) -> Option<RequestId> {
-    RequestId::try_from(&open.id[..]).ok()
 }
 
 /// Addresses that could be a peer's: nothing that a hostile one may aim a host at for no use.
@@ -600,7 +511,7 @@ fn is_reachable(address: &SocketAddr) -> bool {
     address.port() > 0 && !ip.is_unspecified() && !ip.is_multicast()
 }
 
-fn refuse(requesters: Vec<RequestWaiter>, waiters: Vec<SessionWaiter>, error: &ErrorData) {
+pub(super) fn refuse(requesters: Vec<RequestWaiter>, waiters: Vec<SessionWaiter>, error: &ErrorData) {
     for requester in requesters {
         let _ = requester.send(Err(Box::new(error.clone())));
     }

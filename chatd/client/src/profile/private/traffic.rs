@@ -307,8 +307,7 @@ impl Owner {
         let shares = self.around.send_read;
         let Some(talk) = self.private.talk(id).filter(|talk| talk.traffic.connection == connection) else { return };
         let Ok(taken) = taken else {
-            self.end_session(id, EndReason::Other, false, Some(Bye::GONE));
-            return;
+            return self.end_session(id, EndReason::Other, false, Some(Bye::GONE));
         };
         talk.traffic.taken = taken.iter().map(|one| (one.incarnation, one.last)).collect();
         talk.traffic.committed = talk.traffic.taken.clone();
@@ -370,14 +369,21 @@ impl Owner {
         reoffer: Reoffer,
         entries: Result<Vec<outbox::Entry>, Trouble>,
     ) {
-        let Ok(entries) = entries else {
-            self.end_session(&id, EndReason::Other, false, Some(Bye::GONE));
+        if self.private.talk(&id).is_none_or(|talk| talk.traffic.connection != connection) {
             return;
+        }
+        let Ok(entries) = entries else {
+            return self.end_session(&id, EndReason::Other, false, Some(Bye::GONE));
         };
         let again =
             entries.iter().filter(|e| !e.void).map(|e| Place { incarnation: reoffer.incarnation, cseq: e.cseq });
         let again = again.collect();
         self.submit(Write::Reopen(again), Then::PeerReopened(Reopening { id, connection, reoffer, entries }));
+    }
+
+    /// There is no room for that: it is tried again with the next session.
+    pub fn not_reopened(&mut self, reopening: &Reopening) {
+        self.end_session(&reopening.id, EndReason::Other, false, Some(Bye::GONE));
     }
 
     /// They are: they go first.
@@ -468,6 +474,15 @@ impl Owner {
         for (write, then) in writes {
             self.submit(write, then);
         }
+    }
+
+    /// A session ends: what came of it and waits is committed all the same.
+    pub(super) fn receive_last(&mut self, id: &RequestId) {
+        let Some(talk) = self.private.talk(id).filter(|talk| !talk.traffic.waiting.is_empty()) else { return };
+        let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
+        let decided = decided(&entries);
+        let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, decided, _shares: shares };
+        self.submit(Write::ReceivePrivate(entries), Then::PeerReceived(receiving));
     }
 
     /// Writes down how far peers read; one stream of a session at a time.
@@ -662,7 +677,7 @@ impl Owner {
         self.private.outboxes.entry(device).or_default().handle_queued(incarnation, entry);
         // The session may have ended while it was written down: it was never handed to anybody.
         if !self.private.sessions.iter().any(|talk| talk.device == device) {
-            self.give_up_unsent(&device);
+            self.came_too_late(&device);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::control::private::{Direction, RequestState};
 use crate::fault::Code;
+use crate::limits::{NOTE_MAX, REQUEST_TTL_MAX, REQUESTS_IN};
 use crate::wire::PrivateNotice;
 
 /// A request's id; the session's too.
@@ -33,6 +34,13 @@ pub struct Request {
     answer: Option<bool>,
     /// The server has not spoken of it in this session of ours.
     stale: bool,
+}
+
+impl Request {
+    /// This user said yes, and the server has not confirmed it.
+    pub fn is_accepted(&self) -> bool {
+        self.answer == Some(true)
+    }
 }
 
 /// What is to be done.
@@ -170,9 +178,14 @@ impl Requests {
     }
 
     fn came(&mut self, now: u64, id: RequestId, peer: &str, note: &str, ttl: u64) -> Option<Effect> {
-        let expires = now.saturating_add(ttl);
+        // A server that keeps its own bounds says no more.
+        let longest = u64::try_from(REQUEST_TTL_MAX.as_millis()).unwrap_or(u64::MAX);
+        let expires = now.saturating_add(ttl.min(longest));
         if let Some(known) = self.open.iter_mut().find(|r| r.id == id) {
             (known.stale, known.expires) = (false, expires);
+            return None;
+        }
+        if self.open.iter().filter(|r| r.dir == Direction::In).count() >= REQUESTS_IN || note.len() > NOTE_MAX {
             return None;
         }
         // The server lets one of each user be open: an older one is over though nobody told it.
@@ -322,6 +335,20 @@ mod tests {
         assert_eq!(requests.handle_welcome(10), [], "it is not answered again by itself");
         requests.handle_answer("carol", true).expect("answered otherwise");
         assert_eq!(over(requests.handle_answer_refused(&ID, Code::WITHDRAWN)), Some(RequestState::Withdrawn));
+    }
+
+    #[test]
+    fn a_server_without_bounds_fills_nobodys_memory() {
+        let mut requests = Requests::default();
+        let mut came = |number: u8, note: &str, ttl| {
+            requests.handle_notice(0, PrivateNotice::REQUEST, [number; 16], &format!("user{number}"), note, ttl)
+        };
+        assert_eq!(came(200, &"x".repeat(NOTE_MAX + 1), 10), None);
+        let taken =
+            (0..=u8::try_from(REQUESTS_IN).expect("few")).filter_map(|number| came(number, "", u64::MAX)).count();
+        assert_eq!(taken, REQUESTS_IN);
+        let longest = u64::try_from(REQUEST_TTL_MAX.as_millis()).expect("an hour");
+        assert!(requests.open().all(|r| r.expires == longest));
     }
 
     #[test]
