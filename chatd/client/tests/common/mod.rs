@@ -124,6 +124,7 @@ impl Peer {
             match frame.name {
                 found if found == name => return frame,
                 method::RECEIPT => self.confirm(&frame, &wire::Receipts::default()),
+                method::ACTIVE => self.confirm(&frame, &wire::Empty {}),
                 method::ACK => {}
                 other => panic!("{} where {} was due", String::from_utf8_lossy(&other), String::from_utf8_lossy(&name)),
             }
