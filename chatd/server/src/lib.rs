@@ -112,7 +112,7 @@ impl Server {
         }
         let audit = Audit::new(clock, Arc::clone(&live), AuditFile::open(&config.data)?);
         let listeners = listen(&config)?;
-        let private = Private::start(&config, &keys.tickets, &tls, clock, &live)?;
+        let private = Private::start(&config, &keys.tickets, &store, &tls, clock, &live)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
             store,

@@ -10,6 +10,7 @@ use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::limits;
 use chat_proto::machine::private::broker::Whom;
 use chat_proto::wire;
+use tokio::sync::Notify;
 
 use super::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct Directory {
     metrics: Arc<Metrics>,
     /// When users whose session ended were last active, so that a reconnect is no activity (mission rule 7).
     left: Mutex<HashMap<DevId, u64>>,
+    /// Some device or account may do less than before.
+    barred: Notify,
 }
 
 #[derive(Default)]
@@ -45,7 +48,7 @@ struct Present {
 impl Directory {
     /// Nobody is here yet; who comes and goes is passed on to `people`.
     pub fn new(people: Arc<People>, metrics: Arc<Metrics>) -> Directory {
-        Directory { sessions: RwLock::default(), people, metrics, left: Mutex::default() }
+        Directory { sessions: RwLock::default(), people, metrics, left: Mutex::default(), barred: Notify::new() }
     }
 
     /// Adds a session. Answers the bucket of sends that all sessions of the account share.
@@ -86,6 +89,11 @@ impl Directory {
     /// When the user of a device that reconnects was last active.
     pub fn last_active(&self, dev: DevId) -> Option<u64> {
         lock(&self.left).remove(&dev)
+    }
+
+    /// Resolves once a device's key was taken or an account was locked, also when that was before; for one task.
+    pub async fn barred(&self) {
+        self.barred.notified().await;
     }
 
     /// How many sessions are here.
@@ -234,6 +242,10 @@ impl Outlet for Directory {
                 mailbox.private(notice.clone());
             }
         });
+    }
+
+    fn barred(&self) {
+        self.barred.notify_one();
     }
 
     fn committed(&self, round: &Round) {

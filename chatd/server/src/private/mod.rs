@@ -29,19 +29,29 @@ pub struct Private {
 }
 
 impl Private {
-    /// Listens where the configuration wants a relay; `secret` seals tickets. Must be called within a runtime.
-    pub fn start(
+    /// Listens where the configuration wants a relay; `secret` seals tickets, `store` knows who may use it. Must be called within a
+    /// runtime.
+    pub fn start<S: Store>(
         config: &Config,
         secret: &[u8; 32],
+        store: &Arc<S>,
         tls: &Arc<RwLock<Served>>,
         clock: Clock,
         live: &Arc<Live>,
     ) -> Result<Private, StartError> {
         let tickets = Arc::new(Tickets::new(secret));
-        let relay = match config.relay {
-            Some(address) => Some(Relay::listen(address, config, tls, Arc::clone(&tickets), clock, Arc::clone(live))?),
-            None => None,
+        let listen = |address| {
+            let (tickets, live) = (Arc::clone(&tickets), Arc::clone(live));
+            // A connection to the relay that is slow to end must not keep the store open.
+            let store = Arc::downgrade(store);
+            let look_up = Box::new(move |query| {
+                if let Some(store) = store.upgrade() {
+                    store.query(query);
+                }
+            });
+            Relay::listen(address, config, tls, tickets, look_up, clock, live)
         };
+        let relay = config.relay.map(listen).transpose()?;
         Ok(Private { tickets, relay, tls: Arc::clone(tls) })
     }
 

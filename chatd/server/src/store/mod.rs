@@ -399,8 +399,8 @@ pub enum Op {
         answer: Answer<bool>,
     },
     /// Ask an account for a private session, or ask again. UNKNOWN_USER, and what
-    /// [`chat_proto::machine::private::broker::Broker::handle_ask`] refuses; LIMIT.
-    PrivateAsk(Box<private::Ask>, Answer<private::Asked>),
+    /// [`chat_proto::machine::private::broker::Broker::handle_ask`] refuses; LIMIT, also instead of a ruling.
+    PrivateAsk(Box<private::Ask>, Answer<private::Ruling<private::Asked>>),
     /// Say yes or no to a private request. UNKNOWN_REQUEST, WITHDRAWN, REQUEST_EXPIRED, NO_RELAY, NO_DIRECT_PATH, PRIVATE_OFF.
     PrivateAnswer {
         /// Who.
@@ -410,7 +410,7 @@ pub enum Op {
         /// Yes, with the endpoint; or no.
         accept: Option<Box<wire::PeerEndpoint>>,
         /// With yes: what is needed to meet.
-        answer: Answer<Option<private::Open>>,
+        answer: Answer<private::Ruling<Option<private::Open>>>,
     },
     /// Withdraw a private request of one's own. UNKNOWN_REQUEST.
     PrivateCancel {
@@ -473,6 +473,9 @@ pub enum Query {
     Credentials(AccountName, oneshot::Sender<Option<(AcctId, String)>>),
     /// A device's login data: its account's id and name, and its key.
     Device(AccountName, DeviceId, oneshot::Sender<Option<(Login, [u8; 32])>>),
+    /// Whether a device may use what the server does for those who are not connected to it: its account is there and not locked, and
+    /// its key was not taken.
+    Admissible(AccountName, DeviceId, oneshot::Sender<bool>),
     /// The account that an invitation is for, where it holds: of late, the decision is [`Op::CreateAccount`]'s.
     Invite(InviteHash, oneshot::Sender<Option<Option<AccountName>>>),
     /// The enrolled devices of an account, oldest first.
@@ -676,6 +679,8 @@ pub trait Outlet: Send + Sync + 'static {
     fn mark(&self, acct: AcctId, except: SessionNo, mark: wire::Mark);
     /// What became of a private request, for devices that are here; who is not asks again, or is told when he comes.
     fn private(&self, notice: private::Notice);
+    /// A device's key was taken, or an account was locked: what was admitted by [`Query::Admissible`] may be so no longer.
+    fn barred(&self) {}
     /// The writer committed.
     fn committed(&self, _round: &Round) {}
     /// End a session: replaced, fenced, duplicate.

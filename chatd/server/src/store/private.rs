@@ -1,5 +1,6 @@
 //! Private requests at the store seam: the broker's words ([`chat_proto::machine::private::broker`]) with names and ids for numbers.
 
+use chat_proto::fault::Fault;
 use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::machine::private::broker;
 use chat_proto::machine::private::requests::RequestId;
@@ -14,8 +15,8 @@ pub struct Ask {
     pub fence: Fence,
     /// The request's id.
     pub id: RequestId,
-    /// Whom.
-    pub to: AccountName,
+    /// Whom; nothing when it can be no account's name, which costs as much as one that nobody has.
+    pub to: Option<AccountName>,
     /// A word about why.
     pub note: String,
     /// Open for so long, as far as the operator lets it; 0: as he says.
@@ -24,6 +25,15 @@ pub struct Ask {
     pub endpoint: PeerEndpoint,
     /// Ask nobody: say only whether it would be refused.
     pub check: bool,
+}
+
+/// What came of a request or an answer that was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling<T> {
+    /// What was decided.
+    pub done: Result<T, Fault>,
+    /// It is a new request, or an answer that changed something. What is not can be said without end, and is not for the audit log.
+    pub news: bool,
 }
 
 /// How a request stands.

@@ -3,6 +3,8 @@
 use chat_proto::fault::{Code, Fault};
 use chat_proto::wire::{PeerEndpoint, PrivateNotice, PrivateOpen};
 use chat_proto::{limits, method, wire};
+use chat_server::admin::ask as operate;
+use chat_server::admin::audit::AuditPage;
 use prost::Message;
 
 use crate::client::Client;
@@ -329,24 +331,59 @@ async fn requests_are_limited() {
     assert!(refused.retry_after_ms.is_some_and(|wait| (1..=60_000).contains(&wait)));
 }
 
+/// What the audit log says of private requests.
+async fn audited(world: &World) -> Vec<String> {
+    let entries = operate(world.config(), AuditPage::default()).await.unwrap().entries;
+    entries.into_iter().map(|entry| entry.text).filter(|text| text.starts_with("private request")).collect()
+}
+
+#[tokio::test]
+async fn nobody_fills_the_audit_log() {
+    let world = World::with("[limits]\nprivate_requests_per_minute = 1\n").await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let no_name = "\u{1b}".repeat(10_000);
+    assert_eq!(ask(&mut alice, ONE, &no_name, 1).await.unwrap_err().code, Code::UNKNOWN_USER);
+    for n in 3..20 {
+        assert_eq!(ask(&mut alice, [n; 16], &no_name, 1).await.unwrap_err().code, Code::LIMIT);
+        assert_eq!(ask(&mut alice, [n; 16], "bob", 1).await.unwrap_err().code, Code::LIMIT);
+        let check = wire::PrivateAsk { check: true, ..asking([n; 16], &no_name, endpoint(1)) };
+        let refused = alice.ask::<wire::PrivateAsked>(method::PRIVATE_ASK, &check).await.unwrap_err();
+        assert_eq!(refused.code, Code::LIMIT, "names are not to be tried");
+        assert_eq!(accept(&mut alice, [n; 16], 1).await.unwrap_err().code, Code::UNKNOWN_REQUEST);
+        assert_eq!(decline(&mut alice, [n; 16]).await.unwrap_err().code, Code::UNKNOWN_REQUEST);
+        assert_eq!(cancel(&mut alice, [n; 16]).await.unwrap_err().code, Code::UNKNOWN_REQUEST);
+    }
+    assert_eq!(audited(&world).await, ["private request asked refused, unknown_user: account alice, peer -"]);
+    for _ in 0..20 {
+        ask(&mut bob, TWO, "alice", 2).await.unwrap();
+    }
+    for _ in 0..20 {
+        decline(&mut alice, TWO).await.unwrap();
+    }
+    let once = ["asked: account bob, peer alice", "declined: account alice, peer -"];
+    assert_eq!(audited(&world).await[1..], once.map(|line| format!("private request {line}")), "said again is no news");
+}
+
 #[tokio::test]
 async fn no_address_of_anybody_is_told_before_a_yes() {
     let world = World::start().await;
     let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
-    ask(&mut alice, ONE, "bob", 77).await.unwrap();
+    // The key is told with the request, where it is meant to be; nothing of where the host is.
+    let canary = PeerEndpoint { peer_key: vec![78; 32], ..endpoint(77) };
+    alice.ask::<wire::PrivateAsked>(method::PRIVATE_ASK, &asking(ONE, "bob", canary.clone())).await.unwrap();
     bob.barrier().await;
     decline(&mut bob, ONE).await.unwrap();
-    ask(&mut alice, TWO, "bob", 77).await.unwrap();
+    alice.ask::<wire::PrivateAsked>(method::PRIVATE_ASK, &asking(TWO, "bob", canary.clone())).await.unwrap();
     bob.barrier().await;
     cancel(&mut alice, TWO).await.unwrap();
     bob.barrier().await;
     let told = bob.take_seen(method::PRIVATE);
     assert_eq!(told.len(), 3);
-    let canary = endpoint(77);
     for body in told {
         let notice = PrivateNotice::decode(body.clone()).unwrap();
         assert_eq!(notice.open, None);
-        // The key is told: who is asked may know by whom. Where that one is, is not.
+        let key = if notice.what == PrivateNotice::REQUEST { canary.peer_key.clone() } else { Vec::new() };
+        assert_eq!(notice.peer_key, key);
         for secret in [canary.addresses[0].as_bytes(), &canary.endpoint_id] {
             assert!(!body.windows(secret.len()).any(|window| window == secret));
         }

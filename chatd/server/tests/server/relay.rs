@@ -8,22 +8,25 @@ use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::limits::{RELAY_CONNECTIONS, TICKET_TTL};
 use chat_proto::wire::{PeerEndpoint, PrivateOpen};
 use chat_proto::{method, wire};
+use chat_server::admin::user::{UserDel, UserLock, UserPasswd, UserUnlock};
+use chat_server::admin::{Call, Secret, ask};
 use chat_server::private::ticket::{Ticket, Tickets};
 use chat_server::{certificate, keys};
 use iroh::endpoint::{NetReportConfig, PortmapperConfig, presets};
 use iroh::{Endpoint, EndpointAddr, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr};
 use iroh_dns::dns::DnsResolver;
 use iroh_relay::client::{Client as Relayed, ClientBuilder, ConnectError};
+use iroh_relay::protos::relay::{ClientToRelayMsg, RelayToClientMsg};
 use iroh_relay::quic::QuicClient;
 use iroh_relay::tls::CaTlsConfig;
-use n0_future::StreamExt as _;
+use n0_future::{SinkExt as _, StreamExt as _};
 use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::SOON;
+use crate::client::{Client, SOON};
 use crate::private::{asking, endpoint};
-use crate::world::World;
+use crate::world::{PASSWORD, World};
 
 const ALPN: &[u8] = b"test";
 
@@ -52,8 +55,12 @@ impl Place {
         relay.certificate.try_into().unwrap()
     }
 
-    fn ticket(&self, key: &SecretKey, account: &str) -> String {
-        self.tickets.issue(&said(key, account), now_ms())
+    fn ticket(&self, key: &SecretKey, of: &Client, account: &str) -> String {
+        self.tickets.issue(&said(key, of, account), now_ms())
+    }
+
+    async fn operate(&self, call: impl Call) {
+        assert!(ask(self.world.config(), call).await.is_ok());
     }
 
     fn refused(&self) -> u64 {
@@ -73,12 +80,12 @@ fn now_ms() -> i64 {
     certificate::now_ms(std::time::SystemTime::now())
 }
 
-fn said(key: &SecretKey, account: &str) -> Ticket {
+fn said(key: &SecretKey, of: &Client, account: &str) -> Ticket {
     let name = |name: &str| AccountName::try_from(name.to_owned()).unwrap();
     Ticket {
         session: [1; 16],
         account: name(account),
-        device: DeviceId([2; 16]),
+        device: of.device.id,
         endpoint: *key.public().as_bytes(),
         peer: name("somebody"),
         peer_device: DeviceId([3; 16]),
@@ -134,16 +141,23 @@ async fn hidden(place: &Place, key: &SecretKey, ticket: &str) -> Endpoint {
         .unwrap()
 }
 
+/// Closed by the server, whatever it said before.
+async fn closed(mut here: Relayed) {
+    let all = async { while let Some(Ok(_)) = here.next().await {} };
+    tokio::time::timeout(SOON, all).await.expect("closed soon");
+}
+
 #[tokio::test]
 async fn a_ticket_admits_its_endpoint_and_no_other() {
     let place = Place::with("").await;
     let (alice, mallory) = (key(1), key(2));
-    let good = place.ticket(&alice, "alice");
+    let (hers, his) = (place.world.user("alice").await, place.world.user("mallory").await);
+    let good = place.ticket(&alice, &hers, "alice");
     let here = place.join(&alice, Some(&good)).await.expect("admitted");
     assert_eq!(place.relayed(), 1);
-    let forged = Tickets::new(&[9; 32]).issue(&said(&mallory, "alice"), now_ms());
+    let forged = Tickets::new(&[9; 32]).issue(&said(&mallory, &hers, "alice"), now_ms());
     let lasts = i64::try_from(TICKET_TTL.as_millis()).unwrap();
-    let old = place.tickets.issue(&said(&mallory, "mallory"), now_ms() - lasts);
+    let old = place.tickets.issue(&said(&mallory, &his, "mallory"), now_ms() - lasts);
     for (index, ticket) in [None, Some("x"), Some(&*forged), Some(&*old), Some(&*good)].into_iter().enumerate() {
         assert!(place.join(&mallory, ticket).await.is_err(), "{index}");
         assert_eq!(place.refused(), index as u64 + 1);
@@ -158,14 +172,62 @@ async fn a_ticket_admits_its_endpoint_and_no_other() {
 #[tokio::test]
 async fn an_account_has_its_share() {
     let place = Place::with("").await;
+    let (alice, bob) = (place.world.user("alice").await, place.world.user("bob").await);
     let good: Vec<_> = (0..=RELAY_CONNECTIONS).map(|n| key(u8::try_from(n).unwrap())).collect();
     let mut here = Vec::new();
     for key in &good[..RELAY_CONNECTIONS] {
-        here.push(place.join(key, Some(&place.ticket(key, "alice"))).await.expect("admitted"));
+        here.push(place.join(key, Some(&place.ticket(key, &alice, "alice"))).await.expect("admitted"));
     }
     let last = &good[RELAY_CONNECTIONS];
-    assert!(place.join(last, Some(&place.ticket(last, "alice"))).await.is_err());
-    assert!(place.join(last, Some(&place.ticket(last, "bob"))).await.is_ok(), "others have theirs");
+    assert!(place.join(last, Some(&place.ticket(last, &alice, "alice"))).await.is_err());
+    assert!(place.join(last, Some(&place.ticket(last, &bob, "bob"))).await.is_ok(), "others have theirs");
+}
+
+#[tokio::test]
+async fn a_ticket_is_no_better_than_its_device() {
+    let place = Place::with("").await;
+    let (one, two, other) = (key(1), key(2), key(3));
+    let name = || String::from("alice");
+    let (mut phone, bob) = (place.world.user("alice").await, place.world.user("bob").await);
+    let mut desk = Client::connect(&place.world).await;
+    desk.login("alice", PASSWORD).await.unwrap();
+    desk.hello().await;
+    let of = [place.ticket(&one, &phone, "alice"), place.ticket(&two, &desk, "alice")];
+    let theirs = place.ticket(&other, &bob, "bob");
+    let mut bystander = place.join(&other, Some(&theirs)).await.expect("admitted");
+
+    let here = place.join(&two, Some(&of[1])).await.expect("admitted");
+    let revoke = wire::Revoke { device_id: desk.device.id.0.to_vec() };
+    phone.ask::<wire::Empty>(method::REVOKE, &revoke).await.unwrap();
+    closed(here).await;
+    assert!(place.join(&two, Some(&of[1])).await.is_err(), "its key was taken");
+    let here = place.join(&one, Some(&of[0])).await.expect("the other one is as good as before");
+
+    place.operate(UserLock { name: name() }).await;
+    closed(here).await;
+    assert!(place.join(&one, Some(&of[0])).await.is_err(), "locked");
+    place.operate(UserUnlock { name: name(), source: None }).await;
+    let here = place.join(&one, Some(&of[0])).await.expect("not locked any more");
+
+    place
+        .operate(UserPasswd { name: name(), password: Secret(PASSWORD.to_owned().into()), revoke_devices: true })
+        .await;
+    closed(here).await;
+    assert!(place.join(&one, Some(&of[0])).await.is_err(), "all keys were taken");
+
+    let mut pad = Client::connect(&place.world).await;
+    pad.login("alice", PASSWORD).await.unwrap();
+    let ticket = place.ticket(&one, &pad, "alice");
+    let here = place.join(&one, Some(&ticket)).await.expect("a new device");
+    place.operate(UserDel { name: name() }).await;
+    closed(here).await;
+    assert!(place.join(&one, Some(&ticket)).await.is_err(), "there is no such account");
+    assert!(place.join(&one, Some(&place.ticket(&one, &bob, "alice"))).await.is_err(), "nor any device of it");
+
+    bystander.send(ClientToRelayMsg::Ping([7; 8])).await.unwrap();
+    let pong = RelayToClientMsg::Pong([7; 8]);
+    let pong = async { while bystander.next().await.unwrap().unwrap() != pong {} };
+    tokio::time::timeout(SOON, pong).await.expect("others stay");
 }
 
 #[tokio::test]
@@ -230,7 +292,7 @@ async fn what_two_endpoints_say_goes_through() {
 async fn the_relay_follows_the_certificate() {
     let place = Place::with("").await;
     let (alice, before) = (key(1), place.certificate());
-    let ticket = place.ticket(&alice, "alice");
+    let ticket = place.ticket(&alice, &place.world.user("alice").await, "alice");
     let config = place.world.config();
     let made = chat_link::self_signed(&["localhost".into()], std::time::SystemTime::now()).unwrap();
     std::fs::write(&config.cert, &made.cert_pem).unwrap();

@@ -37,18 +37,18 @@ impl<S: Store> Session<S> {
             None => return Err(End::protocol().into()),
         };
         let own = endpoint.endpoint_id.clone();
-        let asked = match self.named(&ask.to) {
-            Ok(to) => {
-                let (fence, note, ttl_ms, check) = (self.fence, ask.note, ask.ttl_ms, ask.check);
-                let ask = Ask { fence, id, to, note, ttl_ms, endpoint, check };
-                self.private_op(|answer| Op::PrivateAsk(Box::new(ask), answer)).await?
-            }
-            Err(code) => Err(code.into()),
-        };
-        if !ask.check {
+        let to = self.gateway.accounts.look_up(&ask.to);
+        let peer = to.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let (fence, note, ttl_ms, check) = (self.fence, ask.note, ask.ttl_ms, ask.check);
+        let ask = Ask { fence, id, to, note, ttl_ms, endpoint, check };
+        let ruling = self.private_op(|answer| Op::PrivateAsk(Box::new(ask), answer)).await?;
+        let (asked, news) = ruling.map_or_else(|fault| (Err(fault), false), |ruling| (ruling.done, ruling.news));
+        if !check {
             let outcome = asked.as_ref().map_or_else(|fault| fault.code, |_| Code::ACCEPTED);
             self.gateway.metrics.private_request(outcome);
-            self.audit_private("asked", asked.as_ref().err(), &ask.to);
+            if news {
+                self.audit_private("asked", asked.as_ref().err(), &peer);
+            }
         }
         let asked = asked?;
         // The endpoint of this very request: since it was first asked the device may have another one.
@@ -67,12 +67,15 @@ impl<S: Store> Session<S> {
         };
         let said = if accept.is_some() { "accepted" } else { "declined" };
         let fence = self.fence;
-        let done = self.private_op(|answer| Op::PrivateAnswer { fence, id, accept, answer }).await?;
-        let peer = match &done {
-            Ok(Some(open)) => open.account.to_string(),
-            _ => "-".to_owned(),
-        };
-        self.audit_private(said, done.as_ref().err(), &peer);
+        let ruling = self.private_op(|answer| Op::PrivateAnswer { fence, id, accept, answer }).await??;
+        let done = ruling.done;
+        if ruling.news {
+            let peer = match &done {
+                Ok(Some(open)) => open.account.to_string(),
+                _ => "-".to_owned(),
+            };
+            self.audit_private(said, done.as_ref().err(), &peer);
+        }
         let open = done?.map(|open| self.opened(open));
         Ok(wire::PrivateAnswered { open }.encode_to_vec().into())
     }
@@ -97,6 +100,12 @@ impl<S: Store> Session<S> {
         let ticket = self.gateway.private.tickets.check(&ask.ticket, wall_ms).filter(own);
         // Somebody else's, forged or too old: one answer (S27).
         let mut ticket = ticket.ok_or(Code::FORBIDDEN)?;
+        // This session may be about to end with its device.
+        let (answer, admissible) = oneshot::channel();
+        self.gateway.store.query(Query::Admissible(ticket.account.clone(), ticket.device, answer));
+        if !admissible.await.map_err(|_| End::storage())? {
+            return Err(Code::FORBIDDEN.into());
+        }
         let mut told = false;
         if let Some(endpoint) = endpoint {
             ticket.endpoint = key(&endpoint.endpoint_id)?;
@@ -193,7 +202,8 @@ impl<S: Store> Session<S> {
         done.await.map_err(|_| End::storage())
     }
 
-    /// Who asked whom is in the audit log; where they can be reached is not.
+    /// Who asked whom is in the audit log; where they can be reached is not. For news alone: what can be said again and again at no
+    /// cost would push everything else out of it.
     fn audit_private(&self, what: &str, refused: Option<&Fault>, peer: &str) {
         let how = refused.map_or_else(String::new, |fault| format!(" refused, {}", fault.code.name()));
         let peer = chat_proto::display::line(peer);

@@ -1,4 +1,5 @@
-//! Who may use the relay: the endpoint that a good ticket was made for, and of one account not too many at once.
+//! Who may use the relay: the endpoint that a good ticket was made for, while its device may log in, and of one account not too many
+//! at once.
 //!
 //! Asked by iroh's service for each client that proved its endpoint's key; the connection's task waits for the verdict, for a client
 //! that never gets so far must go.
@@ -8,7 +9,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chat_proto::id::AccountName;
+use chat_proto::id::{AccountName, DeviceId};
 use chat_proto::limits::RELAY_CONNECTIONS;
 use iroh_base::EndpointId;
 use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
@@ -16,8 +17,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::private::ticket::Tickets;
+use crate::private::ticket::{Ticket, Tickets};
 use crate::settings::Live;
+use crate::store::Query;
 use crate::sync::lock;
 
 /// The header by which a connection's task knows it again; whatever a client says in it is overwritten.
@@ -26,9 +28,24 @@ pub const NUMBER: &str = "x-chat-connection";
 /// How it went: the account, or in a few words why not.
 pub type Verdict = Result<AccountName, &'static str>;
 
+/// Looks something up in the store.
+pub type LookUp = Box<dyn Fn(Query) + Send + Sync>;
+
+/// Whose a connection is.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The account.
+    pub account: AccountName,
+    /// Its device.
+    pub device: DeviceId,
+    /// That device's endpoint.
+    pub endpoint: EndpointId,
+}
+
 /// Admits clients.
 pub struct Admission {
     tickets: Arc<Tickets>,
+    look_up: LookUp,
     clock: Clock,
     live: Arc<Live>,
     refused: AtomicU64,
@@ -41,8 +58,15 @@ pub struct Admission {
 struct Here {
     /// Tasks that wait for the verdict over their connection, by its number.
     waiting: HashMap<u64, oneshot::Sender<Verdict>>,
-    admitted: HashMap<ConnectionId, AccountName>,
+    admitted: HashMap<ConnectionId, Guest>,
     accounts: HashMap<AccountName, usize>,
+}
+
+/// A connection that is counted and leaves again, unless it is found to be admissible.
+struct Entering<'a> {
+    admission: &'a Admission,
+    connection: ConnectionId,
+    stays: bool,
 }
 
 /// A connection whose verdict is waited for.
@@ -56,9 +80,9 @@ pub struct Expected {
 
 impl Admission {
     /// Nobody is here.
-    pub fn new(tickets: Arc<Tickets>, clock: Clock, live: Arc<Live>) -> Admission {
+    pub fn new(tickets: Arc<Tickets>, look_up: LookUp, clock: Clock, live: Arc<Live>) -> Admission {
         let (refused, next) = (AtomicU64::new(0), AtomicU64::new(0));
-        Admission { tickets, clock, live, refused, next, here: Mutex::default() }
+        Admission { tickets, look_up, clock, live, refused, next, here: Mutex::default() }
     }
 
     /// A connection came.
@@ -79,7 +103,34 @@ impl Admission {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn decide(&self, request: &ClientRequest) -> Verdict {
+    /// All that are admitted.
+    pub fn guests(&self) -> Vec<(ConnectionId, Guest)> {
+        lock(&self.here).admitted.iter().map(|(connection, guest)| (*connection, guest.clone())).collect()
+    }
+
+    /// Whether the store knows somebody as one who may be here; nothing when it is closing.
+    pub async fn is_admissible(&self, guest: &Guest) -> Option<bool> {
+        let (answer, admissible) = oneshot::channel();
+        (self.look_up)(Query::Admissible(guest.account.clone(), guest.device, answer));
+        admissible.await.ok()
+    }
+
+    async fn decide(&self, request: &ClientRequest) -> Verdict {
+        let Ticket { account, device, .. } = self.ticket(request)?;
+        let guest = Guest { account, device, endpoint: request.endpoint_id() };
+        // Entered before it is looked up: whoever is barred after the look is found among those who are here.
+        let mut entering = self.enter(request.connection_id(), &guest)?;
+        match self.is_admissible(&guest).await {
+            Some(true) => {
+                entering.stays = true;
+                Ok(guest.account)
+            }
+            Some(false) => Err("its device is none any more, or its account is locked"),
+            None => Err("the server is closing"),
+        }
+    }
+
+    fn ticket(&self, request: &ClientRequest) -> Result<Ticket, &'static str> {
         if !self.live.get().sessions.private {
             return Err("private sessions are off");
         }
@@ -88,20 +139,35 @@ impl Admission {
         if ticket.endpoint != *request.endpoint_id().as_bytes() {
             return Err("a ticket of another endpoint");
         }
+        Ok(ticket)
+    }
+
+    fn enter(&self, connection: ConnectionId, guest: &Guest) -> Result<Entering<'_>, &'static str> {
         let mut here = lock(&self.here);
-        let count = here.accounts.entry(ticket.account.clone()).or_default();
+        let count = here.accounts.entry(guest.account.clone()).or_default();
         if *count >= RELAY_CONNECTIONS {
             return Err("too many connections of its account");
         }
         *count += 1;
-        here.admitted.insert(request.connection_id(), ticket.account.clone());
-        Ok(ticket.account)
+        here.admitted.insert(connection, guest.clone());
+        Ok(Entering { admission: self, connection, stays: false })
+    }
+
+    fn leave(&self, connection: ConnectionId) {
+        let mut here = lock(&self.here);
+        let Some(guest) = here.admitted.remove(&connection) else { return };
+        if let Some(count) = here.accounts.get_mut(&guest.account) {
+            *count -= 1;
+            if *count == 0 {
+                here.accounts.remove(&guest.account);
+            }
+        }
     }
 }
 
 impl AccessControl for Admission {
     async fn on_connect(&self, request: &ClientRequest) -> Access {
-        let verdict = self.decide(request);
+        let verdict = self.decide(request).await;
         let access = match &verdict {
             Ok(_) => Access::Allow,
             Err(_) => {
@@ -120,13 +186,14 @@ impl AccessControl for Admission {
     }
 
     fn on_disconnect(&self, _: EndpointId, connection: ConnectionId) {
-        let mut here = lock(&self.here);
-        let Some(account) = here.admitted.remove(&connection) else { return };
-        if let Some(count) = here.accounts.get_mut(&account) {
-            *count -= 1;
-            if *count == 0 {
-                here.accounts.remove(&account);
-            }
+        self.leave(connection);
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.admission.leave(self.connection);
         }
     }
 }

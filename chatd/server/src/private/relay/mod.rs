@@ -1,5 +1,5 @@
 //! The relay: carries what two endpoints say to each other when no direct path is found. It sees ciphertext alone, admits by
-//! tickets alone, and asks nobody outside for anything.
+//! tickets of devices that may log in, and asks nobody outside for anything.
 //!
 //! The relay protocol is iroh's ([`RelayService`]). Ours is everything before it: listening, TLS with the server's own certificate,
 //! and how many may knock at once, as for the chat port (S4, S5).
@@ -7,6 +7,7 @@
 mod admission;
 mod connection;
 mod discovery;
+mod expulsion;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -30,7 +31,7 @@ use crate::gateway::Gateway;
 use crate::settings::Live;
 use crate::store::Store;
 use crate::sync::read;
-use admission::Admission;
+use admission::{Admission, LookUp};
 
 /// Parsed keys of endpoints that are kept: 56 bytes each, and a key is parsed with every frame that is not from the last one.
 const KEYS_KEPT: usize = 16_384;
@@ -67,12 +68,13 @@ impl Relay {
         config: &Config,
         served: &Arc<RwLock<Served>>,
         tickets: Arc<Tickets>,
+        look_up: LookUp,
         clock: Clock,
         live: Arc<Live>,
     ) -> Result<Relay, StartError> {
         let tls = tls(served)?;
         let (port, listening) = both(address, &tls)?;
-        let admission = Arc::new(Admission::new(tickets, clock, live));
+        let admission = Arc::new(Admission::new(tickets, look_up, clock, live));
         let counted = Arc::new(Metrics::default());
         let service = RelayService::new(
             Handlers::default(),
@@ -118,6 +120,8 @@ impl Relay {
         let shutdown = &gateway.shutdown;
         shutdown.spawn(connection::serve(Arc::clone(gateway), tcp, self.door()));
         shutdown.spawn(discovery::serve(udp, shutdown.clone()));
+        let (service, admission) = (self.service.clone(), Arc::clone(&self.admission));
+        shutdown.spawn(expulsion::serve(Arc::clone(gateway), service, admission));
     }
 
     fn door(&self) -> connection::Door {

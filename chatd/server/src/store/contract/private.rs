@@ -8,7 +8,7 @@ use chat_proto::wire::{PeerEndpoint, PrivateNotice};
 
 use super::town::{Device, Place, Told, Town, name};
 use crate::rate::Rate;
-use crate::store::private::{Ask, Asked, Notice, Open};
+use crate::store::private::{Ask, Asked, Notice, Open, Ruling};
 use crate::store::{AcctId, DevId, Ending, Op, Settings};
 
 const ONE: RequestId = [1; 16];
@@ -28,18 +28,22 @@ async fn ask<P: Place>(town: &Town<P>, id: RequestId, from: &Device, to: &str) -
     let ask = Ask {
         fence: from.fence(),
         id,
-        to: name(to),
+        to: Some(name(to)),
         note: "re: keys".into(),
         ttl_ms: 0,
         endpoint: at(from),
         check: false,
     };
-    town.ask(|answer| Op::PrivateAsk(Box::new(ask), answer)).await
+    ruled(town.ask(|answer| Op::PrivateAsk(Box::new(ask), answer)).await)
+}
+
+fn ruled<T>(ruling: Result<Ruling<T>, Code>) -> Result<T, Code> {
+    ruling?.done.map_err(|fault| fault.code)
 }
 
 async fn accept<P: Place>(town: &Town<P>, id: RequestId, by: &Device) -> Result<Open, Code> {
     let (fence, accept) = (by.fence(), Some(Box::new(at(by))));
-    town.ask(|answer| Op::PrivateAnswer { fence, id, accept, answer }).await.map(Option::unwrap)
+    ruled(town.ask(|answer| Op::PrivateAnswer { fence, id, accept, answer }).await).map(Option::unwrap)
 }
 
 async fn block<P: Place>(town: &Town<P>, by: &Device, who: &str, on: bool) {

@@ -109,6 +109,7 @@ impl Writer {
         }
         self.begun.world.broker.handle_device_gone(acct, dev, self.mono_ms);
         self.tell_private()?;
+        self.effects.push(Effect::Barred);
         let low = self.begun.world.low_cursor(acct, self.begun.hour, fold::HOLDS_HOURS).min(self.begun.folded);
         fold::release(self, acct, low)?;
         Ok(name)

@@ -57,6 +57,7 @@ impl Writer {
         self.begun.conn.prepare_cached("UPDATE account SET locked = ? WHERE id = ?")?.execute(params![on, acct.0])?;
         if on {
             self.put_out(acct, Code::ACCOUNT_LOCKED, now_ms)?;
+            self.effects.push(Effect::Barred);
         }
         Ok(Ok(true))
     }

@@ -11,27 +11,36 @@ use super::apply::Spent;
 use super::people::Decided;
 use super::start;
 use super::writer::{Effect, Writer};
-use crate::store::private::{self, Ask, Asked, Open};
+use crate::store::private::{self, Ask, Asked, Open, Ruling};
 use crate::store::{AcctId, DevId, Fence, StoreError};
 
 impl Writer {
-    pub fn private_ask(&mut self, ask: Ask) -> Decided<Asked> {
-        let Ask { fence, id, to, note, ttl_ms, endpoint, check } = ask;
-        if !self.owns(fence) {
+    pub fn private_ask(&mut self, ask: Ask) -> Decided<Ruling<Asked>> {
+        if !self.owns(ask.fence) {
             return Ok(Err(Code::REPLACED.into()));
         }
-        let again = !check && self.begun.world.broker.knows(&id, fence.acct, fence.dev);
-        if let Some(wait) = (!again).then(|| self.spend(fence.acct, Spent::PrivateRequest)).flatten() {
+        let again = !ask.check && self.begun.world.broker.knows(&ask.id, ask.fence.acct, ask.fence.dev);
+        if let Some(wait) = (!again).then(|| self.spend(ask.fence.acct, Spent::PrivateRequest)).flatten() {
             return Ok(Err(Fault { code: Code::LIMIT, retry_after_ms: Some(wait) }));
         }
-        let Some(asked) = start::account_by_name(&self.begun.conn, &mut self.begun.world, &to)? else {
+        let done = self.ask_broker(ask)?;
+        Ok(Ok(Ruling { done, news: !again }))
+    }
+
+    fn ask_broker(&mut self, ask: Ask) -> Decided<Asked> {
+        let Ask { fence, id, to, note, ttl_ms, endpoint, check } = ask;
+        let to = match to {
+            Some(to) => start::account_by_name(&self.begun.conn, &mut self.begun.world, &to)?,
+            None => None,
+        };
+        let Some(to) = to else {
             // Whoever tries names by this way has no more tries than by messages.
             let refused = self.spend(fence.acct, Spent::UnknownRecipient);
             let limited = |wait| Fault { code: Code::LIMIT, retry_after_ms: Some(wait) };
             return Ok(Err(refused.map_or_else(|| Code::UNKNOWN_USER.into(), limited)));
         };
-        let standing = self.standing(fence.acct, asked)?;
-        let ask = broker::Ask { id, from: self.party(fence, endpoint), to: asked, note, ttl_ms };
+        let standing = self.standing(fence.acct, to)?;
+        let ask = broker::Ask { id, from: self.party(fence, endpoint), to, note, ttl_ms };
         let (terms, now) = (self.settings.private, self.mono_ms);
         let broker = &mut self.begun.world.broker;
         let done = if check {
@@ -55,23 +64,29 @@ impl Writer {
         fence: Fence,
         id: RequestId,
         accept: Option<PeerEndpoint>,
-    ) -> Decided<Option<Open>> {
+    ) -> Decided<Ruling<Option<Open>>> {
         if !self.owns(fence) {
             return Ok(Err(Code::REPLACED.into()));
         }
         let (terms, now) = (self.settings.private, self.mono_ms);
         let by = accept.map(|endpoint| self.party(fence, endpoint));
+        // What time did is told by itself: the rest is of this answer.
+        self.begun.world.broker.handle_time(now);
+        self.tell_private()?;
+        let told = self.effects.len();
         let broker = &mut self.begun.world.broker;
         let done = match by {
             Some(by) => broker.handle_accept(id, by, terms, now).map(Some),
             None => broker.handle_decline(id, fence.acct, fence.dev, now).map(|()| None),
         };
         self.tell_private()?;
-        match done {
-            Err(fault) => Ok(Err(fault)),
-            Ok(None) => Ok(Ok(None)),
-            Ok(Some(open)) => Ok(self.named(open)?.map(Some)),
-        }
+        let news = self.effects.len() > told;
+        let done = match done {
+            Err(fault) => Err(fault),
+            Ok(None) => Ok(None),
+            Ok(Some(open)) => self.named(open)?.map(Some),
+        };
+        Ok(Ok(Ruling { done, news }))
     }
 
     pub fn private_cancel(&mut self, fence: Fence, id: RequestId) -> Decided<()> {

@@ -43,6 +43,7 @@ fn answer(conn: &Connection, shared: &Shared, query: Query) -> Result<(), StoreE
     match query {
         Query::Credentials(name, answer) => drop(answer.send(credentials(conn, &name)?)),
         Query::Device(name, id, answer) => drop(answer.send(device(conn, &name, id.0)?)),
+        Query::Admissible(name, id, answer) => drop(answer.send(admissible(conn, &name, id)?)),
         Query::Invite(hash, answer) => drop(answer.send(invite(conn, &hash)?)),
         Query::Devices(acct, answer) => drop(answer.send(devices(conn, acct)?)),
         Query::Inbox { acct, after, count, bytes, answer } => {
@@ -78,6 +79,13 @@ fn device(conn: &Connection, name: &AccountName, id: [u8; 16]) -> Result<Option<
         Ok((login, row.get(2)?))
     });
     Ok(found.optional()?)
+}
+
+fn admissible(conn: &Connection, name: &AccountName, id: DeviceId) -> Result<bool, StoreError> {
+    let mut find = conn.prepare_cached(
+        "SELECT 1 FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0 AND a.locked = 0",
+    )?;
+    Ok(find.exists(params![id.0, name.as_str()])?)
 }
 
 fn invite(conn: &Connection, hash: &InviteHash) -> Result<Option<Option<AccountName>>, StoreError> {

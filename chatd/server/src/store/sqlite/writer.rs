@@ -34,6 +34,8 @@ pub enum Effect {
     Mark(AcctId, SessionNo, wire::Mark),
     End(SessionNo, Code, bool),
     Private(private::Notice),
+    /// A device, or a whole account, may do less than before.
+    Barred,
     /// Everything up to the mark is folded: these accounts' places leave memory.
     Folded(u64, BTreeSet<AcctId>),
     Answer(Box<dyn FnOnce() + Send>),
@@ -331,6 +333,7 @@ impl Writer {
                 Effect::Mark(acct, except, mark) => outlet.mark(acct, except, mark),
                 Effect::End(session, code, may_reconnect) => outlet.end(session, code, may_reconnect),
                 Effect::Private(notice) => outlet.private(notice),
+                Effect::Barred => outlet.barred(),
                 Effect::Folded(mark, accounts) => forget(&shared, mark, &accounts),
                 Effect::Answer(answer) => answers.push(answer),
             }

@@ -48,7 +48,7 @@ enum State<A, D> {
 #[derive(Clone, Debug)]
 pub struct Broker<A, D> {
     requests: HashMap<RequestId, Request<A, D>>,
-    /// By asker, oldest first, those that are over among them.
+    /// By asker, those that are over among them: what was asked or decided last stands last.
     asked: HashMap<A, Vec<RequestId>>,
     /// By the one asked, oldest first; open ones alone.
     waiting: HashMap<A, Vec<RequestId>>,
@@ -352,7 +352,7 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
         self.forget_oldest(account);
     }
 
-    /// Of those of an account that are over, no more are remembered than may be open.
+    /// Of those of an account that are over, no more are remembered than may be open; the longest over go first.
     fn forget_oldest(&mut self, account: A) {
         let over = |id: &RequestId| self.requests.get(id).is_some_and(|r| !matches!(r.state, State::Open));
         let over: Vec<RequestId> =
@@ -387,6 +387,10 @@ impl<A: Copy + Eq + Hash, D: Copy + Eq> Broker<A, D> {
         request.state = state;
         self.due.insert((request.due, id));
         drop_from(&mut self.waiting, before.to, &id);
+        if let Some(asked) = self.asked.get_mut(&before.from.account) {
+            asked.retain(|other| *other != id);
+            asked.push(id);
+        }
         match accepted {
             true => self.accepted.entry(before.to).or_default().push(id),
             false => drop_from(&mut self.accepted, before.to, &id),

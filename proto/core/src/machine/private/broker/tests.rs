@@ -179,6 +179,24 @@ fn there_are_bounds_and_nothing_stays() {
 }
 
 #[test]
+fn of_what_is_over_the_longest_over_is_forgotten_first() {
+    let mut town = asked();
+    for n in 0..REQUESTS_OUT {
+        let id = [u8::try_from(n).unwrap(), 9].repeat(8).try_into().unwrap();
+        town.handle_ask(ask(id, at('a', 1), 'c'), HERE, TERMS, 1).unwrap();
+        town.handle_cancel(id, 'a', 2).unwrap();
+    }
+    told(&mut town);
+    let joined = town.handle_ask(ask(B, at('b', 2), 'a'), HERE, TERMS, 3).unwrap();
+    assert_eq!((joined.id, joined.open.map(|open| open.account)), (A, Some('a')), "asked first, over last");
+    told(&mut town);
+    assert!(town.handle_ask(ask(A, at('a', 1), 'b'), HERE, TERMS, 4).unwrap().open.is_some());
+    assert_eq!(town.handle_cancel(A, 'a', 5), Ok(()));
+    assert_eq!(told(&mut town), [(Whom::Device('b', 2), PrivateNotice::WITHDRAWN)]);
+    assert!(town.requests.len() <= 2 * REQUESTS_OUT + 1);
+}
+
+#[test]
 fn a_yes_and_a_logout_leave_no_session_on_one_side() {
     for (account, device, other) in [('b', 2, Whom::Device('a', 1)), ('a', 1, Whom::Device('b', 2))] {
         let mut town = asked();
