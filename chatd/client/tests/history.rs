@@ -13,8 +13,8 @@ use chat_proto::wire::{self, TEXT_PLAIN, content_hash, kind};
 use chatd::history::file::{FileWrite, Spot, Transfer};
 use chatd::history::sqlite::Sqlite;
 use chatd::history::{
-    Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Pattern, Place, Reach, Row, Search,
-    Verdict, Wanted, Write,
+    Cursor, CursorChange, Done, Found, History, Incoming, Mark, NewMessage, Own, Pattern, PeerDevice, Place, Reach,
+    Row, Search, Verdict, Wanted, Write,
 };
 use prost::Message as _;
 
@@ -616,7 +616,7 @@ fn transfers_are_kept_as_they_were_last_put() {
     let offered = Transfer {
         id: [7; 16],
         peer: "bob".into(),
-        device: BOBS,
+        device: PeerDevice { device: BOBS, key: [3; 32] },
         dir: Direction::In,
         name: "../x\u{202e}".into(),
         size: 1 << 40,

@@ -12,7 +12,6 @@ use chat_proto::control::file::{Conflict, File, FileState};
 use chat_proto::control::private::Direction;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
-use chat_proto::id::DeviceId;
 use chat_proto::limits::{
     FILE_NAME_MAX, FILE_OFFERS_AT_ONCE, FILE_OFFERS_OF_PEER, FILES_AT_ONCE, FILES_MAX, FILES_OF_PEER,
 };
@@ -24,6 +23,7 @@ use super::job::{Flag, Outcome, Sending, Wanted};
 use super::source::Offered;
 use super::target::Part;
 use super::{Refusal, Setup, hex, name, shown_id};
+use crate::history::PeerDevice;
 use crate::history::file::{FileWrite, Spot, Transfer};
 
 #[cfg(test)]
@@ -36,6 +36,8 @@ pub type Job = u64;
 
 /// Milliseconds before a transfer that the peer broke off is asked for again.
 const AGAIN_AFTER_MS: u64 = 1000;
+/// Milliseconds before what a full disk did not take is written down again.
+const KEEP_AGAIN_MS: u64 = 5000;
 /// Milliseconds between two words about how far a transfer is.
 const TELL_EVERY_MS: u64 = 1000;
 
@@ -63,8 +65,8 @@ pub enum Do {
     TellOffer(File),
     /// Tell followers how a transfer goes.
     Tell(File),
-    /// Open an unfinished file.
-    Open(Job, Wanted),
+    /// Open an unfinished file, and read what is there.
+    Open(Job, Wanted, Arc<Flag>),
     /// Send bytes on the session's connection.
     Send(SessionId, Job, Sending, Arc<Flag>),
     /// Remove an unfinished file: what is left at this place of the transfer with this id.
@@ -107,26 +109,32 @@ pub struct Desk {
     todo: VecDeque<Do>,
     /// When followers are told next how far transfers are, on the clock that never jumps.
     tell_at: Option<u64>,
-    /// When those that were broken off though the connection is there are tried again.
+    /// When those that were broken off though the connection is there are tried again, and what could not be written down.
     again_at: Option<u64>,
+    /// What is to be written down again.
+    lost: Vec<[u8; 16]>,
 }
 
 /// A session with a proven connection now, or one before.
 struct Meeting {
     peer: String,
-    device: DeviceId,
+    device: PeerDevice,
     up: bool,
-    /// Offers that are taken without a pause, and when that was counted.
-    offers: (u32, u64),
+    /// Words of the peer that begin something: so many are taken without a pause, and when that was counted.
+    starts: (u32, u64),
 }
 
 struct Entry {
     kept: Transfer,
     /// As it was last written down.
     written: Option<Transfer>,
+    /// Writes of it that are not committed.
+    writing: u32,
+    /// In: it was taken before the daemon started, and not opened since.
+    taken_before: bool,
     /// In: what an earlier try left under another id or at another place.
     left: Option<([u8; 16], Spot)>,
-    /// In: it is not asked for before [`Desk::again_at`], or the next connection.
+    /// It is not asked for, and not sent, before [`Desk::again_at`], or the next connection.
     paused: bool,
     work: Work,
     flag: Arc<Flag>,
@@ -163,7 +171,10 @@ struct Pace {
 impl Desk {
     /// With what the history holds, oldest first.
     pub fn new(setup: Setup, files: Vec<Transfer>) -> Desk {
-        let entry = |kept: Transfer| Entry { written: Some(kept.clone()), ..Entry::new(kept) };
+        let entry = |kept: Transfer| {
+            let taken_before = kept.dir == Direction::In && kept.spot.is_some();
+            Entry { written: Some(kept.clone()), taken_before, ..Entry::new(kept) }
+        };
         Desk {
             setup,
             entries: files.into_iter().map(entry).collect(),
@@ -172,6 +183,7 @@ impl Desk {
             todo: VecDeque::new(),
             tell_at: None,
             again_at: None,
+            lost: Vec::new(),
         }
     }
 
@@ -206,7 +218,8 @@ impl Desk {
     /// Offers a file to the peer. The same one that is under way, or was cut off, goes on.
     pub fn offer(&mut self, peer: &str, path: PathBuf, file: Offered, id: [u8; 16], now: Now) -> Result<File, Refusal> {
         let session = self.session_of(peer).ok_or(Refusal::from(Code::PEER_UNREACHABLE))?;
-        let device = self.meetings.get(&session).map(|meeting| meeting.device).unwrap_or(DeviceId([0; 16]));
+        let device = self.meetings.get(&session).map(|meeting| meeting.device);
+        let device = device.ok_or(Refusal::from(Code::PEER_UNREACHABLE))?;
         let same = |entry: &Entry| {
             let kept = &entry.kept;
             let file_is = kept.sha256 == file.sha256 && kept.size == file.size && kept.path.as_ref() == Some(&path);
@@ -317,15 +330,25 @@ impl Desk {
         }
     }
 
-    /// A session has a connection again on which the peer proved who it is.
-    pub fn up(&mut self, session: SessionId, peer: &str, device: DeviceId, now: Now) {
-        let offers = (FILE_OFFERS_AT_ONCE, now.mono_ms);
+    /// A session has a connection again on which the peer proved who it is. What the same device was offered, or offered, under
+    /// another key is over: whoever has this key was not meant.
+    pub fn up(&mut self, session: SessionId, peer: &str, device: PeerDevice, now: Now) {
+        let starts = (FILE_OFFERS_AT_ONCE, now.mono_ms);
         let meeting =
-            self.meetings.entry(session).or_insert(Meeting { peer: peer.to_owned(), device, up: true, offers });
+            self.meetings.entry(session).or_insert(Meeting { peer: peer.to_owned(), device, up: true, starts });
         (meeting.up, meeting.device) = (true, device);
         for index in 0..self.entries.len() {
             let kept = &self.entries[index].kept;
-            if kept.peer != peer || kept.device != device {
+            if kept.peer != peer || kept.device.device != device.device {
+                continue;
+            }
+            if kept.device != device {
+                let goes_on = !kept.state.is_over() || kept.is_resumable();
+                if goes_on && self.halt(index) {
+                    let kept = &mut self.entries[index].kept;
+                    (kept.by_peer, kept.told) = (true, true);
+                    self.over(index, FileState::Failed, Some(Code::IDENTITY_CHANGED));
+                }
                 continue;
             }
             self.entries[index].paused = false;
@@ -386,7 +409,7 @@ impl Desk {
         let body = frame.body.clone();
         match frame.name {
             method::FILE_OFFER => self.offered(session, FileOffer::decode(body)?, now),
-            method::FILE_ACCEPT => self.asked(session, &FileAccept::decode(body)?),
+            method::FILE_ACCEPT => self.asked(session, &FileAccept::decode(body)?, now),
             method::FILE_CANCEL => self.given_up(session, &FileEnd::decode(body)?),
             method::FILE_DONE => self.received(session, &FileEnd::decode(body)?),
             _ => {}
@@ -426,15 +449,42 @@ impl Desk {
         match std::mem::replace(&mut self.entries[index].work, Work::Rest) {
             Work::Leaving(_, again) => self.left(index, again),
             Work::Moving(_, again) => {
-                if matches!(outcome, Outcome::Broken) {
+                if matches!(outcome, Outcome::Broken | Outcome::Sent) {
                     self.entries[index].paused = true;
-                    self.again_at.get_or_insert(mono_ms + AGAIN_AFTER_MS);
+                    self.again_by(mono_ms + AGAIN_AFTER_MS);
                 }
                 self.moved(index, again, outcome);
             }
             _ => self.opened(index, outcome),
         }
         self.turn();
+    }
+
+    /// What was to be written down of these is committed, or could not be: then it is tried again.
+    pub fn kept(&mut self, ids: &[[u8; 16]], is_kept: bool, mono_ms: u64) {
+        for id in ids {
+            let index = self.entries.iter().position(|entry| entry.kept.id == *id);
+            if let Some(index) = index {
+                let entry = &mut self.entries[index];
+                entry.writing = entry.writing.saturating_sub(1);
+                if !is_kept {
+                    entry.written = None;
+                }
+                let done = entry.kept.state == FileState::Done && entry.kept.dir == Direction::In;
+                if is_kept
+                    && done
+                    && let Some(session) = self.session_with(&self.entries[index].kept)
+                {
+                    self.remind(session, index);
+                }
+            }
+            if !is_kept && !self.lost.contains(id) {
+                self.lost.push(*id);
+            }
+        }
+        if !self.lost.is_empty() {
+            self.again_by(mono_ms + KEEP_AGAIN_MS);
+        }
     }
 
     /// When [`Desk::tick`] has something to do.
@@ -447,6 +497,12 @@ impl Desk {
         if self.again_at.is_some_and(|at| at <= mono_ms) {
             self.again_at = None;
             self.entries.iter_mut().for_each(|entry| entry.paused = false);
+            for id in std::mem::take(&mut self.lost) {
+                match self.entries.iter().position(|entry| entry.kept.id == id) {
+                    Some(index) => self.write(index),
+                    None => self.todo.push_back(Do::Keep(FileWrite::Forget(id))),
+                }
+            }
             self.turn();
         }
         if self.tell_at.is_none_or(|at| at > mono_ms) {
@@ -463,19 +519,18 @@ impl Desk {
     }
 
     fn offered(&mut self, session: SessionId, offer: FileOffer, now: Now) {
-        let Some(meeting) = self.meetings.get_mut(&session) else { return };
+        let Some(meeting) = self.meetings.get(&session) else { return };
         let (Ok(id), Ok(sha256)) = (<[u8; 16]>::try_from(&offer.id[..]), <[u8; 32]>::try_from(&offer.sha256[..]))
         else {
             return;
         };
         let (peer, device) = (meeting.peer.clone(), meeting.device);
-        let allowed = meeting.may_offer(now.mono_ms);
         let twin = self.entries.iter().position(|entry| shown_id(&entry.kept.id) == shown_id(&id));
         if let Some(index) = twin {
             let kept = &self.entries[index].kept;
             let same = kept.id == id && kept.is_with(Direction::In, &peer, device);
             return match same && kept.size == offer.size && kept.sha256 == sha256 {
-                true => self.offered_again(session, index),
+                true => self.offered_again(session, index, now),
                 // Two that cannot be told apart would be one to the user.
                 false => self.say_end(session, &id, Code::UNKNOWN_FILE),
             };
@@ -484,7 +539,7 @@ impl Desk {
             .entries
             .iter()
             .filter(|entry| entry.kept.is_with(Direction::In, &peer, device) && entry.kept.state == FileState::Offered);
-        if !allowed || waiting.count() >= FILE_OFFERS_OF_PEER {
+        if waiting.count() >= FILE_OFFERS_OF_PEER || !self.may_start(session, now) {
             return self.say_end(session, &id, Code::TOO_MANY_FILES);
         }
         let auto = self.setup.auto_accept.iter().any(|name| name.eq_ignore_ascii_case(&peer));
@@ -516,7 +571,12 @@ impl Desk {
     }
 
     /// The peer does not know how far this side is.
-    fn offered_again(&mut self, session: SessionId, index: usize) {
+    fn offered_again(&mut self, session: SessionId, index: usize, now: Now) {
+        let kept = &self.entries[index].kept;
+        if kept.is_resumable() && !self.may_start(session, now) {
+            let id = self.entries[index].kept.id;
+            return self.say_end(session, &id, Code::TOO_MANY_FILES);
+        }
         let entry = &mut self.entries[index];
         match (entry.kept.state, entry.kept.code) {
             (FileState::Failed, Some(Code::PEER_UNREACHABLE)) if entry.kept.spot.is_some() => {
@@ -536,7 +596,7 @@ impl Desk {
     }
 
     /// The peer asks for the bytes of a file.
-    fn asked(&mut self, session: SessionId, accept: &FileAccept) {
+    fn asked(&mut self, session: SessionId, accept: &FileAccept, now: Now) {
         let Some(index) = self.known(session, &accept.id, Direction::Out) else {
             return self.say_end(session, &accept.id, Code::UNKNOWN_FILE);
         };
@@ -546,13 +606,20 @@ impl Desk {
             let code = if goes_on { Code::FILE_DAMAGED } else { entry.kept.end_code() };
             return self.say_end(session, &accept.id, code);
         }
+        if entry.kept.state.is_over() && !self.may_start(session, now) {
+            return self.say_end(session, &accept.id, Code::TOO_MANY_FILES);
+        }
+        let entry = &mut self.entries[index];
         match &mut entry.work {
             Work::Moving(_, again) | Work::Leaving(_, again) => *again = Some(accept.offset),
             work => {
                 *work = Work::Asked(accept.offset);
                 entry.flag = Flag::at(accept.offset);
-                entry.revive(FileState::Waiting);
-                self.changed(index);
+                // Who asks again and again is heard once.
+                if entry.kept.state != FileState::Waiting {
+                    entry.revive(FileState::Waiting);
+                    self.changed(index);
+                }
             }
         }
     }
@@ -561,11 +628,6 @@ impl Desk {
     fn given_up(&mut self, session: SessionId, end: &FileEnd) {
         let either = [Direction::In, Direction::Out].into_iter().find_map(|dir| self.known(session, &end.id, dir));
         let Some(index) = either else { return };
-        let kept = &self.entries[index].kept;
-        let goes_on = !kept.state.is_over() || kept.is_resumable();
-        if !goes_on || !self.halt(index) {
-            return;
-        }
         let (state, code) = match Code(end.code) {
             Code::CANCELLED => (FileState::Cancelled, None),
             Code::DECLINED => (FileState::Declined, None),
@@ -573,6 +635,12 @@ impl Desk {
             // What else a peer may say is not about files, and would mislead.
             code => (FileState::Failed, Some(if ENDS.contains(&code) { code } else { Code::INTERNAL })),
         };
+        let kept = &self.entries[index].kept;
+        // One that was cut off can only be given up for good.
+        let goes_on = !kept.state.is_over() || (kept.is_resumable() && !is_passing(state, code));
+        if !goes_on || !self.halt(index) {
+            return;
+        }
         let kept = &mut self.entries[index].kept;
         (kept.by_peer, kept.told) = (true, true);
         self.over(index, state, code);
@@ -608,9 +676,10 @@ impl Desk {
                     self.say(session, method::FILE_ACCEPT, &body);
                 }
             }
+            Outcome::Placed(path) => self.placed(index, path),
             Outcome::Refused(refusal) => self.failed(index, refusal),
             // It is tried again at the next connection.
-            Outcome::Ready(_) | Outcome::Placed(_) | Outcome::Sent | Outcome::Broken => {}
+            Outcome::Ready(_) | Outcome::Sent | Outcome::Broken => {}
         }
     }
 
@@ -618,10 +687,7 @@ impl Desk {
     fn moved(&mut self, index: usize, again: Option<u64>, outcome: Outcome) {
         let entry = &mut self.entries[index];
         match outcome {
-            Outcome::Placed(path) => {
-                entry.kept.path = Some(path);
-                self.end(index, FileState::Done, None);
-            }
+            Outcome::Placed(path) => self.placed(index, path),
             Outcome::Sent if again.is_none() => {
                 entry.work = Work::Handed;
             }
@@ -649,6 +715,11 @@ impl Desk {
         }
     }
 
+    fn placed(&mut self, index: usize, path: PathBuf) {
+        self.entries[index].kept.path = Some(path);
+        self.end(index, FileState::Done, None);
+    }
+
     fn failed(&mut self, index: usize, refusal: Refusal) {
         tracing::info!(code = refusal.code.name(), detail = refusal.detail, "a file's transfer failed");
         self.end(index, FileState::Failed, Some(refusal.code));
@@ -663,7 +734,9 @@ impl Desk {
                 (Direction::In, Work::Rest) if !self.entries[index].paused && self.busy(index) < FILES_AT_ONCE => {
                     self.open(index);
                 }
-                (Direction::Out, Work::Asked(offset)) if self.busy(index) < FILES_AT_ONCE => {
+                (Direction::Out, Work::Asked(offset))
+                    if !self.entries[index].paused && self.busy(index) < FILES_AT_ONCE =>
+                {
                     self.send(session, index, *offset);
                 }
                 _ => {}
@@ -676,8 +749,11 @@ impl Desk {
         let entry = &mut self.entries[index];
         let Some(spot) = entry.kept.spot.clone() else { return };
         entry.work = Work::Opening(job);
-        let wanted = Wanted { id: entry.kept.id, size: entry.kept.size, spot, left: entry.left.take() };
-        self.todo.push_back(Do::Open(job, wanted));
+        entry.flag = Flag::at(entry.flag.done());
+        let taken_before = std::mem::take(&mut entry.taken_before).then_some(entry.kept.sha256);
+        let (id, size, left) = (entry.kept.id, entry.kept.size, entry.left.take());
+        let wanted = Wanted { id, size, spot, left, taken_before };
+        self.todo.push_back(Do::Open(job, wanted, Arc::clone(&entry.flag)));
     }
 
     fn send(&mut self, session: SessionId, index: usize, offset: u64) {
@@ -714,7 +790,7 @@ impl Desk {
             *id != entry.kept.id || (&old.folder, &old.file) != (&spot.folder, &spot.file)
         };
         entry.left = old.or(earlier).filter(moved);
-        entry.paused = false;
+        (entry.paused, entry.taken_before) = (false, false);
         entry.revive(FileState::Waiting);
         self.changed(index);
     }
@@ -755,7 +831,10 @@ impl Desk {
 
     fn over(&mut self, index: usize, state: FileState, code: Option<Code>) {
         let entry = &mut self.entries[index];
-        (entry.kept.state, entry.kept.code, entry.pace) = (state, code, Pace::default());
+        (entry.kept.state, entry.kept.code, entry.pace, entry.paused) = (state, code, Pace::default(), false);
+        if matches!(entry.work, Work::Opening(_)) {
+            entry.flag.stop();
+        }
         if !matches!(entry.work, Work::Leaving(..) | Work::Opening(_)) {
             entry.work = Work::Rest;
             if entry.kept.leaves_nothing()
@@ -769,7 +848,9 @@ impl Desk {
 
     /// Says to the peer what it has to know of this transfer.
     fn remind(&mut self, session: SessionId, index: usize) {
-        let kept = &mut self.entries[index].kept;
+        let entry = &mut self.entries[index];
+        let is_kept = entry.is_kept();
+        let kept = &mut entry.kept;
         let id = kept.id;
         match kept.state {
             state if !state.is_over() => {
@@ -778,6 +859,8 @@ impl Desk {
                 }
             }
             _ if kept.told => {}
+            // A kill could make it come once more until it is written down that all is there.
+            FileState::Done if !is_kept => {}
             FileState::Done => {
                 kept.told = true;
                 self.say(session, method::FILE_DONE, &FileEnd { id: id.to_vec(), code: 0 });
@@ -829,6 +912,7 @@ impl Desk {
         }
         if entry.written.as_ref() != Some(&kept) {
             entry.written = Some(kept.clone());
+            entry.writing += 1;
             self.todo.push_back(Do::Keep(FileWrite::Put(Box::new(kept))));
         }
     }
@@ -886,6 +970,15 @@ impl Desk {
         }
     }
 
+    /// Counts a word of the peer that begins something; false when there are too many.
+    fn may_start(&mut self, session: SessionId, now: Now) -> bool {
+        self.meetings.get_mut(&session).is_some_and(|meeting| meeting.may_start(now.mono_ms))
+    }
+
+    fn again_by(&mut self, at: u64) {
+        self.again_at = Some(self.again_at.map_or(at, |other| other.min(at)));
+    }
+
     fn next_job(&mut self) -> Job {
         self.jobs += 1;
         self.jobs
@@ -902,12 +995,11 @@ pub struct Now {
 }
 
 impl Meeting {
-    /// Counts an offer of the peer; false when there are too many.
-    fn may_offer(&mut self, mono_ms: u64) -> bool {
-        let (left, since) = self.offers;
+    fn may_start(&mut self, mono_ms: u64) -> bool {
+        let (left, since) = self.starts;
         let seconds = mono_ms.saturating_sub(since) / 1000;
         let left = left.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX)).min(FILE_OFFERS_AT_ONCE);
-        self.offers = (left.saturating_sub(1), since + seconds * 1000);
+        self.starts = (left.saturating_sub(1), since + seconds * 1000);
         left > 0
     }
 }
@@ -918,12 +1010,19 @@ impl Entry {
         Entry {
             kept,
             written: None,
+            writing: 0,
+            taken_before: false,
             left: None,
             paused: false,
             work: Work::Rest,
             flag: Flag::at(done),
             pace: Pace::default(),
         }
+    }
+
+    /// The history has how it is now.
+    fn is_kept(&self) -> bool {
+        self.writing == 0 && self.written.as_ref().is_some_and(|written| written.state == self.kept.state)
     }
 
     fn revive(&mut self, state: FileState) {
@@ -961,16 +1060,20 @@ impl Entry {
     }
 }
 
+/// It ended for a reason that may be gone.
+fn is_passing(state: FileState, code: Option<Code>) -> bool {
+    let passing = [Code::SESSION_ENDED, Code::PEER_UNREACHABLE, Code::DISK_FULL, Code::FILE_EXISTS, Code::TIMED_OUT];
+    state == FileState::Failed && code.is_some_and(|code| passing.contains(&code))
+}
+
 impl Transfer {
-    fn is_with(&self, dir: Direction, peer: &str, device: DeviceId) -> bool {
+    fn is_with(&self, dir: Direction, peer: &str, device: PeerDevice) -> bool {
         self.dir == dir && self.peer == peer && self.device == device
     }
 
-    /// It ended for a reason that may be gone.
+    /// Who asks for it again has it go on.
     fn is_resumable(&self) -> bool {
-        let passing =
-            [Code::SESSION_ENDED, Code::PEER_UNREACHABLE, Code::DISK_FULL, Code::FILE_EXISTS, Code::TIMED_OUT];
-        self.state == FileState::Failed && self.code.is_some_and(|code| passing.contains(&code))
+        is_passing(self.state, self.code)
     }
 
     /// Nothing will ask for the bytes that are there.

@@ -103,18 +103,31 @@ pub struct Wanted {
     pub spot: Spot,
     /// What an earlier try left elsewhere: under which id, where.
     pub left: Option<([u8; 16], Spot)>,
+    /// SHA-256 of its content where it was taken before the daemon started: all of it may be there already.
+    pub taken_before: Option<[u8; 32]>,
 }
 
-/// Opens the unfinished file.
-pub async fn open(wanted: Wanted) -> Outcome {
+/// Opens the unfinished file, and reads what is there. One that has its name already is done.
+pub async fn open(wanted: Wanted, flag: Arc<Flag>) -> Outcome {
     let opened = spawn_blocking(move || {
-        if let Some((id, spot)) = &wanted.left {
-            target::carry(spot, &shown_id(id), &wanted.spot, &shown_id(&wanted.id));
+        let id = shown_id(&wanted.id);
+        let placed = |sha256| target::placed(&wanted.spot, &id, wanted.size, &sha256, &flag);
+        if let Some(path) = wanted.taken_before.and_then(placed) {
+            return Ok(Outcome::Placed(path));
         }
-        Part::open(&wanted.spot, &shown_id(&wanted.id), wanted.size)
+        // A new unfinished file would hide one that is placed.
+        if flag.is_stopped() {
+            return Err(Code::CANCELLED.into());
+        }
+        if let Some((old, spot)) = &wanted.left {
+            target::carry(spot, &shown_id(old), &wanted.spot, &id);
+        }
+        Part::open(&wanted.spot, &id, wanted.size, &flag).map(Outcome::Ready)
     });
     match opened.await {
-        Ok(Ok(part)) => Outcome::Ready(part),
+        Ok(Ok(outcome)) => outcome,
+        // It was stopped: it goes on when it is wanted again.
+        Ok(Err(refusal)) if refusal.code == Code::CANCELLED => Outcome::Broken,
         Ok(Err(refusal)) => refusal.into(),
         Err(_) => Outcome::Broken,
     }
@@ -172,21 +185,19 @@ fn write(
     flag: &Flag,
 ) -> Outcome {
     let mut steps = || {
-        let mut hash = part.hash(flag)?;
         while let Some(piece) = queue.blocking_recv() {
-            let Piece::Bytes(bytes) = piece else { return Ok(Some(hash)) };
+            let Piece::Bytes(bytes) = piece else { return Ok(true) };
             part.write(&bytes)?;
-            hash.update(&bytes);
             flag.add(bytes.len());
             // A queue that is full has enough of them.
             let _ = spare.try_send(bytes);
         }
-        Ok(None)
+        Ok(false)
     };
     let end: Result<_, Refusal> = steps();
     match end {
-        Ok(Some(hash)) => part.finish(hash, sha256, flag).map_or_else(Outcome::from, Outcome::Placed),
-        Ok(None) => Outcome::Broken,
+        Ok(true) => part.finish(sha256, flag).map_or_else(Outcome::from, Outcome::Placed),
+        Ok(false) => Outcome::Broken,
         Err(refusal) => refusal.into(),
     }
 }

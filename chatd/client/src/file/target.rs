@@ -2,6 +2,7 @@
 //! there, checked and durable. Nothing that lies there is touched unless its user asked for it, and no link is followed below the
 //! folder. All of it blocks on the disk.
 
+use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -65,8 +66,31 @@ pub fn remove_held(spot: &Spot) {
     }
 }
 
+/// Where all of a file lies though the history does not know: it got its name, and the daemon was killed before that was written down.
+/// Nothing when there is an unfinished one, or none that is this one.
+pub fn placed(spot: &Spot, id: &str, size: u64, sha256: &[u8; 32], flag: &Flag) -> Option<PathBuf> {
+    let folder = open_folder(&spot.folder).ok()?;
+    if look(&folder, &part_name(spot, id)).ok()?.is_some() {
+        return None;
+    }
+    let is_it = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let Ok(fd) = rustix::fs::openat(&folder, name, flags, Mode::empty()) else { return false };
+        let ours = |stat: rustix::fs::Stat| {
+            let user = stat.st_uid == rustix::process::geteuid().as_raw();
+            user && is_file(&stat) && u64::try_from(stat.st_size) == Ok(size)
+        };
+        let fits = rustix::fs::fstat(&fd).is_ok_and(ours);
+        fits && hash_of(&mut File::from(fd), size, flag).is_ok_and(|hash| digest(hash) == *sha256)
+    };
+    let numbered = (2..NAMES).map(|number| name::numbered(&spot.file, number));
+    let others = numbered.filter(|_| spot.conflict == Conflict::Rename && !spot.hold);
+    let taken = |name: &String| look(&folder, name).is_ok_and(|found| found.is_some());
+    let name = std::iter::once(spot.file.clone()).chain(others).take_while(taken).find(|name| is_it(name))?;
+    Some(spot.folder.join(name))
+}
+
 /// An unfinished file.
-#[derive(Debug)]
 pub struct Part {
     folder: OwnedFd,
     spot: Spot,
@@ -75,11 +99,20 @@ pub struct Part {
     /// Bytes that are there.
     length: u64,
     size: u64,
+    /// Their hash.
+    hash: Context,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("spot", &self.spot).field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl Part {
-    /// Opens it, or makes it, with no rights for others.
-    pub fn open(spot: &Spot, id: &str, size: u64) -> Result<Part, Refusal> {
+    /// Opens it, or makes it, with no rights for others. What an earlier try left is read again for its hash: that may take long, and
+    /// the flag stops it.
+    pub fn open(spot: &Spot, id: &str, size: u64, flag: &Flag) -> Result<Part, Refusal> {
         let folder = open_folder(&spot.folder)?;
         let name = part_name(spot, id);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -101,12 +134,14 @@ impl Part {
             }
             Err(errno) => return Err(broken(&spot.folder.join(&name), &errno.into())),
         };
-        let mut part = Part { folder, spot: spot.clone(), name, file, length: 0, size };
+        let hash = Context::new(&SHA256);
+        let mut part = Part { folder, spot: spot.clone(), name, file, length: 0, size, hash };
         part.length = part.file.metadata().map_err(|error| part.broken(&error))?.len();
         if part.length > size {
             part.file.set_len(0).map_err(|error| part.broken(&error))?;
             part.length = 0;
         }
+        part.hash = hash_of(&mut part.file, part.length, flag).map_err(|error| part.stopped_or_broken(&error, flag))?;
         Ok(part)
     }
 
@@ -120,41 +155,24 @@ impl Part {
         self.spot == *spot
     }
 
-    /// The hash so far: what an earlier try left is read again.
-    pub fn hash(&mut self, flag: &Flag) -> Result<Context, Refusal> {
-        let mut hash = Context::new(&SHA256);
-        let mut piece = vec![0; FILE_CHUNK];
-        let mut left = self.length;
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| self.broken(&error))?;
-        while left > 0 {
-            if flag.is_stopped() {
-                return Err(Code::CANCELLED.into());
-            }
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-            self.file.read_exact(&mut piece[..wanted]).map_err(|error| self.broken(&error))?;
-            hash.update(&piece[..wanted]);
-            left -= wanted as u64;
-        }
-        Ok(hash)
-    }
-
     /// Puts bytes behind those that are there. More than were offered are refused.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if bytes.len() as u64 > self.size - self.length {
             return Err(Refusal::new(Code::FILE_DAMAGED, "more bytes came than were offered"));
         }
         self.file.write_all_at(bytes, self.length).map_err(|error| self.broken(&error))?;
+        self.hash.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// All of it came: it is checked, made durable, and gets its name. Says where it lies. A file that is not what was offered is
     /// removed.
-    pub fn finish(self, hash: Context, sha256: &[u8; 32], flag: &Flag) -> Result<PathBuf, Refusal> {
+    pub fn finish(self, sha256: &[u8; 32], flag: &Flag) -> Result<PathBuf, Refusal> {
         if self.length != self.size {
             return Err(Refusal::new(Code::FILE_DAMAGED, "fewer bytes came than were offered"));
         }
-        if digest(hash) != *sha256 {
+        if digest(self.hash.clone()) != *sha256 {
             let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
             return Err(Refusal::new(Code::FILE_DAMAGED, "its content is not what was offered"));
         }
@@ -204,9 +222,31 @@ impl Part {
         }
     }
 
+    fn stopped_or_broken(&self, error: &io::Error, flag: &Flag) -> Refusal {
+        if flag.is_stopped() { Code::CANCELLED.into() } else { self.broken(error) }
+    }
+
     fn broken(&self, error: &io::Error) -> Refusal {
         broken(&self.spot.folder.join(&self.name), error)
     }
+}
+
+/// The hash of a file's first bytes; an error when it is shorter, or the flag stops it.
+fn hash_of(file: &mut File, length: u64, flag: &Flag) -> io::Result<Context> {
+    let mut hash = Context::new(&SHA256);
+    let mut piece = vec![0; FILE_CHUNK];
+    let mut left = length;
+    file.seek(SeekFrom::Start(0))?;
+    while left > 0 {
+        if flag.is_stopped() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        file.read_exact(&mut piece[..wanted])?;
+        hash.update(&piece[..wanted]);
+        left -= wanted as u64;
+    }
+    Ok(hash)
 }
 
 fn part_name(spot: &Spot, id: &str) -> String {
@@ -270,12 +310,10 @@ mod tests {
 
     fn receive(spot: &Spot, text: &str) -> Result<PathBuf, Refusal> {
         let flag = Flag::default();
-        let mut part = Part::open(spot, ID, ABC.len() as u64)?;
-        let mut hash = part.hash(&flag)?;
+        let mut part = Part::open(spot, ID, ABC.len() as u64, &flag)?;
         let rest = &text.as_bytes()[usize::try_from(part.length()).expect("small")..];
-        hash.update(rest);
         part.write(rest)?;
-        part.finish(hash, &sha(ABC), &flag)
+        part.finish(&sha(ABC), &flag)
     }
 
     fn names(spot: &Spot) -> Vec<String> {
@@ -295,7 +333,7 @@ mod tests {
         let home = home();
         let spot = spot(&home, Conflict::Fail);
         check(&spot, ID, 3).expect("it can go there");
-        let part = Part::open(&spot, ID, 3).expect("opened");
+        let part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
         assert_eq!(names(&spot), [format!(".x.txt.{ID}.part")]);
         assert_eq!(part.file.metadata().expect("there").permissions().mode() & 0o777, 0o600);
         drop(part);
@@ -374,11 +412,46 @@ mod tests {
     fn it_goes_on_behind_what_an_earlier_try_left() {
         let home = home();
         let spot = spot(&home, Conflict::Fail);
-        let mut part = Part::open(&spot, ID, 3).expect("opened");
+        let mut part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
         part.write(b"ab").expect("written");
         drop(part);
-        assert_eq!(Part::open(&spot, ID, 3).expect("opened").length(), 2);
+        assert_eq!(Part::open(&spot, ID, 3, &Flag::default()).expect("opened").length(), 2);
         assert_eq!(receive(&spot, ABC).expect("received"), spot.folder.join("x.txt"));
+    }
+
+    #[test]
+    fn a_stopped_reading_of_what_is_there_loses_nothing() {
+        let home = home();
+        let spot = spot(&home, Conflict::Fail);
+        let mut part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
+        part.write(b"ab").expect("written");
+        drop(part);
+        let stopped = Flag::default();
+        assert!(stopped.stop());
+        assert_eq!(Part::open(&spot, ID, 3, &stopped).expect_err("stopped").code, Code::CANCELLED);
+        assert_eq!(receive(&spot, ABC).expect("received"), spot.folder.join("x.txt"));
+    }
+
+    #[test]
+    fn a_file_that_got_its_name_is_found_again() {
+        let home = home();
+        let rename = spot(&home, Conflict::Rename);
+        let found = |spot: &Spot| placed(spot, ID, 3, &sha(ABC), &Flag::default());
+        assert_eq!(found(&rename), None);
+        fs::write(rename.folder.join("x.txt"), "mine").expect("written");
+        let second = receive(&rename, ABC).expect("received");
+        assert_eq!((second.clone(), found(&rename)), (rename.folder.join("x (2).txt"), Some(second.clone())));
+        assert_eq!(found(&spot(&home, Conflict::Fail)), None, "another name is not where it would have gone");
+        fs::write(&second, "abd").expect("written");
+        assert_eq!(found(&rename), None, "other content");
+        fs::remove_file(&second).expect("removed");
+        fs::write(home.path().join("elsewhere"), ABC).expect("written");
+        symlink(home.path().join("elsewhere"), &second).expect("a link");
+        assert_eq!(found(&rename), None, "no link is followed");
+        fs::remove_file(&second).expect("removed");
+        fs::write(&second, ABC).expect("written");
+        drop(Part::open(&rename, ID, 3, &Flag::default()).expect("opened"));
+        assert_eq!(found(&rename), None, "it was not placed where it is unfinished");
     }
 
     #[test]
@@ -400,16 +473,13 @@ mod tests {
         let home = home();
         let spot = spot(&home, Conflict::Fail);
         let flag = Flag::default();
-        let mut part = Part::open(&spot, ID, 3).expect("opened");
-        let mut hash = part.hash(&flag).expect("nothing there");
-        hash.update(ABC.as_bytes());
+        let mut part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
         part.write(ABC.as_bytes()).expect("written");
         assert!(flag.stop());
-        assert_eq!(part.finish(hash, &sha(ABC), &flag).expect_err("stopped").code, Code::CANCELLED);
+        assert_eq!(part.finish(&sha(ABC), &flag).expect_err("stopped").code, Code::CANCELLED);
         let flag = Flag::default();
-        let mut part = Part::open(&spot, ID, 3).expect("opened");
-        let hash = part.hash(&flag).expect("all there");
-        part.finish(hash, &sha(ABC), &flag).expect("placed");
+        let part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
+        part.finish(&sha(ABC), &flag).expect("placed");
         assert!(!flag.stop());
     }
 

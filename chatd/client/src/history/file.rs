@@ -12,8 +12,8 @@ use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Done;
 use super::convert::{i, u};
+use super::{Done, PeerDevice};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -24,8 +24,8 @@ pub struct Transfer {
     pub id: [u8; 16],
     /// The other side's account.
     pub peer: String,
-    /// The other side's device.
-    pub device: DeviceId,
+    /// The other side's device, under the key that it proved.
+    pub device: PeerDevice,
     /// Which way it goes.
     pub dir: Direction,
     /// Its name as it was offered; never used as one here.
@@ -74,8 +74,18 @@ pub enum FileWrite {
     Forget([u8; 16]),
 }
 
+impl FileWrite {
+    /// What it is about.
+    pub fn id(&self) -> [u8; 16] {
+        match self {
+            FileWrite::Put(transfer) => transfer.id,
+            FileWrite::Forget(id) => *id,
+        }
+    }
+}
+
 const COLUMNS: &str = "id, peer, device, out, name, size, sha256, state, code, by_peer, told, path, changed, folder, file, \
-     conflict, hold, at_ms";
+     conflict, hold, at_ms, key";
 
 /// Applies changes.
 pub(super) fn apply(t: &Transaction<'_>, writes: &[FileWrite]) -> Result<Done> {
@@ -95,14 +105,14 @@ fn put(t: &Transaction<'_>, f: &Transfer) -> Result<()> {
     let spot = f.spot.as_ref();
     t.prepare_cached(&format!(
         "INSERT INTO transfer ({COLUMNS}) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
          ON CONFLICT (id) DO UPDATE SET state = ?8, code = ?9, by_peer = ?10, told = ?11, path = ?12, changed = ?13, \
          folder = ?14, file = ?15, conflict = ?16, hold = ?17"
     ))?
     .execute(params![
         f.id,
         f.peer,
-        f.device.0,
+        f.device.device.0,
         f.dir == Direction::Out,
         f.name,
         i(f.size),
@@ -117,7 +127,8 @@ fn put(t: &Transaction<'_>, f: &Transfer) -> Result<()> {
         spot.map(|spot| &spot.file),
         spot.map(|spot| word(&spot.conflict)),
         spot.map(|spot| spot.hold),
-        f.at_ms
+        f.at_ms,
+        f.device.key
     ])?;
     Ok(())
 }
@@ -137,7 +148,7 @@ fn transfer(r: &rusqlite::Row<'_>) -> Result<Transfer> {
     Ok(Transfer {
         id: r.get(0)?,
         peer: r.get(1)?,
-        device: DeviceId(r.get(2)?),
+        device: PeerDevice { device: DeviceId(r.get(2)?), key: r.get(18)? },
         dir: if r.get(3)? { Direction::Out } else { Direction::In },
         name: r.get(4)?,
         size: u(r.get(5)?),

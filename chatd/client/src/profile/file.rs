@@ -20,7 +20,7 @@ use crate::file::job::{self, Flag, Outcome, Sending};
 use crate::file::source::Offered;
 use crate::file::{Refusal, Setup, target};
 use crate::history::Write;
-use crate::history::file::{Spot, Transfer};
+use crate::history::file::{FileWrite, Spot, Transfer};
 use crate::peer::{Command, Connection};
 
 /// Texts go before bytes of files.
@@ -164,8 +164,7 @@ impl Owner {
     /// A session's connection is proven, for the first time or again.
     pub fn file_up(&mut self, session: &SessionId) {
         let now = self.file_now();
-        let Some((peer, device)) = self.private.talk(session).map(|talk| (talk.peer.clone(), talk.device.device))
-        else {
+        let Some((peer, device)) = self.private.talk(session).map(|talk| (talk.peer.clone(), talk.device)) else {
             return;
         };
         self.files.desk.up(*session, &peer, device, now);
@@ -225,6 +224,12 @@ impl Owner {
         self.file_work();
     }
 
+    /// What was to be written down of these is committed, or there was no room for it.
+    pub fn file_kept(&mut self, ids: &[[u8; 16]], is_kept: bool) {
+        self.files.desk.kept(ids, is_kept, self.around.world.mono_ms());
+        self.file_work();
+    }
+
     /// Tells how far transfers are, when it is time.
     pub fn file_time(&mut self) {
         self.files.desk.tick(self.around.world.mono_ms());
@@ -248,10 +253,10 @@ impl Owner {
                 }
                 Do::TellOffer(file) => self.tell(0, Event::FileOffer(file)),
                 Do::Tell(file) => self.tell(0, Event::File(file)),
-                Do::Open(job, wanted) => {
+                Do::Open(job, wanted, flag) => {
                     let news = self.files.news.clone();
                     tokio::spawn(async move {
-                        let _ = news.send((job, job::open(wanted).await));
+                        let _ = news.send((job, job::open(wanted, flag).await));
                     });
                 }
                 Do::Send(session, job, sending, flag) => {
@@ -270,7 +275,8 @@ impl Owner {
             }
         }
         if !writes.is_empty() {
-            self.submit(Write::Files(writes), Then::Nothing);
+            let ids = writes.iter().map(FileWrite::id).collect();
+            self.submit(Write::Files(writes), Then::Files(ids));
         }
     }
 }

@@ -160,6 +160,7 @@ impl Owner {
                 let _ = reply.send(outcome.map_err(|_| Box::new(Code::DISK_FULL.into())));
             }
             (Err(_), then) => self.no_room(then),
+            (Ok(_), Then::Files(ids)) => self.file_kept(&ids, true),
             (Ok(Done::Changed(rows)), Then::Settled { verdicts, retry }) => self.settled(&verdicts, &rows, &retry),
             (Ok(Done::Received { new, expired }), Then::Received { session, position, count, ack_now }) => {
                 self.received(new, &expired, session, position, count, ack_now);
@@ -190,6 +191,7 @@ impl Owner {
         let harmless = matches!(
             then,
             Then::Nothing
+                | Then::Files(_)
                 | Then::Reached
                 | Then::ReadElsewhere
                 | Then::PeerReceived(_)
@@ -205,6 +207,7 @@ impl Owner {
             Then::PeerRead(id) => self.marked_read_there(&id),
             Then::PeerReopened(reopening) => self.not_reopened(&reopening),
             Then::Ended(endings) => self.not_concluded(*endings),
+            Then::Files(ids) => self.file_kept(&ids, false),
             _ => {}
         }
         if !self.problems.iter().any(|problem| problem.code == Code::DISK_FULL) {

@@ -77,6 +77,8 @@ pub(super) enum Then {
     PeerReopened(Reopening),
     /// Texts that failed with their sessions.
     Ended(Box<Endings>),
+    /// How transfers of files stand.
+    Files(Vec<[u8; 16]>),
     /// Nothing to do.
     Nothing,
 }

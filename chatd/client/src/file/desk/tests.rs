@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use chat_proto::id::DeviceId;
 use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
@@ -49,6 +50,7 @@ impl AsyncRead for Breaking {
 }
 
 type Ended = (Job, Outcome);
+type Stream = (usize, FileBytes, Breaking);
 
 struct Side {
     desk: Desk,
@@ -58,16 +60,18 @@ struct Side {
     /// What followers were told: offers, then how transfers went.
     offers: Vec<File>,
     told: Vec<File>,
+    writes: usize,
 }
 
 impl Side {
     fn new(setup: &Setup, kept: BTreeMap<usize, Transfer>) -> Side {
         let (news, ended) = mpsc::unbounded_channel();
         let desk = Desk::new(setup.clone(), kept.values().cloned().collect());
-        Side { desk, kept, news, ended, offers: Vec::new(), told: Vec::new() }
+        Side { desk, kept, news, ended, offers: Vec::new(), told: Vec::new(), writes: 0 }
     }
 
     fn keep(&mut self, write: FileWrite) {
+        self.writes += 1;
         match write {
             FileWrite::Put(transfer) => {
                 let place = self.kept.iter().find(|(_, old)| old.id == transfer.id).map(|(place, _)| *place);
@@ -87,12 +91,18 @@ struct World {
     jobs: [usize; 2],
     /// Frames on their way to each.
     frames: [VecDeque<Frame>; 2],
-    /// Streams on their way to each.
-    streams: mpsc::UnboundedReceiver<(usize, FileBytes, Breaking)>,
-    opened: mpsc::UnboundedSender<(usize, FileBytes, Breaking)>,
+    /// Writes of each that come back at the end of a turn.
+    commits: [Vec<([u8; 16], bool)>; 2],
+    /// Streams on their way to each; nothing of one that was broken off before its head came.
+    streams: mpsc::UnboundedReceiver<Option<Stream>>,
+    opened: mpsc::UnboundedSender<Option<Stream>>,
     /// Streams that were opened and have not come yet.
     coming: usize,
     up: bool,
+    /// The disk of its history takes nothing.
+    full: [bool; 2],
+    /// Who each is.
+    devices: [PeerDevice; 2],
     now: Now,
     /// The next streams break behind so many bytes of a file.
     break_after: usize,
@@ -115,10 +125,13 @@ impl World {
             sides,
             jobs: [0; 2],
             frames: Default::default(),
+            commits: Default::default(),
             streams,
             opened,
             coming: 0,
             up: false,
+            full: [false; 2],
+            devices: [ALICE, BOB].map(device),
             now: Now { wall_ms: 1, mono_ms: 1 },
             break_after: usize::MAX,
         };
@@ -129,7 +142,7 @@ impl World {
     fn connect(&mut self) {
         self.up = true;
         for side in [ALICE, BOB] {
-            self.sides[side].desk.up(SESSION, NAMES[1 - side], device(1 - side), self.now);
+            self.sides[side].desk.up(SESSION, NAMES[1 - side], self.devices[1 - side], self.now);
         }
     }
 
@@ -142,10 +155,15 @@ impl World {
         }
     }
 
+    fn tick(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.desk.tick(self.now.mono_ms));
+    }
+
     /// As after a kill: only what was written down is there.
     fn restart(&mut self, side: usize) {
         let old = std::mem::replace(&mut self.sides[side], Side::new(&self.setups[side], BTreeMap::new()));
         self.jobs[side] = 0;
+        self.commits[side].clear();
         self.sides[side] = Side { offers: old.offers, told: old.told, ..Side::new(&self.setups[side], old.kept) };
     }
 
@@ -176,6 +194,10 @@ impl World {
                     busy = true;
                     self.act(side, one);
                 }
+                for (id, is_kept) in std::mem::take(&mut self.commits[side]) {
+                    busy = true;
+                    self.sides[side].desk.kept(&[id], is_kept, self.now.mono_ms);
+                }
                 while let Some(frame) = self.frames[side].pop_front() {
                     busy = true;
                     self.sides[side].desk.frame(SESSION, &frame, self.now).expect("well formed");
@@ -190,8 +212,9 @@ impl World {
             let [alice, bob] = &mut self.sides;
             tokio::select! {
                 biased;
-                Some((side, head, stream)) = self.streams.recv() => {
+                Some(stream) = self.streams.recv() => {
                     self.coming -= 1;
+                    let Some((side, head, stream)) = stream else { continue };
                     if !self.up {
                         continue;
                     }
@@ -221,14 +244,20 @@ impl World {
         match one {
             Do::Say(_, frame) if self.up => self.frames[1 - side].push_back(frame),
             Do::Say(..) => {}
-            Do::Keep(write) => self.sides[side].keep(write),
+            Do::Keep(write) => {
+                let (id, is_kept) = (write.id(), !self.full[side]);
+                if is_kept {
+                    self.sides[side].keep(write);
+                }
+                self.commits[side].push((id, is_kept));
+            }
             Do::TellOffer(file) => self.sides[side].offers.push(file),
             Do::Tell(file) => self.sides[side].told.push(file),
-            Do::Open(job, wanted) => {
+            Do::Open(job, wanted, flag) => {
                 self.jobs[side] += 1;
                 let news = self.sides[side].news.clone();
                 tokio::spawn(async move {
-                    let _ = news.send((job, job::open(wanted).await));
+                    let _ = news.send((job, job::open(wanted, flag).await));
                 });
             }
             Do::Send(_, job, sending, flag) => {
@@ -240,11 +269,16 @@ impl World {
                 let (left, breaks) = (self.break_after, Arc::clone(&broken));
                 tokio::spawn(async move {
                     let mut length = [0; 4];
-                    far.read_exact(&mut length).await.expect("a length");
-                    let mut head = vec![0; u32::from_be_bytes(length) as usize];
-                    far.read_exact(&mut head).await.expect("a head");
+                    let mut head = Vec::new();
+                    if far.read_exact(&mut length).await.is_ok() {
+                        head.resize(u32::from_be_bytes(length) as usize, 0);
+                    }
+                    if head.is_empty() || far.read_exact(&mut head).await.is_err() {
+                        let _ = opened.send(None);
+                        return;
+                    }
                     let head = FileBytes::decode(&head[..]).expect("a head");
-                    let _ = opened.send((1 - side, head, Breaking { inner: far, left, broken: breaks }));
+                    let _ = opened.send(Some((1 - side, head, Breaking { inner: far, left, broken: breaks })));
                 });
                 tokio::spawn(async move {
                     let outcome = job::send(&mut near, sending, flag).await;
@@ -291,8 +325,8 @@ impl World {
     }
 }
 
-fn device(side: usize) -> DeviceId {
-    DeviceId([side as u8 + 1; 16])
+fn device(side: usize) -> PeerDevice {
+    PeerDevice { device: DeviceId([side as u8 + 1; 16]), key: [side as u8 + 7; 32] }
 }
 
 fn bytes(count: usize) -> Vec<u8> {
@@ -650,6 +684,161 @@ async fn a_peer_that_floods_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_peer_that_begins_again_and_again_is_bounded() {
+    let mut world = World::new();
+    let id = [7; 16];
+    let offer = FileOffer { id: id.to_vec(), name: "x".into(), size: 1, sha256: vec![0; 32] };
+    let end = |code: Code| FileEnd { id: id.to_vec(), code: code.0 };
+    for _ in 0..500 {
+        world.forged(method::FILE_OFFER, &offer);
+        world.forged(method::FILE_CANCEL, &end(Code::DISK_FULL));
+        world.forged(method::FILE_CANCEL, &end(Code::TIMED_OUT));
+    }
+    world.run().await;
+    let starts = FILE_OFFERS_AT_ONCE as usize;
+    let side = &world.sides[BOB];
+    assert_eq!((side.offers.len(), side.told.len(), side.writes), (starts, starts, 2 * starts));
+
+    // The one who sends is asked for bytes again and again, with and without an end between.
+    let mut world = World::new();
+    world.break_after = 0;
+    world.offer("x", b"abc").expect("offered");
+    world.run().await;
+    let id = world.sides[ALICE].kept.values().next().expect("one").id;
+    let accept = FileAccept { id: id.to_vec(), offset: 0 };
+    let end = FileEnd { id: id.to_vec(), code: Code::DISK_FULL.0 };
+    for ends in [false, true] {
+        let (told, writes) = (world.sides[ALICE].told.len(), world.sides[ALICE].writes);
+        for _ in 0..500 {
+            world.frames[ALICE].push_back(Frame::new(method::FILE_ACCEPT, 0, &accept));
+            if ends {
+                world.frames[ALICE].push_back(Frame::new(method::FILE_CANCEL, 0, &end));
+            }
+            world.run().await;
+        }
+        let (told, writes) = (world.sides[ALICE].told.len() - told, world.sides[ALICE].writes - writes);
+        assert!(told <= 5 * (starts + 1) && writes <= 2 * (starts + 1), "{ends}: {told} told, {writes} written");
+        assert!(told > 0);
+    }
+}
+
+#[tokio::test]
+async fn another_key_of_the_device_gets_nothing_of_the_old_one() {
+    for (changed, resumable) in [(ALICE, false), (BOB, false), (ALICE, true), (BOB, true)] {
+        let mut world = World::new();
+        world.offer("x", &bytes(4 * MIB)).expect("offered");
+        world.offer("y", b"y").expect("offered");
+        world.run().await;
+        world.break_after = MIB;
+        let first = world.sides[BOB].desk.list()[0].id.clone();
+        world.sides[BOB].desk.accept(&first, false, Conflict::Fail).expect("taken");
+        world.run().await;
+        match resumable {
+            true => (0..2).for_each(|side| world.sides[side].desk.ended(SESSION, Stop::Ended { by_peer: false })),
+            false => world.cut(),
+        }
+        world.run().await;
+        world.break_after = usize::MAX;
+        world.devices[changed].key = [99; 32];
+        // The one whose key is new has forgotten all, as another would who sits there now.
+        world.sides[changed].kept.clear();
+        world.restart(changed);
+        world.restart(1 - changed);
+        world.connect();
+        let stays = &mut world.sides[1 - changed];
+        let mut said = Vec::new();
+        while let Some(one) = stays.desk.poll() {
+            match one {
+                Do::Say(_, frame) => said.push(frame),
+                Do::Keep(write) => stays.keep(write),
+                _ => {}
+            }
+        }
+        assert!(said.is_empty(), "{said:?}");
+        let ends = |side: &Side| side.desk.list().iter().map(|file| (file.state, file.code)).collect::<Vec<_>>();
+        let identity = (FileState::Failed, Some(Code::IDENTITY_CHANGED));
+        assert_eq!(ends(stays), [identity; 2], "{changed} {resumable}");
+        // Whoever has the id does not get it either.
+        let id = stays.kept.values().next().expect("kept").id;
+        world.frames[1 - changed].push_back(Frame::new(
+            method::FILE_ACCEPT,
+            0,
+            &FileAccept { id: id.to_vec(), offset: 0 },
+        ));
+        world.run().await;
+        assert_eq!(ends(&world.sides[1 - changed]), [identity; 2]);
+        world.restart(1 - changed);
+        assert_eq!(ends(&world.sides[1 - changed]), [identity; 2], "after a restart too");
+        // Asked for by its user it is a new one.
+        world.connect();
+        world.offer("x", b"new").expect("offered");
+        world.run().await;
+        let last = world.sides[BOB].desk.list().pop().expect("one");
+        world.sides[BOB].desk.accept(&last.id, false, Conflict::Rename).expect("taken");
+        world.run().await;
+        assert_eq!(world.sides[BOB].desk.list().pop().map(|file| file.state), Some(FileState::Done));
+    }
+}
+
+#[tokio::test]
+async fn a_kill_behind_the_name_and_before_the_commit_makes_no_second_file() {
+    for conflict in [Conflict::Rename, Conflict::Fail, Conflict::Overwrite] {
+        let mut world = World::new();
+        world.offer("x", b"abc").expect("offered");
+        world.run().await;
+        world.accept(conflict).expect("taken");
+        let before = loop {
+            match world.sides[BOB].desk.poll() {
+                Some(one @ Do::Keep(_)) => {
+                    world.act(BOB, one);
+                    break world.sides[BOB].kept.clone();
+                }
+                Some(one) => world.act(BOB, one),
+                None => panic!("it is written down that it was taken"),
+            }
+        };
+        world.full[BOB] = true;
+        world.run().await;
+        assert_eq!(world.names("bob"), ["x"]);
+        assert_ne!(world.one(ALICE).state, FileState::Done, "nothing is said before it is written down");
+        world.cut();
+        world.sides[BOB].kept = before;
+        world.restart(BOB);
+        world.full[BOB] = false;
+        world.connect();
+        world.run().await;
+        assert_eq!(world.states(), [(FileState::Done, None, false); 2], "{conflict:?}");
+        assert_eq!(world.names("bob"), ["x"], "{conflict:?}");
+        assert_eq!(world.one(BOB).path.as_deref(), world.home.path().join("bob/x").to_str());
+    }
+}
+
+#[tokio::test]
+async fn what_a_full_disk_did_not_take_is_written_down_later() {
+    let mut world = World::new();
+    world.offer("x", b"abc").expect("offered");
+    world.run().await;
+    world.accept(Conflict::Fail).expect("taken");
+    world.full[BOB] = true;
+    world.run().await;
+    assert_eq!((world.one(BOB).state, world.one(ALICE).state), (FileState::Done, FileState::Running));
+    world.full[BOB] = false;
+    world.now.mono_ms += KEEP_AGAIN_MS;
+    world.tick();
+    world.run().await;
+    assert_eq!(world.states(), [(FileState::Done, None, false); 2]);
+    assert_eq!(
+        world.sides[BOB].kept.values().map(|kept| (kept.state, kept.told)).collect::<Vec<_>>(),
+        [(FileState::Done, true)]
+    );
+    let writes = world.sides[BOB].writes;
+    world.now.mono_ms += KEEP_AGAIN_MS;
+    world.tick();
+    world.run().await;
+    assert_eq!(world.sides[BOB].writes, writes, "and then no more");
+}
+
+#[tokio::test]
 async fn old_ones_make_room_and_open_ones_do_not() {
     let mut world = World::new();
     for number in 0..FILES_MAX + 20 {
@@ -781,13 +970,13 @@ async fn a_peer_that_breaks_off_again_and_again_is_asked_now_and_then() {
     assert_eq!(asked(&world), 1);
     for second in 1..4 {
         world.now.mono_ms += AGAIN_AFTER_MS;
-        world.sides[BOB].desk.tick(world.now.mono_ms);
+        world.tick();
         world.run().await;
         assert_eq!(asked(&world), second + 1);
     }
     world.break_after = usize::MAX;
     world.now.mono_ms += AGAIN_AFTER_MS;
-    world.sides[BOB].desk.tick(world.now.mono_ms);
+    world.tick();
     world.run().await;
     assert_eq!(world.states(), [(FileState::Done, None, false); 2]);
 }
