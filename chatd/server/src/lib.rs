@@ -81,7 +81,7 @@ pub struct Outside {
     pub level: Option<LevelHandle>,
 }
 
-/// How long a server that ends may hold the store after its admin socket is gone.
+/// How long a server that ends may hold the store after its last word: its threads end a moment later.
 const LETS_GO: Duration = Duration::from_secs(1);
 
 /// A server that listens.
@@ -104,7 +104,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let directory = Arc::new(Directory::new(Arc::clone(&people), Arc::clone(&metrics)));
         let hasher = Hasher::new(keys.pepper)?;
-        let store = open_store(&config, Arc::clone(&directory) as _, clock)?;
+        let store = free_store(|| open_store(&config, Arc::clone(&directory) as _, clock)).await?;
         let live = Live::new(start::settings(&config));
         let mut accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
         if let Some(file) = &config.credentials {
@@ -267,7 +267,7 @@ pub async fn prepare_store(config: &Config) -> Result<(), StartError> {
 pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
     let keys = start::keys(config)?;
     let clock = Clock::start();
-    let store = free_store(config).await?;
+    let store = free_store(|| offline_store(config)).await?;
     let hasher = Hasher::new(keys.pepper)?;
     let live = Live::new(start::settings(config));
     let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
@@ -276,10 +276,10 @@ pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
 }
 
 /// The store, as soon as a server that has just ended lets go of it.
-async fn free_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
+async fn free_store(open: impl Fn() -> Result<Arc<SqliteStore>, StartError>) -> Result<Arc<SqliteStore>, StartError> {
     let began = Instant::now();
     loop {
-        match offline_store(config) {
+        match open() {
             Err(StartError::Store(StoreError::Locked(_))) if began.elapsed() < LETS_GO => {
                 tokio::time::sleep(LETS_GO / 50).await;
             }
