@@ -245,6 +245,8 @@ fn a_new_hook_begins_with_what_comes_and_an_old_one_goes_on() {
     configure(&bob, &format!("hook = [ {{ on = \"message\", run = [{run:?}] }} ]"));
     let first = alice.json(&["message", "bob", "one"]).ok().json()["id"].clone();
     assert_eq!(lines(&out, 1), [first.as_str().expect("an id")]);
+    // Killed before that, chatd would run it again.
+    hook(&bob, "the run is written down", |one| one["runs"] == 1);
     bob.kill();
     let second = alice.json(&["message", "bob", "two"]).ok().json()["id"].clone();
     bob.up();
