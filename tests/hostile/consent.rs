@@ -69,12 +69,19 @@ async fn s28_who_claims_another_ones_endpoint_takes_nothing_from_it() {
     let stolen = chat_proto::wire::PeerEndpoint { addresses: Vec::new(), ..with_alice.at.clone() };
     let stolen = chat_proto::wire::PeerEndpoint { peer_key: foe.own().peer_key, ..stolen };
     EndpointId::from_bytes(stolen.endpoint_id[..].try_into().expect("32 bytes")).expect("a key");
-    foe.consented_as(&pair.bob, &stolen).await;
-    // alice's chatd goes and comes back at its place; her session with bob must find its way to him
+    // while she is there, where she has proven herself
+    foe.account.request("bob", 0, &stolen).await.expect("a request");
+    pair.bob.accepts("mallory");
+    foe.account.told(PrivateNotice::ACCEPTED).await;
+    pair.goes_on("beside a false claim");
+    pair.bob.has_none("mallory");
+    // and before she comes: her session with bob must find its way to him
     pair.alice.home.run(&["stopprivate", "bob"]).ok();
     pair.bob.has_none("alice");
+    foe.consented_as(&pair.bob, &stolen).await;
     pair.alice.home.run(&["startprivate", "bob"]).ok();
     pair.bob.accepts("alice");
     pair.bob.shows("alice", "open");
+    pair.bob.has_none("mallory");
     pair.goes_on("after a false claim");
 }

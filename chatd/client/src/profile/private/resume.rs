@@ -120,7 +120,7 @@ impl Owner {
             since_ms: saved.since_ms,
             changed_ms: self.around.world.now_ms(),
             known,
-            pinned: true,
+            proven: true,
             path: None,
             ticket: saved.ticket,
             renew: now + PEER_AWAY,

@@ -51,8 +51,8 @@ pub(in crate::profile) struct Talk {
     pub(super) since_ms: i64,
     pub(super) changed_ms: i64,
     pub(super) known: KeyState,
-    /// The key is written down.
-    pub(super) pinned: bool,
+    /// The peer proved here once that it has its key.
+    pub(super) proven: bool,
     pub(super) path: Option<PathInfo>,
     pub(super) ticket: String,
     pub(super) renew: Instant,
@@ -134,7 +134,8 @@ impl Owner {
         self.private.resuming.retain(|_, saved| saved.peer != open.account);
         // A server may tell where the peer is, not who it is, nor that it is one with somebody else.
         let read = self.read_open(&open, &terms).filter(|read| {
-            let taken = |talk: &Talk| talk.id == read.id || talk.target.endpoint == read.target.endpoint;
+            let proven = |talk: &Talk| talk.proven && talk.target.endpoint == read.target.endpoint;
+            let taken = |talk: &Talk| talk.id == read.id || proven(talk);
             let known = self.private.sessions.iter().any(taken) || self.private.resuming.contains_key(&read.id);
             open.account == request.peer && !known
         });
@@ -169,6 +170,12 @@ impl Owner {
                 return refuse(requesters, waiters, &error);
             }
         };
+        // Who claims an endpoint and has proven nothing does not keep its owner out.
+        let at_same = |talk: &&Talk| talk.target.endpoint == target.endpoint;
+        let claims: Vec<RequestId> = self.private.sessions.iter().filter(at_same).map(|talk| talk.id).collect();
+        for claim in claims {
+            self.end_session(&claim, EndReason::Link, false, Some(Bye::LINK));
+        }
         self.forget_other_keys(&peer);
         let spec = Spec {
             own: Own { server, session: id, name: self.entry.user.clone(), device: own_device, key },
@@ -195,7 +202,7 @@ impl Owner {
             since_ms: now_ms,
             changed_ms: now_ms,
             known,
-            pinned: false,
+            proven: false,
             path: None,
             ticket: open.ticket,
             renew: Instant::now() + TICKET_TTL / 2,
@@ -295,9 +302,9 @@ impl Owner {
         (talk.state, talk.changed_ms) = (SessionState::Open, now_ms);
         let (peer, key, known) = (talk.peer.clone(), talk.device.key, talk.known);
         // Once: a peer that comes and goes must not cost a flush each time.
-        let pinned = std::mem::replace(&mut talk.pinned, true);
+        let proven = std::mem::replace(&mut talk.proven, true);
         if known == KeyState::FirstSeen
-            && !pinned
+            && !proven
             && let Err(error) = self.around.pins.remember(server, &peer, key, now_ms)
         {
             tracing::error!(%error, "a peer's key could not be written down");
