@@ -1,5 +1,5 @@
 //! What is kept of files sent within private sessions: each offer and transfer, so that it goes on where it was after a restart of
-//! either side. The bytes lie elsewhere ([`crate::file`]).
+//! either side. The bytes lie elsewhere (`file`).
 
 use std::path::PathBuf;
 
