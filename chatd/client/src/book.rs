@@ -3,14 +3,13 @@
 //! `profiles.json` in the state directory. Profiles' owners change their own entry; a logout is on the disk before it is answered.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use chat_local::directory::OpenError;
 use chat_proto::control::account::Ended;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::files::Held;
 
 /// Name of the file in the state directory.
 const FILE: &str = "profiles.json";
@@ -46,58 +45,35 @@ struct Content {
 
 /// The remembered profiles.
 pub struct Book {
-    directory: PathBuf,
-    // Not an owner task: every use is a look-up or one small file, from the owners of several profiles.
-    content: Mutex<Content>,
+    file: Held<Content>,
 }
 
 impl Book {
     /// Reads the file.
     pub fn load(directory: &Path) -> Result<Book, OpenError> {
-        let content = match files::read(directory, FILE)? {
-            None => Content::default(),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?,
-        };
-        Ok(Book { directory: directory.to_owned(), content: Mutex::new(content) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the content durably, or not at all.
-    fn change<A>(&self, edit: impl FnOnce(&mut Content) -> A) -> Result<A, OpenError> {
-        let mut held = self.lock();
-        let mut content = held.clone();
-        let answer = edit(&mut content);
-        let bytes = serde_json::to_vec_pretty(&content)
-            .map_err(|error| OpenError::Io { path: self.directory.join(FILE), source: error.into() })?;
-        files::replace(&self.directory, FILE, &bytes)?;
-        *held = content;
-        Ok(answer)
+        Ok(Book { file: Held::load(directory, FILE)? })
     }
 
     /// The names.
     pub fn names(&self) -> Vec<String> {
-        self.lock().profiles.keys().cloned().collect()
+        self.file.lock().profiles.keys().cloned().collect()
     }
 
     /// One entry.
     pub fn get(&self, name: &str) -> Option<Entry> {
-        self.lock().profiles.get(name).cloned()
+        self.file.lock().profiles.get(name).cloned()
     }
 
     /// Writes one entry.
     pub fn put(&self, name: &str, entry: Entry) -> Result<(), OpenError> {
-        self.change(|content| {
+        self.file.change(|content| {
             content.profiles.insert(name.to_owned(), entry);
         })
     }
 
     /// Forgets one entry.
     pub fn remove(&self, name: &str) -> Result<(), OpenError> {
-        self.change(|content| {
+        self.file.change(|content| {
             content.profiles.remove(name);
             content.default.take_if(|default| default == name);
         })
@@ -105,11 +81,11 @@ impl Book {
 
     /// The profile used when none is named.
     pub fn default_profile(&self) -> Option<String> {
-        self.lock().default.clone()
+        self.file.lock().default.clone()
     }
 
     /// Sets it.
     pub fn set_default(&self, name: &str) -> Result<(), OpenError> {
-        self.change(|content| content.default = Some(name.to_owned()))
+        self.file.change(|content| content.default = Some(name.to_owned()))
     }
 }

@@ -1,9 +1,12 @@
 //! Small private files that are replaced whole: a reader sees the old or the new one, and a power cut leaves one of them.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_local::directory::{Directory, OpenError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Bytes read of one file: what chatd writes is far below.
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
@@ -35,4 +38,45 @@ pub(crate) fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()
         Ok(rustix::fs::fsync(&dir)?)
     })();
     written.map_err(|source: io::Error| OpenError::Io { path: directory.join(name), source })
+}
+
+/// The content of a file in JSON, held in memory too. Not an owner task: every use is a look-up or one small file, from the tasks of
+/// several profiles.
+pub(crate) struct Held<C> {
+    directory: PathBuf,
+    name: &'static str,
+    content: Mutex<C>,
+}
+
+impl<C: Clone + Default + Serialize + DeserializeOwned> Held<C> {
+    /// Reads the file; where there is none, the content is the default.
+    pub fn load(directory: &Path, name: &'static str) -> Result<Held<C>, OpenError> {
+        let content = match read(directory, name)? {
+            None => C::default(),
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| OpenError::Io { path: directory.join(name), source: error.into() })?,
+        };
+        Ok(Held { directory: directory.to_owned(), name, content: Mutex::new(content) })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, C> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes this content down, durably.
+    pub fn save(&self, content: &C) -> Result<(), OpenError> {
+        let bytes = serde_json::to_vec_pretty(content)
+            .map_err(|error| OpenError::Io { path: self.directory.join(self.name), source: error.into() })?;
+        replace(&self.directory, self.name, &bytes)
+    }
+
+    /// Changes the content durably, or not at all.
+    pub fn change<A>(&self, edit: impl FnOnce(&mut C) -> A) -> Result<A, OpenError> {
+        let mut held = self.lock();
+        let mut content = held.clone();
+        let answer = edit(&mut content);
+        self.save(&content)?;
+        *held = content;
+        Ok(answer)
+    }
 }

@@ -3,8 +3,7 @@
 //! A server could put itself between two users by naming its own keys. So the first key of an account is remembered, and another one
 //! is a hard stop until its user accepts it. Profiles' owners ask here, the `trust` calls change it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use chat_local::directory::OpenError;
 use chat_proto::control::config::{TrustQuestion, Trusted};
@@ -12,7 +11,7 @@ use chat_proto::control::private::KeyState;
 use chat_proto::id::{Fingerprint, ServerId, hex, unhex};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::files::Held;
 
 /// Name of the file in the state directory.
 const FILE: &str = "known-peers.json";
@@ -62,42 +61,19 @@ pub enum Judged {
 
 /// The known peers.
 pub struct PeerPins {
-    directory: PathBuf,
-    // Not an owner task: every use is a look-up or one small file, from the owners of several profiles.
-    content: Mutex<Content>,
+    file: Held<Content>,
 }
 
 impl PeerPins {
     /// Reads the file.
     pub fn load(directory: &Path) -> Result<PeerPins, OpenError> {
-        let content = match files::read(directory, FILE)? {
-            None => Content::default(),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?,
-        };
-        Ok(PeerPins { directory: directory.to_owned(), content: Mutex::new(content) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the content durably, or not at all.
-    fn change<A>(&self, edit: impl FnOnce(&mut Content) -> A) -> Result<A, OpenError> {
-        let mut held = self.lock();
-        let mut content = held.clone();
-        let answer = edit(&mut content);
-        let bytes = serde_json::to_vec_pretty(&content)
-            .map_err(|error| OpenError::Io { path: self.directory.join(FILE), source: error.into() })?;
-        files::replace(&self.directory, FILE, &bytes)?;
-        *held = content;
-        Ok(answer)
+        Ok(PeerPins { file: Held::load(directory, FILE)? })
     }
 
     /// What is thought of this key of this account.
     pub fn judge(&self, server: ServerId, name: &str, key: [u8; 32]) -> Judged {
         let (server, key) = (hex(&server.0), ServerId(key));
-        let content = self.lock();
+        let content = self.file.lock();
         let of_account: Vec<&Known> = content.known.iter().filter(|known| known.is(&server, name)).collect();
         match of_account.iter().find(|known| known.fingerprint() == Some(key.fingerprint())) {
             Some(known) if known.by == VERIFIED => Judged::Known(KeyState::Verified),
@@ -118,7 +94,7 @@ impl PeerPins {
     /// The first key of an account was proven.
     pub fn remember(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
         let new = entry(server, name, key, now_ms, "first");
-        self.change(|content| {
+        self.file.change(|content| {
             if !content.known.iter().any(|known| known.is(&new.server_id, name) && known.key == new.key) {
                 content.known.push(new);
             }
@@ -128,7 +104,7 @@ impl PeerPins {
     /// A key that is not believed is remembered, so that its user may accept it.
     pub fn show(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
         let new = entry(server, name, key, now_ms, "shown");
-        self.change(|content| {
+        self.file.change(|content| {
             content.shown.retain(|shown| !(shown.is(&new.server_id, name) && shown.key == new.key));
             content.shown.push(new);
             let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
@@ -139,7 +115,7 @@ impl PeerPins {
     /// The two users compared the key.
     pub fn verify(&self, server: ServerId, name: &str, key: [u8; 32]) -> Result<(), OpenError> {
         let (server, key) = (hex(&server.0), hex(&key));
-        self.change(|content| {
+        self.file.change(|content| {
             let known = content.known.iter_mut().find(|known| known.is(&server, name) && known.key == key);
             if let Some(known) = known {
                 VERIFIED.clone_into(&mut known.by);
@@ -149,16 +125,16 @@ impl PeerPins {
 
     /// All known keys.
     pub fn list(&self) -> Vec<Trusted> {
-        self.lock().known.iter().filter_map(trusted).collect()
+        self.file.lock().known.iter().filter_map(trusted).collect()
     }
 
     /// Believes a key that was shown, beside those that are known.
     pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
         let is = |known: &Known| known.fingerprint() == Some(fingerprint);
-        if !self.lock().shown.iter().any(is) {
-            return Ok(self.lock().known.iter().find(|known| is(known)).and_then(trusted));
+        if !self.file.lock().shown.iter().any(is) {
+            return Ok(self.file.lock().known.iter().find(|known| is(known)).and_then(trusted));
         }
-        self.change(|content| {
+        self.file.change(|content| {
             let shown = content.shown.extract_if(.., |shown| is(shown)).last()?;
             let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
             content.known.push(accepted.clone());
@@ -168,10 +144,10 @@ impl PeerPins {
 
     /// Forgets all keys of a user, on every server. Answers whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
-        if !self.lock().known.iter().any(|known| known.name == name) {
+        if !self.file.lock().known.iter().any(|known| known.name == name) {
             return Ok(false);
         }
-        self.change(|content| content.known.retain(|known| known.name != name)).map(|()| true)
+        self.file.change(|content| content.known.retain(|known| known.name != name)).map(|()| true)
     }
 }
 

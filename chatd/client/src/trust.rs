@@ -2,8 +2,7 @@
 //!
 //! All profiles' connections ask here, the `trust` calls change it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use chat_link::CertificateProblem;
 use chat_local::directory::OpenError;
@@ -12,7 +11,7 @@ use chat_proto::fault::Code;
 use chat_proto::id::{Fingerprint, ServerId, hex, unhex};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::files::Held;
 
 /// Name of the file in the state directory.
 const FILE: &str = "known-servers.json";
@@ -44,9 +43,7 @@ struct Content {
 
 /// The known servers.
 pub struct TrustStore {
-    directory: PathBuf,
-    // Not an owner task: every use is a look-up or one small file, from connections of several profiles.
-    content: Mutex<Content>,
+    file: Held<Content>,
 }
 
 /// A server that showed itself.
@@ -74,33 +71,18 @@ pub struct Distrust {
 impl TrustStore {
     /// Reads the file.
     pub fn load(directory: &Path) -> Result<TrustStore, OpenError> {
-        let content = match files::read(directory, FILE)? {
-            None => Content::default(),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?,
-        };
-        Ok(TrustStore { directory: directory.to_owned(), content: Mutex::new(content) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn save(&self, content: &Content) -> Result<(), OpenError> {
-        let bytes = serde_json::to_vec_pretty(content)
-            .map_err(|error| OpenError::Io { path: self.directory.join(FILE), source: error.into() })?;
-        files::replace(&self.directory, FILE, &bytes)
+        Ok(TrustStore { file: Held::load(directory, FILE)? })
     }
 
     /// Decides about a server, and remembers what was decided.
     pub fn judge(&self, shown: Shown<'_>, now_ms: i64) -> Result<Result<(), Box<Distrust>>, OpenError> {
-        let mut content = self.lock();
+        let mut content = self.file.lock();
         let known = content.known.iter().find(|k| k.name == shown.name).cloned();
         match decide(&shown, known.as_ref()) {
             Ok(by) => {
                 if let Some(by) = by {
                     put(&mut content.known, entry(shown.name, shown.server, now_ms, by));
-                    self.save(&content)?;
+                    self.file.save(&content)?;
                 }
                 Ok(Ok(()))
             }
@@ -109,7 +91,7 @@ impl TrustStore {
                     content.shown.push(entry(shown.name, shown.server, now_ms, "shown"));
                     let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
                     content.shown.drain(..surplus);
-                    self.save(&content)?;
+                    self.file.save(&content)?;
                 }
                 Ok(Err(distrust))
             }
@@ -118,12 +100,12 @@ impl TrustStore {
 
     /// All trusted keys.
     pub fn list(&self) -> Vec<Trusted> {
-        self.lock().known.iter().filter_map(trusted).collect()
+        self.file.lock().known.iter().filter_map(trusted).collect()
     }
 
     /// Trusts the key that some server showed.
     pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
-        let mut content = self.lock();
+        let mut content = self.file.lock();
         let matches = |k: &Known| k.id().is_some_and(|id| id.fingerprint() == fingerprint);
         let Some(shown) = content.shown.iter().rev().chain(&content.known).find(|k| matches(k)).cloned() else {
             return Ok(None);
@@ -131,19 +113,19 @@ impl TrustStore {
         let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
         content.shown.retain(|k| k.name != accepted.name);
         put(&mut content.known, accepted.clone());
-        self.save(&content)?;
+        self.file.save(&content)?;
         Ok(trusted(&accepted))
     }
 
     /// Forgets a server; `name` with or without port. Answers whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
-        let mut content = self.lock();
+        let mut content = self.file.lock();
         let before = content.known.len();
         let named = |k: &Known| k.name == name || k.name.rsplit_once(':').is_some_and(|(host, _)| host == name);
         content.known.retain(|k| !named(k));
         let removed = content.known.len() < before;
         if removed {
-            self.save(&content)?;
+            self.file.save(&content)?;
         }
         Ok(removed)
     }

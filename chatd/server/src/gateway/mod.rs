@@ -39,7 +39,7 @@ use crate::sync::read;
 
 /// Waits between two tries to accept when the system has no descriptors or memory; the longest is short enough that everything
 /// goes on within a second of there being some again (S7).
-pub(crate) const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
+const ACCEPT_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
 
 /// How sessions behave, from the configuration.
 #[derive(Clone, Debug)]
@@ -128,25 +128,35 @@ pub(crate) fn dice() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
 
-/// Accepts connections until the shutdown begins.
+/// Accepts connections of clients until the shutdown begins.
 pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener) {
+    accept(&gateway.shutdown, &listener, |stream, peer| gateway.welcome(stream, peer)).await;
+}
+
+/// Accepts connections until the shutdown begins. Where the system cannot, it is asked again and again.
+pub(crate) async fn accept(
+    shutdown: &Shutdown,
+    listener: &TcpListener,
+    mut welcome: impl FnMut(TcpStream, SocketAddr),
+) {
     let mut wait = ACCEPT_WAIT.0;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = gateway.shutdown.begun() => return,
+            () = shutdown.begun() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 wait = ACCEPT_WAIT.0;
-                gateway.welcome(stream, peer);
+                welcome(stream, peer);
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                let port = listener.local_addr().map(|address| address.port()).unwrap_or_default();
+                tracing::warn!(%error, port, "cannot accept a connection");
                 tokio::select! {
-                    () = gateway.shutdown.begun() => return,
+                    () = shutdown.begun() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
                 wait = (wait * 2).min(ACCEPT_WAIT.1);
@@ -156,7 +166,7 @@ pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener) {
 }
 
 /// The client left before it was accepted: the next one is no worse for it.
-pub(crate) fn is_the_clients(error: &io::Error) -> bool {
+fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::{Admission, NUMBER, Verdict};
-use crate::gateway::{ACCEPT_WAIT, Gateway, dice, is_the_clients};
+use crate::gateway::{Gateway, accept, dice};
 use crate::source::Source;
 use crate::store::Store;
 
@@ -46,29 +46,7 @@ enum Left {
 
 /// Accepts connections until the shutdown begins; then all that are admitted are closed.
 pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener, door: Door) {
-    let mut wait = ACCEPT_WAIT.0;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = gateway.shutdown.begun() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                wait = ACCEPT_WAIT.0;
-                welcome(&gateway, &door, stream, peer);
-            }
-            Err(error) if is_the_clients(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the relay cannot accept a connection");
-                tokio::select! {
-                    () = gateway.shutdown.begun() => break,
-                    () = tokio::time::sleep(wait) => {}
-                }
-                wait = (wait * 2).min(ACCEPT_WAIT.1);
-            }
-        }
-    }
+    accept(&gateway.shutdown, &listener, |stream, peer| welcome(&gateway, &door, stream, peer)).await;
     door.service.shutdown().await;
 }
 
