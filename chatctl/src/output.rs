@@ -83,7 +83,8 @@ pub struct Trouble {
 impl Trouble {
     /// A trouble without a next step.
     pub fn new(code: &'static str, exit: Exit, what: impl Into<String>) -> Trouble {
-        Trouble { code, exit, what: what.into(), next: None, retry_after_ms: None, more: Vec::new() }
+        let what = display::cause(&what.into()).into_owned();
+        Trouble { code, exit, what, next: None, retry_after_ms: None, more: Vec::new() }
     }
 
     /// With the chatctl command to run next.

@@ -183,7 +183,8 @@ fn what_lies_there_is_treated_as_was_said() {
     };
     take("fail").fails_with("file_exists", 7);
     let id = offered(&yoda);
-    assert_eq!(yoda.json(&["file", "accept", &id, "--conflict", "skip"]).code, 0);
+    let skipped = yoda.json(&["file", "accept", &id, "--conflict", "skip"]).ok().json();
+    assert_eq!((&skipped["id"], &skipped["state"]), (&id.as_str().into(), &"declined".into()));
     newest(&hans, "that it is not wanted", |file| file["state"] == "declined");
     assert_eq!(fs::read_to_string(&there).expect("there"), "mine");
     take("rename").ok();
@@ -195,6 +196,10 @@ fn what_lies_there_is_treated_as_was_said() {
     hans.run(&["file", "send", "yoda", &path]).ok();
     yoda.run(&["file", "accept", &offered(&yoda), "-o", &elsewhere.display().to_string()]).ok();
     assert_eq!(fs::read_to_string(&elsewhere).expect("there"), "hers");
+    hans.run(&["file", "send", "yoda", &path]).ok();
+    let at = ["file", "accept", &offered(&yoda), "-o", &elsewhere.display().to_string(), "--conflict", "skip"];
+    assert_eq!(yoda.json(&at).ok().json()["state"], "declined");
+    yoda.run(&at).ok().says("is there already; nothing was taken.");
     assert_eq!(names(&yoda), ["x (2).txt", "x.txt"]);
 }
 

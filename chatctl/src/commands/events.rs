@@ -9,11 +9,11 @@ use chat_local::json::object;
 use chat_proto::control::events::{Ack, Acked, Cursor, CursorList, CursorRemove, Event, Watch};
 use chat_proto::id::{CursorName, MessageId};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::Context;
 use super::message::row;
 use super::read::line;
+use super::{Context, until};
 use crate::args;
 use crate::exit::Exit;
 use crate::follow::Follow;
@@ -216,13 +216,6 @@ async fn next(kept: &mut VecDeque<Event>, follow: &mut Follow, ctx: &mut Context
     match kept.pop_front() {
         Some(event) => Ok(Some(event)),
         None => follow.next(ctx).await,
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

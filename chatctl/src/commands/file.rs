@@ -12,9 +12,9 @@ use chat_proto::control::file::{
 };
 use chat_proto::control::private::Direction;
 use chat_proto::fault::Code;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::{Context, Waited};
+use super::{Context, Waited, until};
 use crate::args::{self, OnConflict};
 use crate::daemon::CallError;
 use crate::exit::Exit;
@@ -177,13 +177,6 @@ async fn until_over(
     Ok((files, worst))
 }
 
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// News of one of them.
 fn take(
     ctx: &Context,
@@ -290,7 +283,9 @@ async fn accept_there(ctx: &mut Context, args: &args::FileAccept) -> Result<(), 
         {
             Ok(file) => file,
             Err(CallError::Refused(data)) if data.code == Code::FILE_EXISTS && args.conflict == OnConflict::Skip => {
-                return ctx.out.success(&words::skipped(Path::new(data.subject.as_deref().unwrap_or("the file"))));
+                let there = data.subject.unwrap_or_else(|| "the file".into());
+                let file = find(ctx, &profile, &args.id).await?;
+                return one(ctx, &file, &words::skipped(Path::new(&there)));
             }
             Err(error) => return Err(ctx.refused(error)),
         };
@@ -338,7 +333,15 @@ async fn accept_for(ctx: &mut Context, args: &args::FileAccept, target: Target) 
         Target::Stdout => None,
         Target::At(path) => match place(&path, &offer, args.conflict)? {
             Some(place) => Some(place),
-            None => return ctx.out.success(&words::skipped(&within(&path, &offer))),
+            None => {
+                let skipped = words::skipped(&within(&path, &offer));
+                // Nothing is taken: the peer need not wait.
+                let file = match offer.state {
+                    FileState::Offered => ctx.call(&FileDecline { profile, id: offer.id }).await?,
+                    _ => offer,
+                };
+                return one(ctx, &file, &skipped);
+            }
         },
     };
     let (mut files, worst) = receive(ctx, &profile, args, offer).await?;

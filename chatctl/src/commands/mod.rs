@@ -27,7 +27,7 @@ use std::time::Duration;
 use chat_proto::control::Call;
 use chat_proto::control::config::{Profile, ProfileList};
 use chat_proto::fault::Code;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Cli, Global, Status, Verb};
 use crate::daemon::{CallError, Daemon, NoDaemon, is_older};
@@ -55,6 +55,18 @@ pub enum Waited {
 
 /// What is waited for now, for the words after Ctrl-C.
 pub type Underway = Rc<RefCell<Option<Waited>>>;
+
+/// Resolves at this moment; never where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// True while a session takes Ctrl-C itself: it ends a line or a command, not the program.
 pub type Session = Rc<Cell<bool>>;

@@ -1,7 +1,5 @@
 //! startprivate, requests, accept, decline, private, stopprivate, sessions: private sessions from daemon to daemon, by consent.
 
-use std::time::Duration;
-
 use chat_proto::control::message::{Kind, Sent};
 use chat_proto::control::private::{
     self as control, Direction, PrivateRequest, PrivateSession, RequestState, SessionState, Stopped,
@@ -10,7 +8,7 @@ use chat_proto::fault::Code;
 use chat_proto::limits::NOTE_MAX;
 
 use super::message::send;
-use super::{Context, Waited};
+use super::{Context, Waited, milliseconds};
 use crate::args::{self, SessionsVerb};
 use crate::daemon::CallError;
 use crate::json::{self, word};
@@ -68,10 +66,6 @@ fn ask_refused(ctx: &Context, error: CallError, user: &str, waited: bool) -> End
         }
         _ => ctx.refused(error),
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `requests`.

@@ -1,7 +1,6 @@
 //! rpc, call: the control protocol itself, for programs that would rather speak than parse.
 
 use std::io::{BufRead, Read};
-use std::time::Duration;
 
 use chat_local::connection::LineError;
 use chat_local::json::escaped;
@@ -12,7 +11,7 @@ use chat_proto::limits::CONTROL_LINE_MAX;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::Context;
+use super::{Context, milliseconds};
 use crate::args;
 use crate::exit::Exit;
 use crate::key;
@@ -218,8 +217,4 @@ impl Filler {
             Err(_) => {}
         }
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

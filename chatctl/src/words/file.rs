@@ -91,9 +91,13 @@ pub fn declined(file: &File) -> String {
     format!("Declined {} {}.", name(file), way(file))
 }
 
-/// After `file cancel`.
+/// After `file cancel`; what was over before stays what it was.
 pub fn cancelled(file: &File) -> String {
-    format!("Given up {} {}.", name(file), way(file))
+    let (name, way) = (name(file), way(file));
+    match file.state {
+        FileState::Cancelled => format!("Given up {name} {way}."),
+        _ => format!("{name} {way} was over before: {}.", state(file)),
+    }
 }
 
 /// How far it is: `42% 3.1 MB/s 6s left`.

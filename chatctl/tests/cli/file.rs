@@ -50,7 +50,7 @@ fn what_is_no_file_is_offered_to_nobody() {
     let path = home.path().to_str().expect("UTF-8").to_owned();
     home.run(&["file", "send", "bob", "/does/not/exist"]).complains(
         15,
-        "chatctl: /does/not/exist cannot be sent: No such file or directory (os error 2).\n  next: chatctl help file send\n",
+        "chatctl: /does/not/exist cannot be sent: No such file or directory.\n  next: chatctl help file send\n",
     );
     let ran = home.run(&["--json", "file", "send", "bob", &path]);
     assert_eq!((ran.code, &ran.error()["code"]), (15, &json!("bad_file")));
@@ -223,5 +223,7 @@ fn saying_no() {
     let home = Home::answering("file_cancel", file("out", "cancelled"));
     home.run(&["file", "cancel", "9f3c"]).is(0, "Given up report.pdf to bob.\n");
     assert_eq!(home.run(&["--json", "file", "cancel", "9f3c"]).json()["type"], "file");
+    let home = Home::answering("file_cancel", file("in", "declined"));
+    home.run(&["file", "cancel", "9f3c"]).is(0, "report.pdf from bob was over before: declined by you.\n");
     assert_eq!(home.run(&["file"]).code, 2);
 }

@@ -1,6 +1,6 @@
 //! The configuration: as written (strict: unknown keys are refused with a suggestion), then as meant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -170,7 +170,7 @@ impl WrittenPrivate {
             let problem = format!("must be above 0 and at most {}m", REQUEST_TTL_MAX.as_secs() / 60);
             return Err(("private.request_ttl".into(), problem));
         }
-        let auto_accept = self.auto_accept.into_iter().collect();
+        let auto_accept = names("private.auto_accept", self.auto_accept)?;
         Ok(Private { policy, auto_accept, relay_only: self.relay_only, request_ttl, port: self.port })
     }
 }
@@ -241,7 +241,7 @@ pub struct Private {
     /// Who may ask.
     pub policy: PrivatePolicy,
     /// Whose requests are accepted without asking.
-    pub auto_accept: BTreeSet<String>,
+    pub auto_accept: Vec<String>,
     /// Addresses are hidden from all peers.
     pub relay_only: bool,
     /// How long an own request stays open.
@@ -332,10 +332,16 @@ impl WrittenFiles {
             let problem = format!("{:?} is not a full path: write \"/full/path\" or \"~/folder\"", self.dir);
             return Err(("files.dir".into(), problem));
         }
-        if let Some(name) = self.auto_accept.iter().find(|name| AccountName::parse(name, NameRule::Classic).is_err()) {
-            return Err(("files.auto_accept".into(), format!("{name:?} is nobody's name")));
-        }
-        Ok(Files { folder, auto_accept: self.auto_accept, max_size: self.max_size.0 })
+        let auto_accept = names("files.auto_accept", self.auto_accept)?;
+        Ok(Files { folder, auto_accept, max_size: self.max_size.0 })
+    }
+}
+
+/// Names of users; whoever compares with them passes over case.
+fn names(key: &str, names: Vec<String>) -> Result<Vec<String>, (String, String)> {
+    match names.iter().find(|name| AccountName::parse(name, NameRule::Classic).is_err()) {
+        Some(name) => Err((key.into(), format!("{name:?} is nobody's name"))),
+        None => Ok(names),
     }
 }
 
@@ -535,6 +541,7 @@ mod tests {
         assert!(refused("files.max_size = \"much\"").contains("not a size such as"));
         assert!(refused("files.max_size = \"9999999TiB\"").contains("not a size such as"));
         assert!(refused("files.auto_accept = [\"a b\"]").contains("nobody's name"));
+        assert!(refused("private.auto_accept = [\"a b\"]").contains("nobody's name"));
     }
 
     #[test]
@@ -549,7 +556,7 @@ mod tests {
             .expect("right")
             .private;
         assert_eq!((private.policy, private.request_ttl), (PrivatePolicy::Listed, Duration::from_secs(30)));
-        assert!(private.auto_accept.contains("bob") && !private.relay_only);
+        assert!(private.auto_accept == ["bob"] && !private.relay_only);
         let refused = |table: &str| meant(&format!("private = {{ {table} }}")).expect_err(table);
         assert!(refused("policy = \"all\"").contains("none of ask, listed, deny"));
         assert!(refused("request_ttl = \"2h\"").contains("at most 60m"));

@@ -221,6 +221,15 @@ pub fn fold(typed: &str, classic: bool) -> String {
     AccountName::parse(typed, rule).map_or_else(|_| typed.to_owned(), String::from)
 }
 
+/// Whether a person is one of those whose names a user wrote down. Where the server keeps case, "Bob" is not "bob".
+pub fn is_among(written: &[String], person: &str, classic: bool) -> bool {
+    let same = |name: &String| match classic {
+        true => name == person,
+        false => name.eq_ignore_ascii_case(person),
+    };
+    written.iter().any(same)
+}
+
 async fn log_in(
     talk: &mut Talk,
     attempt: &Attempt,

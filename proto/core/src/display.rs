@@ -138,6 +138,17 @@ fn is_pictograph(c: char) -> bool {
     clusters(format!("\u{1f600}{ZERO_WIDTH_JOINER}{c}")) == 1 && clusters(format!("a{c}")) == 2
 }
 
+/// A cause without the numbers that the system gives to its errors: people have no use for ` (os error 2)`.
+pub fn cause(text: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = text.split_once(" (os error ") else { return Cow::Borrowed(text) };
+    match rest.split_once(')') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Cow::Owned(format!("{before}{}", cause(after)))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,5 +329,13 @@ mod tests {
         assert_eq!(name("alice"), "alice");
         assert_eq!(name("אליס"), "\u{2068}אליס\u{2069}");
         assert_eq!(width(&name("日本")), 4);
+    }
+
+    #[test]
+    fn causes_have_no_numbers_of_the_system() {
+        assert_eq!(cause("a: No such file (os error 2). Kept (os error 13)"), "a: No such file. Kept");
+        for same in ["", "all is well", "a name (os error x)", "cut (os error 2"] {
+            assert_eq!(cause(same), same);
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chat_proto::control::file::{
     Conflict, File, FileAccept, FileCancel, FileDecline, FileList, FileSend, FileState, FileTake,
 };
+use chat_proto::control::private::Direction;
 use chat_proto::control::{ErrorData, Items};
 use chat_proto::fault::Code;
 use tokio::task::spawn_blocking;
@@ -62,11 +63,13 @@ pub(super) async fn accept(d: &Daemon, call: FileAccept) -> Answer<File> {
     let (transfer, spot) = profile.ask(look).await?;
     let id = shown_id(&transfer.id);
     // One that is under way has its place; what is over for good is the desk's to say.
-    if matches!(transfer.state, FileState::Offered | FileState::Failed) {
+    let is_looked_at = matches!(transfer.state, FileState::Offered | FileState::Failed);
+    if transfer.dir == Direction::In && is_looked_at {
         let (looked, size) = (id.clone(), transfer.size);
         let (folder, name) = (spot.folder.clone(), spot.folder.join(&spot.file));
         if let Err(refusal) = blocking(move || target::check(&spot, &looked, size)).await {
-            if refusal.code == Code::FILE_EXISTS && conflict == Conflict::Skip {
+            let skips = refusal.code == Code::FILE_EXISTS && conflict == Conflict::Skip;
+            if skips && transfer.state == FileState::Offered {
                 // Nothing is taken: the peer need not wait.
                 profile.ask(|reply| Ask::File(FileAsk::Decline(id, reply))).await?;
             }

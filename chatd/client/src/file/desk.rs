@@ -12,6 +12,7 @@ use chat_proto::control::file::{Conflict, File, FileState};
 use chat_proto::control::private::Direction;
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
+use chat_proto::id::hex;
 use chat_proto::limits::{
     FILE_NAME_MAX, FILE_OFFERS_AT_ONCE, FILE_OFFERS_OF_PEER, FILES_AT_ONCE, FILES_MAX, FILES_OF_PEER,
 };
@@ -22,9 +23,10 @@ use prost::{DecodeError, Message};
 use super::job::{Flag, Outcome, Sending, Wanted};
 use super::source::Offered;
 use super::target::Part;
-use super::{Refusal, Setup, hex, name, shown_id};
+use super::{Refusal, Setup, name, shown_id};
 use crate::history::PeerDevice;
 use crate::history::file::{FileWrite, Spot, Transfer};
+use crate::upstream::is_among;
 
 #[cfg(test)]
 mod tests;
@@ -120,6 +122,8 @@ struct Meeting {
     peer: String,
     device: PeerDevice,
     up: bool,
+    /// Its files are taken without asking.
+    auto: bool,
     /// Words of the peer that begin something: so many are taken without a pause, and when that was counted.
     starts: (u32, u64),
 }
@@ -223,7 +227,7 @@ impl Desk {
         let same = |entry: &Entry| {
             let kept = &entry.kept;
             let file_is = kept.sha256 == file.sha256 && kept.size == file.size && kept.path.as_ref() == Some(&path);
-            let goes_on = !kept.state.is_over() || kept.is_resumable();
+            let goes_on = kept.goes_on();
             kept.is_with(Direction::Out, peer, device) && file_is && goes_on
         };
         if let Some(index) = self.entries.iter().rposition(same) {
@@ -301,7 +305,7 @@ impl Desk {
     pub fn cancel(&mut self, id: &str) -> Result<File, Refusal> {
         let index = self.place(id)?;
         let kept = &self.entries[index].kept;
-        let goes_on = !kept.state.is_over() || kept.is_resumable();
+        let goes_on = kept.goes_on();
         if kept.state == FileState::Done || (goes_on && !self.halt(index)) {
             return Err(Code::TOO_LATE.into());
         }
@@ -332,10 +336,11 @@ impl Desk {
 
     /// A session has a connection again on which the peer proved who it is. What the same device was offered, or offered, under
     /// another key is over: whoever has this key was not meant.
-    pub fn up(&mut self, session: SessionId, peer: &str, device: PeerDevice, now: Now) {
+    pub fn up(&mut self, session: SessionId, peer: &str, device: PeerDevice, classic: bool, now: Now) {
         let starts = (FILE_OFFERS_AT_ONCE, now.mono_ms);
-        let meeting =
-            self.meetings.entry(session).or_insert(Meeting { peer: peer.to_owned(), device, up: true, starts });
+        let auto = is_among(&self.setup.auto_accept, peer, classic);
+        let new = Meeting { peer: peer.to_owned(), device, up: true, auto, starts };
+        let meeting = self.meetings.entry(session).or_insert(new);
         (meeting.up, meeting.device) = (true, device);
         for index in 0..self.entries.len() {
             let kept = &self.entries[index].kept;
@@ -343,7 +348,7 @@ impl Desk {
                 continue;
             }
             if kept.device != device {
-                let goes_on = !kept.state.is_over() || kept.is_resumable();
+                let goes_on = kept.goes_on();
                 if goes_on && self.halt(index) {
                     let kept = &mut self.entries[index].kept;
                     (kept.by_peer, kept.told) = (true, true);
@@ -455,7 +460,14 @@ impl Desk {
                 }
                 self.moved(index, again, outcome);
             }
-            _ => self.opened(index, outcome),
+            _ => {
+                // Its job went without an answer: not at once again.
+                if matches!(outcome, Outcome::Broken) && !self.entries[index].flag.is_stopped() {
+                    self.entries[index].paused = true;
+                    self.again_by(mono_ms + AGAIN_AFTER_MS);
+                }
+                self.opened(index, outcome);
+            }
         }
         self.turn();
     }
@@ -524,7 +536,7 @@ impl Desk {
         else {
             return;
         };
-        let (peer, device) = (meeting.peer.clone(), meeting.device);
+        let (peer, device, auto) = (meeting.peer.clone(), meeting.device, meeting.auto);
         let twin = self.entries.iter().position(|entry| shown_id(&entry.kept.id) == shown_id(&id));
         if let Some(index) = twin {
             let kept = &self.entries[index].kept;
@@ -542,7 +554,6 @@ impl Desk {
         if waiting.count() >= FILE_OFFERS_OF_PEER || !self.may_start(session, now) {
             return self.say_end(session, &id, Code::TOO_MANY_FILES);
         }
-        let auto = self.setup.auto_accept.iter().any(|name| name.eq_ignore_ascii_case(&peer));
         let kept = Transfer {
             id,
             peer,
@@ -601,7 +612,7 @@ impl Desk {
             return self.say_end(session, &accept.id, Code::UNKNOWN_FILE);
         };
         let entry = &mut self.entries[index];
-        let goes_on = !entry.kept.state.is_over() || entry.kept.is_resumable();
+        let goes_on = entry.kept.goes_on();
         if !goes_on || accept.offset > entry.kept.size {
             let code = if goes_on { Code::FILE_DAMAGED } else { entry.kept.end_code() };
             return self.say_end(session, &accept.id, code);
@@ -650,7 +661,7 @@ impl Desk {
     fn received(&mut self, session: SessionId, end: &FileEnd) {
         let Some(index) = self.known(session, &end.id, Direction::Out) else { return };
         let kept = &self.entries[index].kept;
-        if kept.state.is_over() && !kept.is_resumable() {
+        if !kept.goes_on() {
             return;
         }
         self.halt(index);
@@ -678,7 +689,7 @@ impl Desk {
             }
             Outcome::Placed(path) => self.placed(index, path),
             Outcome::Refused(refusal) => self.failed(index, refusal),
-            // It is tried again at the next connection.
+            // It is wanted elsewhere by now, or was stopped: its next turn opens it again.
             Outcome::Ready(_) | Outcome::Sent | Outcome::Broken => {}
         }
     }
@@ -707,7 +718,7 @@ impl Desk {
             if let Some(spot) = entry.kept.spot.clone() {
                 self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
             }
-        } else if let Some(offset) = again.filter(|_| !entry.kept.state.is_over() || entry.kept.is_resumable()) {
+        } else if let Some(offset) = again.filter(|_| entry.kept.goes_on()) {
             entry.work = Work::Asked(offset);
             entry.flag = Flag::at(offset);
             entry.revive(FileState::Waiting);
@@ -783,9 +794,12 @@ impl Desk {
 
     fn take(&mut self, index: usize, hold: bool, conflict: Conflict) {
         let spot = self.spot(&self.entries[index].kept, hold, conflict);
-        let earlier = self.earlier(index).filter(|_| conflict == Conflict::Resume);
+        let resumes = conflict == Conflict::Resume && self.entries[index].kept.spot.is_none();
+        let earlier = if resumes { self.earlier(index) } else { None };
         let entry = &mut self.entries[index];
         let old = entry.kept.spot.replace(spot.clone()).map(|old| (entry.kept.id, old));
+        // What was not opened yet has nothing at its place, and still what it was to take over.
+        let old = entry.left.take().or(old);
         let moved = |(id, old): &([u8; 16], Spot)| {
             *id != entry.kept.id || (&old.folder, &old.file) != (&spot.folder, &spot.file)
         };
@@ -802,14 +816,17 @@ impl Desk {
             let content = kept.sha256 == wanted.sha256 && kept.size == wanted.size;
             content && kept.id != wanted.id && kept.dir == Direction::In && kept.peer == wanted.peer
         };
-        let is = |entry: &&mut Entry| {
+        let is = |entry: &Entry| {
             same(&entry.kept)
                 && entry.kept.is_resumable()
                 && entry.kept.spot.is_some()
                 && matches!(entry.work, Work::Rest)
         };
-        let entry = self.entries.iter_mut().rfind(is)?;
-        entry.kept.spot.take().map(|spot| (entry.kept.id, spot))
+        let place = self.entries.iter().rposition(is)?;
+        let kept = &mut self.entries[place].kept;
+        let left = kept.spot.take().map(|spot| (kept.id, spot));
+        self.write(place);
+        left
     }
 
     /// Whether the job that has the bytes can be, and now is, stopped.
@@ -837,10 +854,10 @@ impl Desk {
         }
         if !matches!(entry.work, Work::Leaving(..) | Work::Opening(_)) {
             entry.work = Work::Rest;
-            if entry.kept.leaves_nothing()
-                && let Some(spot) = entry.kept.spot.clone()
-            {
-                self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
+            if entry.kept.leaves_nothing() {
+                let own = entry.kept.spot.clone().map(|spot| (entry.kept.id, spot));
+                let parts = own.into_iter().chain(entry.left.take());
+                self.todo.extend(parts.map(|(id, spot)| Do::RemovePart(spot, id)));
             }
         }
         self.changed(index);
@@ -933,6 +950,7 @@ impl Desk {
     fn forget(&mut self, index: usize) {
         let entry = self.entries.remove(index);
         self.todo.push_back(Do::Keep(FileWrite::Forget(entry.kept.id)));
+        self.todo.extend(entry.left.map(|(id, spot)| Do::RemovePart(spot, id)));
         match entry.kept.spot {
             Some(spot) if entry.kept.state != FileState::Done => {
                 self.todo.push_back(Do::RemovePart(spot, entry.kept.id));
@@ -1076,9 +1094,14 @@ impl Transfer {
         is_passing(self.state, self.code)
     }
 
+    /// It is not over, or not for good.
+    fn goes_on(&self) -> bool {
+        !self.state.is_over() || self.is_resumable()
+    }
+
     /// Nothing will ask for the bytes that are there.
     fn leaves_nothing(&self) -> bool {
-        self.dir == Direction::In && self.state.is_over() && self.state != FileState::Done && !self.is_resumable()
+        self.dir == Direction::In && self.state != FileState::Done && !self.goes_on()
     }
 
     /// How the peer is told of its end.

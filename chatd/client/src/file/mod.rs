@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::Context;
 use chat_proto::control::ErrorData;
+use chat_proto::display;
 use chat_proto::fault::Code;
+use chat_proto::id::hex;
 
 use crate::config;
 
@@ -61,13 +63,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// With its cause; the number that the system gives to an error of its own is left out, people have no use for it.
+    /// With its cause.
     pub fn new(code: Code, detail: impl std::fmt::Display) -> Refusal {
-        let mut detail = detail.to_string();
-        if let Some(number) = detail.find(" (os error ") {
-            detail.truncate(number);
-        }
-        Refusal { code, detail }
+        Refusal { code, detail: display::cause(&detail.to_string()).into_owned() }
     }
 
     /// As chatctl is told it.
@@ -86,10 +84,6 @@ impl From<Code> for Refusal {
 /// A transfer's id as people see it: equal on both sides.
 pub fn shown_id(id: &[u8; 16]) -> String {
     hex(&id[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn digest(hash: Context) -> [u8; 32] {

@@ -41,7 +41,7 @@ pub fn check(spot: &Spot, id: &str, size: u64) -> Result<(), Refusal> {
 
 /// Removes what there is of an unfinished file; it is as good when there is nothing.
 pub fn remove_part(spot: &Spot, id: &str) {
-    let Ok(folder) = open_folder(&spot.folder) else { return };
+    let Ok(folder) = there(&spot.folder) else { return };
     let part = part_name(spot, id);
     // Only a file of our making is removed: a link's target or a directory stays.
     if look(&folder, &part).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat))) {
@@ -52,16 +52,17 @@ pub fn remove_part(spot: &Spot, id: &str) {
 /// Takes over what an earlier try left elsewhere, or under another id; what cannot be taken is removed.
 pub fn carry(from: &Spot, from_id: &str, to: &Spot, to_id: &str) {
     let (old, new) = (part_name(from, from_id), part_name(to, to_id));
-    let (Ok(there), Ok(here)) = (open_folder(&from.folder), open_folder(&to.folder)) else { return };
-    let is_part = look(&there, &old).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat)));
-    if is_part && rustix::fs::renameat_with(&there, &old, &here, &new, RenameFlags::NOREPLACE).is_err() {
+    let Ok(from_folder) = there(&from.folder) else { return };
+    let Ok(to_folder) = open_folder(&to.folder) else { return };
+    let is_part = look(&from_folder, &old).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat)));
+    if is_part && rustix::fs::renameat_with(&from_folder, &old, &to_folder, &new, RenameFlags::NOREPLACE).is_err() {
         remove_part(from, from_id);
     }
 }
 
 /// Removes a file that waited for its taker, or whatever of it is there.
 pub fn remove_held(spot: &Spot) {
-    if let Ok(folder) = open_folder(&spot.folder) {
+    if let Ok(folder) = there(&spot.folder) {
         let _ = rustix::fs::unlinkat(&folder, &spot.file, AtFlags::empty());
     }
 }
@@ -69,7 +70,7 @@ pub fn remove_held(spot: &Spot) {
 /// Where all of a file lies though the history does not know: it got its name, and the daemon was killed before that was written down.
 /// Nothing when there is an unfinished one, or none that is this one.
 pub fn placed(spot: &Spot, id: &str, size: u64, sha256: &[u8; 32], flag: &Flag) -> Option<PathBuf> {
-    let folder = open_folder(&spot.folder).ok()?;
+    let folder = there(&spot.folder).ok()?;
     if look(&folder, &part_name(spot, id)).ok()?.is_some() {
         return None;
     }
@@ -188,10 +189,10 @@ impl Part {
 
     fn place(&self) -> Result<String, Refusal> {
         let wanted = &self.spot.file;
-        let first = match self.spot.conflict {
-            Conflict::Overwrite => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
-            _ if self.spot.hold => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
-            _ => self.rename_to_free(wanted),
+        let replaces = self.spot.hold || self.spot.conflict == Conflict::Overwrite;
+        let first = match replaces {
+            true => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
+            false => self.rename_to_free(wanted),
         };
         match first {
             Ok(()) => return Ok(wanted.clone()),
@@ -253,18 +254,22 @@ fn part_name(spot: &Spot, id: &str) -> String {
     name::unfinished(&spot.file, id)
 }
 
+/// The folder, which is made where there is none.
 fn open_folder(folder: &Path) -> Result<OwnedFd, Refusal> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = || rustix::fs::open(folder, flags, Mode::empty());
-    let opened = match open() {
+    let opened = match there(folder) {
         Err(Errno::NOENT) => {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|error| broken(folder, &error))?;
-            open()
+            there(folder)
         }
         other => other,
     };
     opened.map_err(|errno| broken(folder, &errno.into()))
+}
+
+/// The folder, where there is one: who cleans up makes none.
+fn there(folder: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn look(folder: &OwnedFd, name: &str) -> Result<Option<rustix::fs::Stat>, Refusal> {

@@ -8,7 +8,7 @@ use chat_proto::limits::DECISIONS_KEPT;
 use chat_proto::wire::{content_hash, h8, kind};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::convert::{ACCEPTED, i, rid, u};
+use super::convert::{ACCEPTED, FAILED, QUEUED, i, rid, u};
 use super::read::open;
 use super::write::{first_sight, one, talk, without_body};
 use super::{Done, PeerDevice, PeerStream, Place, PrivateIncoming, ReadHere, Taken};
@@ -138,7 +138,7 @@ pub(super) fn read_upto(t: &Transaction<'_>, peer: &str, read: ReadHere) -> Resu
 }
 
 /// Places of streams to a peer's device whose key is another now: they are never sent again.
-pub(super) fn forget(t: &Transaction<'_>, peer: &PeerDevice) -> Result<Done> {
+pub(super) fn forget(t: &Transaction<'_>, peer: &PeerDevice, at_ms: i64) -> Result<Done> {
     let streams = t
         .prepare_cached("SELECT inc FROM stream WHERE peer = ?1")?
         .query_map([peer.bytes()], |r| r.get(0))?
@@ -147,10 +147,13 @@ pub(super) fn forget(t: &Transaction<'_>, peer: &PeerDevice) -> Result<Done> {
     for inc in streams {
         t.prepare_cached("UPDATE message SET void = 0 WHERE void = 1 AND inc = ?1")?.execute([inc])?;
         let mut failed = t.prepare_cached(
-            "UPDATE message SET state = 2, code = ?2, void = 0 WHERE own = 1 AND state = 0 AND inc = ?1 RETURNING idx",
+            "UPDATE message SET state = ?3, code = ?2, void = 0, here_ms = ?5 WHERE own = 1 AND state = ?4 AND inc = ?1 \
+             RETURNING idx",
         )?;
         lost.extend(
-            failed.query_map(params![inc, Code::IDENTITY_CHANGED.0], |r| r.get(0))?.collect::<Result<Vec<i64>>>()?,
+            failed
+                .query_map(params![inc, Code::IDENTITY_CHANGED.0, FAILED, QUEUED, at_ms], |r| r.get(0))?
+                .collect::<Result<Vec<i64>>>()?,
         );
     }
     t.prepare_cached("DELETE FROM stream WHERE peer = ?1")?.execute([peer.bytes()])?;

@@ -46,7 +46,7 @@ pub(super) fn apply(t: &Transaction<'_>, write: &Write, at_ms: i64) -> Result<Do
         }
         Write::ReceivePrivate(entries) => private::receive(t, entries, at_ms),
         Write::ReadThere { incarnation, cseq } => private::read_there(t, *incarnation, *cseq),
-        Write::ForgetPeer(peer) => private::forget(t, peer),
+        Write::ForgetPeer(peer) => private::forget(t, peer, at_ms),
         Write::Looked(indices) => looked(t, indices),
         Write::Seen(epoch) => seen(t, *epoch),
         Write::Cursor(name, change) => cursor::apply(t, name, *change),

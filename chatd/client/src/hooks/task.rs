@@ -21,6 +21,7 @@ use crate::history::hooks::{Arrival, HookWrite, Letter, Told};
 use crate::history::{Trouble, Write};
 use crate::profile::{self, Published, View};
 use crate::shown;
+use crate::upstream::is_among;
 
 /// Questions that wait for the task: as many as there are control connections.
 pub const ASKS: usize = chat_proto::limits::CONTROL_CONNECTIONS;
@@ -146,11 +147,7 @@ impl Task {
     /// Whether a hook wants what this person caused.
     fn concerns(&self, hook: &Hook, person: Option<&str>) -> bool {
         let classic = self.around.views.borrow().classic;
-        let same = |name: &String, person: &str| match classic {
-            true => name == person,
-            false => name.eq_ignore_ascii_case(person),
-        };
-        hook.from.is_empty() || person.is_some_and(|person| hook.from.iter().any(|name| same(name, person)))
+        hook.from.is_empty() || person.is_some_and(|person| is_among(&hook.from, person, classic))
     }
 
     fn start_all(&mut self) {

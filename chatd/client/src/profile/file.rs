@@ -167,7 +167,7 @@ impl Owner {
         let Some((peer, device)) = self.private.talk(session).map(|talk| (talk.peer.clone(), talk.device)) else {
             return;
         };
-        self.files.desk.up(*session, &peer, device, now);
+        self.files.desk.up(*session, &peer, device, self.entry.classic, now);
         self.file_work();
     }
 

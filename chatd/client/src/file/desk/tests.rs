@@ -101,6 +101,8 @@ struct World {
     up: bool,
     /// The disk of its history takes nothing.
     full: [bool; 2],
+    /// The server keeps the case of names.
+    classic: bool,
     /// Who each is.
     devices: [PeerDevice; 2],
     now: Now,
@@ -131,6 +133,7 @@ impl World {
             coming: 0,
             up: false,
             full: [false; 2],
+            classic: false,
             devices: [ALICE, BOB].map(device),
             now: Now { wall_ms: 1, mono_ms: 1 },
             break_after: usize::MAX,
@@ -142,7 +145,7 @@ impl World {
     fn connect(&mut self) {
         self.up = true;
         for side in [ALICE, BOB] {
-            self.sides[side].desk.up(SESSION, NAMES[1 - side], self.devices[1 - side], self.now);
+            self.sides[side].desk.up(SESSION, NAMES[1 - side], self.devices[1 - side], self.classic, self.now);
         }
     }
 
@@ -603,6 +606,61 @@ async fn files_of_the_trusted_are_taken_and_replace_nothing() {
     assert_eq!(world.states(), [(FileState::Done, None, false); 2]);
     assert_eq!(world.names("bob"), ["x (2).txt", "x.txt"]);
     assert_eq!(fs::read_to_string(world.home.path().join("bob/x.txt")).expect("read"), "mine");
+}
+
+#[tokio::test]
+async fn where_case_is_kept_another_spelling_is_another_user() {
+    for (classic, expected) in [(false, FileState::Done), (true, FileState::Offered)] {
+        let mut world = World::new();
+        world.setups[BOB].auto_accept = vec!["Alice".into()];
+        world.classic = classic;
+        world.restart(BOB);
+        world.connect();
+        world.offer("x", b"abc").expect("offered");
+        world.run().await;
+        assert_eq!(world.one(BOB).state, expected);
+    }
+}
+
+#[tokio::test]
+async fn who_is_taken_anew_leaves_others_what_they_have() {
+    let mut world = World::new();
+    world.offer("x", b"abc").expect("offered");
+    world.run().await;
+    world.accept(Conflict::Fail).expect("taken");
+    fs::create_dir(world.home.path().join("bob")).expect("made");
+    fs::write(world.home.path().join("bob/x"), "mine").expect("written");
+    world.run().await;
+    let first = world.one(BOB);
+    assert_eq!(first.code, Some(Code::FILE_EXISTS));
+    // The same content again, under another name.
+    world.offer("y", b"abc").expect("offered");
+    world.run().await;
+    let second = world.sides[BOB].desk.list().pop().expect("two");
+    world.sides[BOB].desk.accept(&second.id, false, Conflict::Rename).expect("taken");
+    world.run().await;
+    assert!(fs::exists(world.home.path().join("bob/y")).expect("looked"));
+    // What the first one left is still its own: it goes on from there, or goes with it.
+    assert_eq!(world.names("bob").len(), 3, "{:?}", world.names("bob"));
+    world.sides[BOB].desk.cancel(&first.id).expect("given up");
+    world.run().await;
+    assert_eq!(world.names("bob"), ["x", "y"]);
+}
+
+#[tokio::test]
+async fn who_cleans_up_makes_no_folder() {
+    let mut world = World::new();
+    world.offer("x", b"abc").expect("offered");
+    world.run().await;
+    world.accept(Conflict::Fail).expect("taken");
+    fs::create_dir(world.home.path().join("bob")).expect("made");
+    fs::write(world.home.path().join("bob/x"), "mine").expect("written");
+    world.run().await;
+    fs::remove_dir_all(world.home.path().join("bob")).expect("gone");
+    let id = world.one(BOB).id;
+    world.sides[BOB].desk.cancel(&id).expect("given up");
+    world.run().await;
+    assert!(!fs::exists(world.home.path().join("bob")).expect("looked"));
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use crate::peer::{PeerError, Place};
 use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner};
+use crate::upstream::is_among;
 
 /// How an own request was made.
 pub(in crate::profile) struct Asked {
@@ -234,7 +235,8 @@ impl Owner {
         let private = &self.around.private;
         // Another key than the known one is never accepted without its user (S29).
         let changed = self.changed_asker(&request.peer).is_some();
-        let listed = private.auto_accept.contains(&request.peer) && self.private.sessions.len() < PRIVATE_SESSIONS_MAX;
+        let listed = is_among(&private.auto_accept, &request.peer, self.entry.classic)
+            && self.private.sessions.len() < PRIVATE_SESSIONS_MAX;
         let refused = match private.policy {
             PrivatePolicy::Ask => false,
             PrivatePolicy::Listed => !listed,
