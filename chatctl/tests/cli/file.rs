@@ -134,7 +134,10 @@ fn without_a_place_it_goes_where_chatd_keeps_files() {
     let call = home.call("file_accept");
     assert_eq!((&call["id"], &call["hold"], &call["conflict"]), (&json!("9f3c"), &json!(false), &json!("rename")));
     assert_eq!(home.run(&["file", "accept", "9f3c", "--conflict", "maybe"]).code, 2);
-    let there = Home::refusing(json!({"code": "file_exists", "subject": "/d/report.pdf"}));
+    let there = Home::with(|asked, _| match asked {
+        "file_list" => Answer::Ok(json!({"items": [file("in", "offered")]})),
+        _ => Answer::Refuse(json!({"code": "file_exists", "subject": "/d/report.pdf"})),
+    });
     assert_eq!(there.run(&["file", "accept", "9f3c"]).code, 7);
     there
         .run(&["file", "accept", "9f3c", "--conflict", "skip"])

@@ -443,6 +443,8 @@ mod tests {
         let rename = spot(&home, Conflict::Rename);
         let found = |spot: &Spot| placed(spot, ID, 3, &sha(ABC), &Flag::default());
         assert_eq!(found(&rename), None);
+        assert!(!rename.folder.exists(), "who looks makes no folder");
+        fs::create_dir(&rename.folder).expect("made");
         fs::write(rename.folder.join("x.txt"), "mine").expect("written");
         let second = receive(&rename, ABC).expect("received");
         assert_eq!((second.clone(), found(&rename)), (rename.folder.join("x (2).txt"), Some(second.clone())));
