@@ -105,7 +105,7 @@ impl Server {
         let directory = Arc::new(Directory::new(Arc::clone(&people), Arc::clone(&metrics)));
         let hasher = Hasher::new(keys.pepper)?;
         let store = free_store(|| open_store(&config, Arc::clone(&directory) as _, clock)).await?;
-        let live = Live::new(start::settings(&config));
+        let live = Live::new(start::settings(&config, config.relay.is_some()));
         let mut accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
         if let Some(file) = &config.credentials {
             accounts.read_credentials(file).await?;
@@ -269,7 +269,7 @@ pub async fn offline(config: &Config) -> Result<Desk<SqliteStore>, StartError> {
     let clock = Clock::start();
     let store = free_store(|| offline_store(config)).await?;
     let hasher = Hasher::new(keys.pepper)?;
-    let live = Live::new(start::settings(config));
+    let live = Live::new(start::settings(config, false));
     let accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
     let audit = Audit::new(clock, live, AuditFile::open(&config.data)?);
     Ok(Desk::Closed(Box::new(Closed { config: Arc::new(config.clone()), store, accounts, audit })))

@@ -224,17 +224,15 @@ impl<S: Store> Running<S> {
         self.gateway.metrics.reload(read.is_ok());
         let (fresh, tls) = read?;
         let changed = flat::changed(&flat::flat(&self.config().keys), &flat::flat(&fresh.keys));
+        let relay = self.gateway.private.relay().is_some();
         // From here on nothing can fail.
-        self.gateway.live.set(start::settings(&fresh));
+        self.gateway.live.set(start::settings(&fresh, relay));
         self.gateway.accounts.configured();
         self.gateway.private.configured(&fresh);
         *write(&self.gateway.tls) = tls;
         *lock(&self.tls) = looked_at(&fresh);
         self.set_level(fresh.keys.log.level);
-        self.gateway
-            .store
-            .submit(Op::Configure(Box::new(start::store(&fresh, self.gateway.private.relay().is_some()))))
-            .await;
+        self.gateway.store.submit(Op::Configure(Box::new(start::store(&fresh, relay)))).await;
         *lock(&self.config) = Arc::new(fresh);
         Ok(Reloaded { changed, restart: self.restart_keys() })
     }

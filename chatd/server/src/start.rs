@@ -120,10 +120,10 @@ pub(crate) fn tls(config: &Config) -> Result<Served, StartError> {
     certificate::served(&chain, &key).map_err(|error| StartError::Certificate { path: config.cert.clone(), error })
 }
 
-/// Everything that may change while the server runs, save what the store's writer owns.
-pub(crate) fn settings(config: &Config) -> Settings {
+/// Everything that may change while the server runs, save what the store's writer owns. `relay`: see [`store()`].
+pub(crate) fn settings(config: &Config, relay: bool) -> Settings {
     Settings {
-        sessions: sessions(config),
+        sessions: sessions(config, relay),
         accounts: accounts(config),
         announce: config.keys.presence.broadcast,
         addresses: config.keys.log.addresses,
@@ -159,7 +159,7 @@ pub fn names(config: &Config) -> NameRule {
     }
 }
 
-fn sessions(config: &Config) -> gateway::Settings {
+fn sessions(config: &Config, relay: bool) -> gateway::Settings {
     let keys = &config.keys;
     gateway::Settings {
         name: config.name.clone(),
@@ -172,7 +172,7 @@ fn sessions(config: &Config) -> gateway::Settings {
         idle_after: keys.sessions.idle_after.0,
         grace_ms: ms(keys.sessions.grace.0),
         sending: Rate::burst(keys.limits.message_burst, keys.limits.messages_per_second),
-        connections: connections(keys.limits.connections),
+        connections: connections(keys.limits.connections, relay),
         seen_since_start: keys.presence.seen_since_start,
         private: keys.private.allow,
     }
@@ -219,19 +219,25 @@ fn ms(time: Duration) -> u64 {
 
 /// How many connections there may be: what the operator says, within what the system gives, less a reserve for those who are
 /// logged in (S5). Takes all descriptors that may be had without asking anybody.
-fn connections(wanted: u32) -> usize {
+fn connections(wanted: u32, relay: bool) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         // Refused only by a system that then leaves the lower limit, which is read again.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = given.saturating_sub(OWN_DESCRIPTORS + limits::DESCRIPTOR_RESERVE as u64).max(1);
+    let room = room(given, relay);
     let wanted = if wanted == 0 { u64::MAX } else { wanted.into() };
     if wanted != u64::MAX && wanted > room {
         tracing::warn!(wanted, room, "limits.connections is more than the open files that the system allows");
     }
     usize::try_from(room.min(wanted)).unwrap_or(usize::MAX)
+}
+
+/// How many connections so many descriptors are enough for. A connection to the relay that is not admitted yet has two.
+pub(crate) fn room(given: u64, relay: bool) -> u64 {
+    let second = if relay { limits::STRANGERS_MAX } else { 0 };
+    given.saturating_sub(OWN_DESCRIPTORS + (limits::DESCRIPTOR_RESERVE + second) as u64).max(1)
 }
 
 /// Writes where it listens, one address a line, for those who asked for any port.
@@ -250,5 +256,30 @@ pub(crate) fn forget_addresses(config: &Config) {
     for path in [config.run.join("listen"), config.admin_socket.clone()] {
         // Gone already is as good.
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_for_the_server_for_sessions_and_for_second_ones_at_the_relay() {
+        let strangers = limits::STRANGERS_MAX as u64;
+        let kept = OWN_DESCRIPTORS + limits::DESCRIPTOR_RESERVE as u64;
+        for (given, relay, left) in [
+            (1024, false, 1024 - kept),
+            (1024, true, 1024 - kept - strangers),
+            (u64::MAX, true, u64::MAX - kept - strangers),
+            (kept + strangers, true, 1),
+            (kept, false, 1),
+            (0, true, 1),
+        ] {
+            assert_eq!(room(given, relay), left, "{given} {relay}");
+        }
+        let given = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        for relay in [false, true] {
+            assert_eq!(connections(0, relay) as u64, room(given, relay), "{relay}");
+        }
     }
 }

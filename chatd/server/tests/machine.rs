@@ -5,6 +5,7 @@ mod stage;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -301,6 +302,39 @@ fn checks_say_what_is_wrong_and_what_to_type() {
     assert!(out.contains("can be reached by others") && out.contains("write 127.0.0.1:7480"), "{out}");
     let checked: Value = serde_json::from_str(&done(dir.path(), &["--json", "check"]).1).unwrap();
     assert_eq!((&checked["level"], &checked["items"][0]["key"]), (&"error".into(), &"admin.http".into()));
+}
+
+#[test]
+fn a_relay_is_nothing_to_warn_of() {
+    let dir = initialised();
+    set(dir.path(), "[private]\nrelay_listen = \"127.0.0.1:0\"");
+    let (code, out, err) = done(dir.path(), &["check", "config"]);
+    assert_eq!((code, &*out), (0, "ok config\n"), "{err}");
+    let (code, out, err) = done(dir.path(), &["check", "net"]);
+    assert!(code == 0 && out.contains(" 127.0.0.1:0 127.0.0.1:0/udp"), "{out}{err}");
+}
+
+#[test]
+fn connections_that_do_not_fit_are_warned_of() {
+    let dir = initialised();
+    let check = |settings: &str| {
+        set(dir.path(), settings);
+        let command = stage::program(dir.path(), &["check", "net"]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -n 1024 && exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args());
+        let Output { status, stdout, .. } = limited.output().unwrap();
+        (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+    };
+    let relay = "[private]\nrelay_listen = \"127.0.0.1:0\"\n";
+    assert_eq!(check("[limits]\nconnections = 896").0, 0);
+    let (code, out) = check("[limits]\nconnections = 897");
+    assert!(code == 1 && out.contains("WARN net: limits.connections: 897 ") && out.contains("room for 896"), "{out}");
+    assert_eq!(check(&format!("{relay}[limits]\nconnections = 640")).0, 0);
+    let (code, out) = check(&format!("{relay}[limits]\nconnections = 641"));
+    assert!(code == 1 && out.contains("room for 640"), "{out}");
 }
 
 #[test]

@@ -154,6 +154,7 @@ pub mod peer {
     /// Every method, for tests and fuzzers.
     pub const ALL: &[Tag4] = &[
         HELLO,
+        STREAMS,
         WELCOME,
         SEND,
         VOID,
@@ -167,4 +168,27 @@ pub mod peer {
         FILE_DONE,
         BYE,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    /// The names in order: those of the constants, and those of the list.
+    fn written(source: &str) -> (Vec<&str>, Vec<&str>) {
+        let (constants, list) = source.split_once("pub const ALL: &[Tag4] = &[").unwrap();
+        let list = list.split_once("];").unwrap().0;
+        let name =
+            |line| str::strip_prefix(str::trim(line), "pub const ")?.split_once(": Tag4 = ").map(|(name, _)| name);
+        let listed = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        (constants.lines().filter_map(name).collect(), listed.collect())
+    }
+
+    #[test]
+    fn the_lists_leave_nothing_out() {
+        let (server, peer) = include_str!("method.rs").split_once("pub mod peer {").unwrap();
+        for (source, methods) in [(server, super::ALL), (peer, super::peer::ALL)] {
+            let (constants, list) = written(source);
+            assert_eq!(list, constants);
+            assert_eq!(list.len(), methods.len());
+        }
+    }
 }

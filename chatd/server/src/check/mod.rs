@@ -183,9 +183,6 @@ impl Found<'_> {
 
     /// Keys that are right and do not do what they seem to.
     fn config(&mut self) {
-        if !self.config.keys.private.relay_listen.is_empty() {
-            self.warn(Section::Config, "private.relay_listen", "has no effect in this version".into(), "config show");
-        }
         if self.config.keys.auth.lockout_after == 0 {
             let text =
                 "wrong passwords never lock, so that passwords can be guessed as fast as the server hashes".into();

@@ -4,11 +4,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 
-use chat_proto::limits;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Found, Level, Section};
 use crate::config::Config;
+use crate::start;
 
 pub(super) fn look(found: &mut Found<'_>) {
     let config = found.config;
@@ -66,8 +66,11 @@ fn said(error: &io::Error) -> String {
 fn descriptors(found: &mut Found<'_>) {
     let wanted = u64::from(found.config.keys.limits.connections);
     let Some(given) = getrlimit(Resource::Nofile).maximum else { return };
-    if wanted + limits::DESCRIPTOR_RESERVE as u64 > given {
-        let text = format!("{wanted} connections are more than the {given} open files that the system allows here");
+    let room = start::room(given, found.config.relay.is_some());
+    if wanted > room {
+        let text = format!(
+            "{wanted} connections are too many for the {given} open files that the system allows here: there is room for {room}"
+        );
         found.warn(Section::Net, "limits.connections", text, "config show");
     }
 }

@@ -231,6 +231,34 @@ async fn a_ticket_is_no_better_than_its_device() {
 }
 
 #[tokio::test]
+async fn a_ticket_is_good_for_nothing_once_a_logout_forgot_the_key() {
+    let place = Place::with("[sessions]\nforget_device_at_logout = true\n").await;
+    let (one, two) = (key(1), key(2));
+    let mut phone = place.world.user("alice").await;
+    let mut desk = Client::connect(&place.world).await;
+    desk.login("alice", PASSWORD).await.unwrap();
+    desk.hello().await;
+    let of = [place.ticket(&one, &phone, "alice"), place.ticket(&two, &desk, "alice")];
+    let logout = |all_devices| wire::Logout { all_devices };
+
+    let here = place.join(&one, Some(&of[0])).await.expect("admitted");
+    let others = place.join(&two, Some(&of[1])).await.expect("admitted");
+    phone.ask::<wire::Empty>(method::LOGOUT, &logout(false)).await.unwrap();
+    closed(here).await;
+    assert!(place.join(&one, Some(&of[0])).await.is_err(), "its key is forgotten");
+    assert_eq!(place.relayed(), 1, "the other device stays");
+
+    let mut phone = Client::connect_as(&place.world, phone.device.renewed()).await;
+    phone.login("alice", PASSWORD).await.unwrap();
+    phone.hello().await;
+    let here = place.join(&one, Some(&of[0])).await.expect("it has a key again");
+    phone.ask::<wire::Empty>(method::LOGOUT, &logout(true)).await.unwrap();
+    closed(here).await;
+    closed(others).await;
+    assert!(place.join(&two, Some(&of[1])).await.is_err(), "and so are those of all devices");
+}
+
+#[tokio::test]
 async fn what_two_endpoints_say_goes_through() {
     let place = Place::with("").await;
     let (one, two) = (key(1), key(2));

@@ -130,15 +130,20 @@ pub async fn a_logout_forgets_the_key<P: Place>(place: P) {
         let found = town.query(|answer| Query::Device(name("alice"), new_device(1).id, answer)).await;
         found.map(|(_, key)| key)
     };
+    let admissible =
+        async |town: &Town<P>| town.query(|answer| Query::Admissible(name("alice"), new_device(1).id, answer)).await;
+    let barred = async |town: &Town<P>| town.told().await.contains(&Told::Barred);
     let grace_until = town.mono;
     town.leave(&phone, Ending::Lost { grace_until }).await;
-    town.told().await;
+    assert!(!barred(&town).await);
     assert_eq!(key(&town).await, Some([1; 32]), "a lost link forgets nothing");
+    assert!(admissible(&town).await);
     town.open(&mut phone, None).await;
     town.leave(&phone, Ending::Left(Reason::Idle)).await;
-    town.told().await;
+    assert!(barred(&town).await, "whoever was admitted for it must go");
     for _ in 0..2 {
         assert_eq!(key(&town).await, None);
+        assert!(!admissible(&town).await);
         town.crash();
         town.start().await;
     }
@@ -146,6 +151,7 @@ pub async fn a_logout_forgets_the_key<P: Place>(place: P) {
     let login = town.ask(|answer| Op::Enrol { acct, phc: "phc".into(), device: renewed, answer }).await.unwrap();
     assert_eq!(login, phone.login);
     assert_eq!(key(&town).await, Some([7; 32]));
+    assert!(admissible(&town).await && !barred(&town).await, "a key that is given bars nobody");
     town.open(&mut phone, None).await;
     town.accepted(&phone, 2, "bob", "two").await;
     // A logout that did not come through: the password says whose device it is, a stranger's stays his.

@@ -48,6 +48,7 @@ pub enum Told {
     Mark(AcctId, SessionNo, u64),
     End(SessionNo, Code),
     Private(private::Notice),
+    Barred,
 }
 
 /// An outlet that writes down what it is told.
@@ -86,6 +87,9 @@ impl Outlet for Recorder {
     }
     fn private(&self, notice: private::Notice) {
         self.push(Told::Private(notice));
+    }
+    fn barred(&self) {
+        self.push(Told::Barred);
     }
     fn end(&self, session: SessionNo, code: Code, _may_reconnect: bool) {
         self.push(Told::End(session, code));

@@ -185,6 +185,9 @@ impl Writer {
         if let Some(device) = self.begun.world.devices.get_mut(&dev) {
             device.key = key;
         }
+        if key.is_none() {
+            self.effects.push(Effect::Barred);
+        }
         Ok(())
     }
 

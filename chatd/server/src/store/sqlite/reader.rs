@@ -83,7 +83,8 @@ fn device(conn: &Connection, name: &AccountName, id: [u8; 16]) -> Result<Option<
 
 fn admissible(conn: &Connection, name: &AccountName, id: DeviceId) -> Result<bool, StoreError> {
     let mut find = conn.prepare_cached(
-        "SELECT 1 FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0 AND a.locked = 0",
+        "SELECT 1 FROM device d JOIN account a ON a.id = d.acct WHERE d.id = ? AND a.name = ? AND d.revoked = 0 AND a.locked = 0
+           AND length(d.key) = 32",
     )?;
     Ok(find.exists(params![id.0, name.as_str()])?)
 }
