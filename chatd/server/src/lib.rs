@@ -22,6 +22,7 @@ pub mod metrics;
 #[cfg(test)]
 mod model;
 pub mod people;
+mod places;
 mod planted;
 pub mod private;
 pub mod rate;
@@ -127,7 +128,7 @@ impl Server {
             metrics,
             private,
             shutdown: shutdown.clone(),
-            strangers: Arc::new(Strangers::default()),
+            strangers: Strangers::default(),
             next_session: AtomicU64::new(1),
         });
         let bus = LocalBus::default();
@@ -216,8 +217,8 @@ fn until_shutdown(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + '
 
 fn open_store(config: &Config, outlet: Arc<dyn store::Outlet>, clock: Clock) -> Result<Arc<SqliteStore>, StartError> {
     start::refuse_half_restored(config)?;
-    // The writer hears of the relay once it runs.
-    let settings = start::store(config, !config.keys.private.relay_listen.is_empty());
+    // A relay that cannot listen ends the start, so what is configured is what will run.
+    let settings = start::store(config, config.relay.is_some());
     Ok(Arc::new(SqliteStore::open(&config.data, outlet, settings, clock.mono_ms(), clock.wall_ms())?))
 }
 

@@ -1,6 +1,6 @@
 //! Where a connection comes from, as far as limits care: one IPv4 address or one IPv6 /64 (S5).
 //!
-//! Used by the gateway (strangers), by accounts (lockout, rates) and by the audit log (lines a second).
+//! Used by the gateway and the relay (places), by accounts (lockout, rates) and by the audit log (lines a second).
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 
 use super::probe::Probe;
 use super::session::Session;
-use super::strangers::Place;
 use super::{Gateway, Mailbox, Origin, tls};
 use crate::account::Told;
+use crate::places::Place;
 use crate::rate::Bucket;
 use crate::source::Source;
 use crate::store::{AcctId, Fence, Login, NewDevice, Op, OpenSession, Opened, Policy, SessionNo, Store};

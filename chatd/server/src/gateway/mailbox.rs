@@ -246,26 +246,25 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// What became of a private request. A session with too many of them is ended: when it comes back it is told what is open.
+    /// What became of a private request.
     pub fn private(&self, notice: private::Notice) {
-        let mut inner = lock(&self.inner);
-        inner.private.retain(|kept| kept.id != notice.id);
-        inner.private.push(notice);
-        if inner.private.len() > limits::PRIVATE_WAITING {
-            inner.private = Vec::new();
-            inner.ended.get_or_insert((Code::SLOW_READER, true));
-        }
-        drop(inner);
-        self.bell.notify_one();
+        self.last_word(|inner| &mut inner.private, |kept, new| kept.id == new.id, notice);
     }
 
-    /// The peer of a private session is elsewhere; of each session the last word counts. Too many: as above.
+    /// The peer of a private session is elsewhere.
     pub fn moved(&self, notice: wire::PrivateNotice) {
+        self.last_word(|inner| &mut inner.moved, |kept, new| kept.id == new.id, notice);
+    }
+
+    /// Of each request and each private session the last word counts. A session with too many of them is ended: when it comes back it
+    /// is told what is open.
+    fn last_word<T>(&self, of: fn(&mut Inner) -> &mut Vec<T>, same: fn(&T, &T) -> bool, word: T) {
         let mut inner = lock(&self.inner);
-        inner.moved.retain(|kept| kept.id != notice.id);
-        inner.moved.push(notice);
-        if inner.moved.len() > limits::PRIVATE_WAITING {
-            inner.moved = Vec::new();
+        let waiting = of(&mut inner);
+        waiting.retain(|kept| !same(kept, &word));
+        waiting.push(word);
+        if waiting.len() > limits::PRIVATE_WAITING {
+            *waiting = Vec::new();
             inner.ended.get_or_insert((Code::SLOW_READER, true));
         }
         drop(inner);

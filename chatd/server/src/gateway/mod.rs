@@ -30,6 +30,7 @@ use crate::certificate::Served;
 use crate::clock::Clock;
 use crate::config::Idle;
 use crate::metrics::Metrics;
+use crate::places::Place;
 use crate::private::Private;
 use crate::rate::Rate;
 use crate::settings::Live;
@@ -91,7 +92,7 @@ pub struct Gateway<S: Store> {
     /// The stop signal and the tasks that heed it.
     pub shutdown: Shutdown,
     /// Those who are not logged in.
-    pub strangers: Arc<Strangers>,
+    pub strangers: Strangers,
     /// The number of the next session.
     pub next_session: AtomicU64,
 }
@@ -103,28 +104,35 @@ impl<S: Store> Gateway<S> {
     }
 
     /// Whether another connection would leave too few descriptors for those who are logged in.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.directory.count() + self.strangers.count() + self.private.relayed() >= self.live.get().sessions.connections
     }
 
-    fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let source = Source::of(peer.ip());
+    /// A stranger's place for a newcomer. Who is turned away is counted, and written down with the door that he came to: nothing for
+    /// that of the chat, ` from the relay`.
+    pub(crate) fn place(&self, peer: SocketAddr, door: &str) -> Option<Place> {
         if self.is_full() {
             self.metrics.turned_away("full");
-            self.audit.stranger(peer, format_args!("turned away: as many connections as there may be"));
-            return;
+            self.audit.stranger(peer, format_args!("turned away{door}: as many connections as there may be"));
+            return None;
         }
-        let Some(place) = self.strangers.admit(source, dice()) else {
+        let place = self.strangers.admit(Source::of(peer.ip()), dice());
+        if place.is_none() {
             self.metrics.turned_away("too_many_strangers");
-            self.audit.stranger(peer, format_args!("turned away: too many that are not logged in"));
-            return;
-        };
-        self.shutdown.spawn(handshake::meet(Arc::clone(self), stream, peer, place));
+            self.audit.stranger(peer, format_args!("turned away{door}: too many that are not logged in"));
+        }
+        place
+    }
+
+    fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if let Some(place) = self.place(peer, "") {
+            self.shutdown.spawn(handshake::meet(Arc::clone(self), stream, peer, place));
+        }
     }
 }
 
 /// A random number for the early drop. When the system has none, chance is not what is missing most.
-pub(crate) fn dice() -> u32 {
+fn dice() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
 

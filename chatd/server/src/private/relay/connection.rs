@@ -25,8 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::{Admission, NUMBER, Verdict};
-use crate::gateway::{Gateway, accept, dice};
-use crate::source::Source;
+use crate::gateway::{Gateway, accept};
 use crate::store::Store;
 
 /// What a connection goes through.
@@ -51,16 +50,7 @@ pub async fn serve<S: Store>(gateway: Arc<Gateway<S>>, listener: TcpListener, do
 }
 
 fn welcome<S: Store>(gateway: &Arc<Gateway<S>>, door: &Door, stream: TcpStream, peer: SocketAddr) {
-    if gateway.is_full() {
-        gateway.metrics.turned_away("full");
-        gateway.audit.stranger(peer, format_args!("turned away from the relay: as many connections as there may be"));
-        return;
-    }
-    let Some(place) = gateway.strangers.admit(Source::of(peer.ip()), dice()) else {
-        gateway.metrics.turned_away("too_many_strangers");
-        gateway.audit.stranger(peer, format_args!("turned away from the relay: too many that are not logged in"));
-        return;
-    };
+    let Some(place) = gateway.place(peer, " from the relay") else { return };
     let (gateway, door) = (Arc::clone(gateway), door.clone());
     let stopping = gateway.shutdown.clone();
     gateway.clone().shutdown.spawn(async move {

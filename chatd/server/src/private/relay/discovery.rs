@@ -1,9 +1,8 @@
 //! Address discovery: an endpoint connects by QUIC and is told from which address it comes, as others see it (the observed address
 //! extension). That is all: no streams, nothing is remembered, nobody is asked who he is.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_process::shutdown::Shutdown;
@@ -14,8 +13,8 @@ use noq::{Endpoint, Incoming, TransportConfig, VarInt};
 use tokio::sync::Semaphore;
 
 use crate::StartError;
+use crate::places::Places;
 use crate::source::Source;
-use crate::sync::lock;
 
 /// A handshake that takes longer is none.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -41,7 +40,7 @@ pub fn listen(address: SocketAddr, tls: &rustls::ServerConfig) -> Result<Endpoin
 /// Answers until the shutdown begins.
 pub async fn serve(endpoint: Endpoint, shutdown: Shutdown) {
     let handshakes = Arc::new(Semaphore::new(DISCOVERY_HANDSHAKES));
-    let here = Arc::new(Here::default());
+    let here = Places::new(DISCOVERIES, DISCOVERIES_PER_SOURCE);
     loop {
         let incoming = tokio::select! {
             biased;
@@ -77,50 +76,6 @@ async fn answer(incoming: Incoming, handshake: tokio::sync::OwnedSemaphorePermit
     }
 }
 
-/// Who is here, in all and by source.
-#[derive(Default)]
-struct Here {
-    // Short lock: taken once when an endpoint comes and once when it leaves.
-    count: Mutex<Count>,
-}
-
-#[derive(Default)]
-struct Count {
-    total: usize,
-    by_source: HashMap<Source, usize>,
-}
-
-struct Place {
-    here: Arc<Here>,
-    source: Source,
-}
-
-impl Here {
-    fn admit(self: &Arc<Self>, source: Source) -> Option<Place> {
-        let mut count = lock(&self.count);
-        let of_source = count.by_source.get(&source).copied().unwrap_or_default();
-        if count.total >= DISCOVERIES || of_source >= DISCOVERIES_PER_SOURCE {
-            return None;
-        }
-        count.total += 1;
-        count.by_source.insert(source, of_source + 1);
-        Some(Place { here: Arc::clone(self), source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut count = lock(&self.here.count);
-        count.total -= 1;
-        if let Some(of_source) = count.by_source.get_mut(&self.source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                count.by_source.remove(&self.source);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_source_has_its_share_and_all_have_theirs() {
-        let here = Arc::new(Here::default());
+        let here = Places::new(DISCOVERIES, DISCOVERIES_PER_SOURCE);
         let source = |n: usize| Source::of(Ipv4Addr::from(u32::try_from(n).unwrap()).into());
         let mut places: Vec<_> = (0..DISCOVERIES_PER_SOURCE).map(|_| here.admit(source(0)).unwrap()).collect();
         assert!(here.admit(source(0)).is_none());
@@ -139,6 +94,6 @@ mod tests {
         places.pop();
         assert!(here.admit(source(1_000_000)).is_some());
         drop(places);
-        assert!(lock(&here.count).by_source.is_empty());
+        assert_eq!(here.sources(), 0);
     }
 }

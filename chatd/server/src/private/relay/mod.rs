@@ -11,7 +11,7 @@ mod expulsion;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use iroh_relay::KeyCache;
 use iroh_relay::server::http_server::{Handlers, RelayService};
@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::settings::Live;
 use crate::store::Store;
-use crate::sync::read;
+use crate::sync::{lock, read};
 use admission::{Admission, LookUp};
 
 /// Parsed keys of endpoints that are kept: 56 bytes each, and a key is parsed with every frame that is not from the last one.
@@ -114,7 +114,7 @@ impl Relay {
 
     /// Starts the tasks that serve, once.
     pub fn serve<S: Store>(&self, gateway: &Arc<Gateway<S>>) {
-        let taken = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = lock(&self.listening).take();
         let Some((tcp, udp)) = taken else { return };
         tracing::info!(port = self.port, "the relay for private sessions listens, over TCP and UDP");
         let shutdown = &gateway.shutdown;
