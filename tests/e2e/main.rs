@@ -18,6 +18,7 @@ mod nat;
 mod operator;
 mod people;
 mod private;
+mod readme;
 mod restore;
 mod run;
 mod scripts;
