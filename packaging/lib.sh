@@ -1,5 +1,11 @@
-# What quickstart, tests/run and .ci/run share: finding the toolchain, installing a compiler, saying what is run.
-# Sourced, with `root` set.
+# What quickstart, build, smoke, tests/run and .ci/run share: finding the toolchain, installing a compiler and cargo's tools, saying
+# what is run. Sourced, with `root` set.
+
+# where tools of cargo go that are not there, and in which versions
+tools=${CHAT_CI_TOOLS:-${TMPDIR:-/tmp}/chat-ci-tools}
+cargo_deny_version=0.20.2
+cargo_deb_version=3.8.0
+cargo_generate_rpm_version=0.21.1
 
 fail() {
   echo "${0##*/}: $*" >&2
@@ -51,4 +57,18 @@ need_toolchain() {
   if ! command -v cc >/dev/null || ! echo 'int main(void){return 0;}' | cc -xc - -o /dev/null 2>/dev/null; then
     install_packages gcc libc6-dev
   fi
+}
+
+# The path of a tool of cargo in just the version that is named above; it is built where it is not there.
+cargo_tool() {
+  local name=$1 version=${1//-/_}_version at
+  version=${!version}
+  for at in "$(command -v "$name")" "$tools/bin/$name"; do
+    if [ -x "$at" ] && [[ $("$at" --version 2>/dev/null) = *"$version" ]]; then
+      echo "$at"
+      return
+    fi
+  done
+  CARGO_TARGET_DIR=$tools/target typed cargo install --locked --root "$tools" --version "$version" "$name" >&2
+  echo "$tools/bin/$name"
 }
