@@ -63,8 +63,8 @@ pub struct Spec {
 
 /// What the owner asks.
 pub enum Command {
-    /// Say this, if connected.
-    Frame(Frame),
+    /// Say this on the connection with this number, if it is in use still.
+    Frame(u64, Frame),
     /// The peer is elsewhere now.
     Moved(Target, Expecting),
     /// End it, with a reason of [`Bye`].
@@ -73,18 +73,19 @@ pub enum Command {
 
 /// What the owner is told.
 pub enum PeerEvent {
-    /// Connected, and the peer is proven: all that was on the way before is lost.
-    Up,
-    /// The peer said something.
-    Frame(Frame, OwnedSemaphorePermit),
-    /// A stream with bytes of a file.
-    Bytes(FileBytes, RecvStream),
+    /// Connected, and the peer is proven: all that was on the way before is lost. Connections are numbered from 1 on; what is told of
+    /// an older one may come late.
+    Up(u64),
+    /// The peer said something on this connection.
+    Frame(u64, Frame, OwnedSemaphorePermit),
+    /// A stream with bytes of a file, on this connection.
+    Bytes(u64, FileBytes, RecvStream),
     /// The path is another one, or its first one.
     Path(PathInfo),
     /// The connection is lost; a new one is being made.
     Down,
-    /// The peer's bytes make no sense.
-    Broken,
+    /// The peer's bytes on this connection make no sense.
+    Broken(u64),
     /// The session is over, by the peer's word: a reason of [`Bye`].
     Over(u32),
     /// The peer was out of reach for too long.
@@ -96,7 +97,7 @@ pub enum PeerEvent {
 /// A session's connection, for its owner.
 pub struct Session {
     commands: mpsc::UnboundedSender<Command>,
-    live: Arc<Mutex<Option<Connection>>>,
+    live: Shown,
 }
 
 impl Session {
@@ -105,11 +106,15 @@ impl Session {
         let _ = self.commands.send(command);
     }
 
-    /// The connection, while there is one.
-    pub fn connection(&self) -> Option<Connection> {
-        lock(&self.live).clone()
+    /// The connection with this number, while it is in use.
+    pub fn connection(&self, number: u64) -> Option<Connection> {
+        let live = lock(&self.live);
+        live.as_ref().filter(|(known, _)| *known == number).map(|(_, connection)| connection.clone())
     }
 }
+
+/// The connection in use and its number, for the owner to look at.
+type Shown = Arc<Mutex<Option<(u64, Connection)>>>;
 
 fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,6 +138,7 @@ pub fn start<K: Copy + Send + Sync + 'static>(
         tell,
         shown: Arc::clone(&live),
         live: None,
+        adopted: 0,
         meetings: JoinSet::new(),
         dialling: false,
         tries: 0,
@@ -154,8 +160,10 @@ type Met = (bool, Result<Talk, PeerError>);
 struct Task {
     spec: Spec,
     tell: Tell,
-    shown: Arc<Mutex<Option<Connection>>>,
+    shown: Shown,
     live: Option<Live>,
+    /// How many connections were in use so far; the number of the newest.
+    adopted: u64,
     meetings: JoinSet<Met>,
     dialling: bool,
     dial_at: Instant,
@@ -166,6 +174,7 @@ struct Task {
 
 /// The connection in use.
 struct Live {
+    number: u64,
     connection: Connection,
     writer: mpsc::Sender<Write>,
     room: Arc<Semaphore>,
@@ -228,7 +237,7 @@ impl Task {
                 () = sleep_until(give_up_at), if away => Woken::GiveUp,
             };
             match woken {
-                Woken::Asked(Some(Command::Frame(frame))) => self.write(&frame),
+                Woken::Asked(Some(Command::Frame(number, frame))) => self.write(number, &frame),
                 Woken::Asked(Some(Command::Moved(target, expecting))) => self.moved(target, expecting),
                 Woken::Asked(Some(Command::End(reason))) => return self.end(reason).await,
                 Woken::Asked(None) => return self.end(Bye::GONE).await,
@@ -338,19 +347,22 @@ impl Task {
             old.connection.close(Bye::DOUBLE);
         }
         let Talk { connection, sender, receiver, left } = talk;
-        *lock(&self.shown) = Some(connection.clone());
         self.tries = 0;
+        self.adopted += 1;
+        let number = self.adopted;
+        *lock(&self.shown) = Some((number, connection.clone()));
         // The owner hears of the connection before anything that comes over it.
-        (self.tell)(PeerEvent::Up);
+        (self.tell)(PeerEvent::Up(number));
         let (writer, writes) = mpsc::channel(WRITES.0);
         let written = tokio::spawn(write_all(sender, writes));
         let reading = [
-            tokio::spawn(read_all(receiver, left, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
-            tokio::spawn(accept_bytes(connection.clone(), Arc::clone(&self.tell))).abort_handle(),
+            tokio::spawn(read_all(receiver, left, number, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
+            tokio::spawn(accept_bytes(number, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
         ];
         let (writing, paths) = (written.abort_handle(), connection.path_events());
         let (since, room) = (Instant::now(), Arc::new(Semaphore::new(WRITES.1)));
-        self.live = Some(Live { connection, writer, room, writing, reading, since, paths, path: None, written });
+        self.live =
+            Some(Live { number, connection, writer, room, writing, reading, since, paths, path: None, written });
         // What is not allowed is found by the same event that tells of it.
         self.path();
     }
@@ -360,8 +372,9 @@ impl Task {
         connection.dialled == (self.spec.own.device < self.spec.known.device)
     }
 
-    fn write(&mut self, frame: &Frame) {
-        let Some(live) = &self.live else { return };
+    /// What was meant for a connection that is over is lost with it: the owner may not have heard yet of the one in use.
+    fn write(&mut self, number: u64, frame: &Frame) {
+        let Some(live) = self.live.as_ref().filter(|live| live.number == number) else { return };
         if !live.write(frame) {
             tracing::debug!("a peer reads too slowly");
             live.connection.close(Bye::LINK);
@@ -454,19 +467,19 @@ async fn write_all(mut sender: SendStream, mut writes: mpsc::Receiver<Write>) {
 }
 
 /// Reads frames and passes them on; what breaks the protocol ends the connection.
-async fn read_all(mut receiver: RecvStream, mut left: BytesMut, connection: Connection, tell: Tell) {
+async fn read_all(mut receiver: RecvStream, mut left: BytesMut, number: u64, connection: Connection, tell: Tell) {
     let window = Arc::new(Semaphore::new(PEER_WINDOW));
     loop {
         match frame::decode(&mut left, FRAME_MAX) {
             Ok(Some(frame)) => {
                 let share = u32::try_from(frame.size()).unwrap_or(u32::MAX);
                 let Ok(permit) = Arc::clone(&window).acquire_many_owned(share).await else { return };
-                tell(PeerEvent::Frame(frame, permit));
+                tell(PeerEvent::Frame(number, frame, permit));
                 continue;
             }
             Ok(None) => {}
             Err(_) => {
-                tell(PeerEvent::Broken);
+                tell(PeerEvent::Broken(number));
                 return connection.close(Bye::PROTOCOL);
             }
         }
@@ -479,12 +492,12 @@ async fn read_all(mut receiver: RecvStream, mut left: BytesMut, connection: Conn
 }
 
 /// Takes streams with bytes of files.
-async fn accept_bytes(connection: Connection, tell: Tell) {
+async fn accept_bytes(number: u64, connection: Connection, tell: Tell) {
     while let Ok(mut stream) = connection.accept_bytes().await {
         let tell = Arc::clone(&tell);
         tokio::spawn(async move {
             if let Ok(Some(head)) = tokio::time::timeout(PEER_HELLO_WITHIN, head(&mut stream)).await {
-                tell(PeerEvent::Bytes(head, stream));
+                tell(PeerEvent::Bytes(number, head, stream));
             }
         });
     }
@@ -497,4 +510,99 @@ async fn head(stream: &mut RecvStream) -> Option<FileBytes> {
     let mut head = vec![0; length];
     stream.read_exact(&mut head).await.ok()?;
     FileBytes::decode(&head[..]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_link::PeerKey;
+    use chat_proto::id::{DeviceId, ServerId};
+    use chat_proto::peer::{Streams, Welcome};
+
+    use super::*;
+    use crate::peer::Peers;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    struct Side {
+        peers: Peers,
+        place: Arc<Place>,
+        own: Own,
+    }
+
+    impl Side {
+        async fn new(name: &str, device: u8) -> Side {
+            let peers = Peers::new(0, [None; 2]);
+            let place = peers.place(false).await.expect("an endpoint");
+            let (server, device) = (ServerId([7; 32]), DeviceId([device; 16]));
+            let key = Arc::new(PeerKey::generate().expect("a key"));
+            Side { peers, place, own: Own { server, session: [1; 16], name: name.into(), device, key } }
+        }
+
+        fn known(&self) -> Known {
+            Known { name: self.own.name.clone(), device: self.own.device, key: self.own.key.public() }
+        }
+
+        async fn target(&self) -> Target {
+            Target { endpoint: self.place.id(), addresses: self.place.addresses().await, relay: None }
+        }
+
+        async fn meet(&self, other: &Side) -> Talk {
+            let connection = self.place.connect(&other.target().await).await.expect("connected");
+            hello::meet(connection, &self.own, &other.known()).await.expect("proven")
+        }
+    }
+
+    /// What the task tells next, but for how its path goes.
+    async fn told(events: &mut mpsc::UnboundedReceiver<((), PeerEvent)>) -> PeerEvent {
+        loop {
+            match tokio::time::timeout(SOON, events.recv()).await.expect("something soon").expect("a task").1 {
+                PeerEvent::Path(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn read(talk: &mut Talk) -> Frame {
+        loop {
+            if let Some(frame) = frame::decode(&mut talk.left, FRAME_MAX).expect("a frame") {
+                return frame;
+            }
+            let chunk = tokio::time::timeout(SOON, talk.receiver.read_chunk(FRAME_MAX)).await.expect("something soon");
+            talk.left.extend_from_slice(&chunk.expect("read").expect("not over"));
+        }
+    }
+
+    async fn say(talk: &mut Talk, frame: &Frame) {
+        let mut out = BytesMut::new();
+        frame.encode(&mut out);
+        talk.sender.write_all(&out).await.expect("written");
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_over_another_connection_than_it_was_meant_for() {
+        let (alice, bob) = (Side::new("alice", 2).await, Side::new("bob", 1).await);
+        let spec = Spec {
+            own: alice.own.clone(),
+            known: bob.known(),
+            place: Arc::clone(&alice.place),
+            target: bob.target().await,
+            expecting: alice.peers.expect(bob.place.id()),
+            relay: None,
+            first: false,
+            direct_only: false,
+        };
+        let (tell, mut events) = mpsc::unbounded_channel();
+        let session = start(spec, (), tell);
+        let _first = bob.meet(&alice).await;
+        assert!(matches!(told(&mut events).await, PeerEvent::Up(1)));
+        // Both were made at the same time: the second takes the place of the first, and the owner has not heard of it.
+        let mut second = bob.meet(&alice).await;
+        assert!(matches!(told(&mut events).await, PeerEvent::Up(2)));
+        session.tell(Command::Frame(1, Frame::new(method::STREAMS, 0, &Streams::default())));
+        session.tell(Command::Frame(2, Frame::new(method::WELCOME, 0, &Welcome::default())));
+        assert_eq!(read(&mut second).await.name, method::WELCOME);
+        assert!(session.connection(1).is_none() && session.connection(2).is_some());
+        say(&mut second, &Frame::new(method::STREAMS, 0, &Streams::default())).await;
+        assert!(matches!(told(&mut events).await, PeerEvent::Frame(2, ..)));
+    }
 }

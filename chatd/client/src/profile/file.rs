@@ -21,7 +21,7 @@ use crate::file::source::Offered;
 use crate::file::{Refusal, Setup, target};
 use crate::history::Write;
 use crate::history::file::{FileWrite, Spot, Transfer};
-use crate::peer::{Command, Connection};
+use crate::peer::Connection;
 
 /// Texts go before bytes of files.
 const BEHIND_TEXTS: i32 = -1;
@@ -248,7 +248,7 @@ impl Owner {
                 Do::Keep(write) => writes.push(write),
                 Do::Say(session, frame) => {
                     if let Some(talk) = self.private.talk(&session) {
-                        talk.net.tell(Command::Frame(frame));
+                        talk.say(frame);
                     }
                 }
                 Do::TellOffer(file) => self.tell(0, Event::FileOffer(file)),
@@ -261,7 +261,7 @@ impl Owner {
                 }
                 Do::Send(session, job, sending, flag) => {
                     let (news, connection) =
-                        (self.files.news.clone(), self.private.talk(&session).and_then(|talk| talk.net.connection()));
+                        (self.files.news.clone(), self.private.talk(&session).and_then(|talk| talk.connection()));
                     tokio::spawn(async move {
                         let _ = news.send((job, send(connection, sending, flag).await));
                     });

@@ -10,6 +10,7 @@ use chat_proto::control::private::{
     EndReason, KeyState, Path, PathReason, PrivateEnded, PrivateSession, RequestState, SessionState, Verification,
 };
 use chat_proto::fault::Code;
+use chat_proto::frame::Frame;
 use chat_proto::id::{DeviceId, ServerId, hex};
 use chat_proto::limits::{PEER_ADDRESSES_MAX, PEER_AWAY, PEER_NOTICES_EVERY, TICKET_TTL};
 use chat_proto::machine::private::requests::{Request, RequestId};
@@ -21,7 +22,7 @@ use super::request::about;
 use super::traffic::Traffic;
 use super::{RequestWaiter, SessionWaiter};
 use crate::history::{PeerDevice, Write};
-use crate::peer::{self, Command, Known, Own, PathInfo, PeerEvent, Place, Relay, Spec, Target};
+use crate::peer::{self, Command, Connection, Known, Own, PathInfo, PeerEvent, Place, Relay, Spec, Target};
 use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner, Then};
@@ -81,8 +82,18 @@ impl Talk {
         self.terms.until.into_iter().chain([self.renew]).chain(self.told.due).min()
     }
 
+    /// Says something on the connection that is up. Where that is over though nobody told it yet, this is lost with it.
+    pub fn say(&self, frame: Frame) {
+        self.net.tell(Command::Frame(self.traffic.connection(), frame));
+    }
+
+    /// The connection that is up.
+    pub fn connection(&self) -> Option<Connection> {
+        self.net.connection(self.traffic.connection())
+    }
+
     fn shown(&self, queued: usize) -> PrivateSession {
-        let path = self.net.connection().and_then(|connection| connection.path()).or_else(|| self.path.clone());
+        let path = self.connection().and_then(|connection| connection.path()).or_else(|| self.path.clone());
         let path = path.filter(|_| self.state == SessionState::Open);
         let open = self.state == SessionState::Open;
         PrivateSession {
@@ -280,22 +291,24 @@ impl Owner {
         });
     }
 
-    /// Something happened to a session's connection.
+    /// Something happened to a session's connection. What comes late of one that is over was lost with it.
     pub fn peer_event(&mut self, id: RequestId, event: PeerEvent) {
+        let up = self.private.talk(&id).map(|talk| talk.traffic.connection());
         match event {
-            PeerEvent::Up => self.peer_up(&id),
-            PeerEvent::Frame(frame, share) => self.peer_frame(&id, frame, share),
-            PeerEvent::Bytes(head, stream) => self.file_bytes(&id, &head, stream),
+            PeerEvent::Frame(of, ..) | PeerEvent::Bytes(of, ..) | PeerEvent::Broken(of) if up != Some(of) => {}
+            PeerEvent::Up(connection) => self.peer_up(&id, connection),
+            PeerEvent::Frame(_, frame, share) => self.peer_frame(&id, frame, share),
+            PeerEvent::Bytes(_, head, stream) => self.file_bytes(&id, &head, stream),
             PeerEvent::Path(path) => self.peer_path(&id, path),
             PeerEvent::Down => self.peer_down(&id),
             PeerEvent::Over(reason) => self.end_session(&id, reason_of(reason), true, None),
             PeerEvent::Lost => self.end_session(&id, EndReason::Link, true, None),
-            PeerEvent::Broken => self.end_session(&id, EndReason::Other, true, Some(Bye::PROTOCOL)),
+            PeerEvent::Broken(_) => self.end_session(&id, EndReason::Other, true, Some(Bye::PROTOCOL)),
             PeerEvent::NoDirectPath => self.end_session(&id, EndReason::NoDirectPath, false, None),
         }
     }
 
-    fn peer_up(&mut self, id: &RequestId) {
+    fn peer_up(&mut self, id: &RequestId, connection: u64) {
         let Some(server) = self.belongs.map(|(server, _)| server) else { return };
         let now_ms = self.around.world.now_ms();
         let Some(talk) = self.private.talk(id) else { return };
@@ -309,8 +322,12 @@ impl Owner {
         {
             tracing::error!(%error, "a peer's key could not be written down");
         }
+        let replaced = talk.traffic.connection() > 0;
         tracing::info!(profile = self.name, "a private session is open");
-        self.name_streams(id);
+        if replaced {
+            self.file_down(id);
+        }
+        self.name_streams(id, connection);
         self.file_up(id);
     }
 

@@ -23,7 +23,6 @@ use crate::history::{
     NewMessage, Outgoing, PeerDevice, Place, PrivateIncoming, PrivateText, ReadHere, Row, Taken, Trouble, Verdict,
     Write,
 };
-use crate::peer::Command;
 use crate::profile::outgoing::place_of;
 use crate::profile::owner::{Loaded, Owner, Then};
 use crate::profile::{Answer, Queued, SendAsk};
@@ -37,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// What goes through a session just now; all of it begins anew with each connection.
 #[derive(Default)]
 pub(in crate::profile) struct Traffic {
-    /// Counts connections, so that what belongs to an old one is known.
+    /// The number of the connection that is up, so that what belongs to an old one is known; 0: there is none.
     connection: u64,
     /// The peer said what it has: texts may go.
     ready: bool,
@@ -64,10 +63,20 @@ pub(in crate::profile) struct Traffic {
 }
 
 impl Traffic {
+    /// The number of the connection that is up; 0: there is none.
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// A connection is up.
+    fn connected(&mut self, connection: u64) {
+        self.disconnected();
+        self.connection = connection;
+    }
+
     /// The connection is lost.
     pub fn disconnected(&mut self) {
         *self = Traffic {
-            connection: self.connection + 1,
             committing: self.committing,
             read: std::mem::take(&mut self.read),
             marking: self.marking,
@@ -177,14 +186,14 @@ impl Owner {
 
     fn say(&self, id: &RequestId, name: chat_proto::method::Tag4, body: &impl prost::Message) {
         if let Some(talk) = self.private.sessions.iter().find(|talk| talk.id == *id) {
-            talk.net.tell(Command::Frame(Frame::new(name, 0, body)));
+            talk.say(Frame::new(name, 0, body));
         }
     }
 
     /// The connection is there: the own streams are named.
-    pub(super) fn name_streams(&mut self, id: &RequestId) {
+    pub(super) fn name_streams(&mut self, id: &RequestId, connection: u64) {
         let Some(talk) = self.private.talk(id) else { return };
-        talk.traffic.disconnected();
+        talk.traffic.connected(connection);
         let device = talk.device;
         let outbox = self.private.outboxes.entry(device).or_default();
         outbox.handle_disconnected();
@@ -587,7 +596,7 @@ impl Owner {
                 // Behind one that must be read first, all must wait: the order is the promise.
                 match frame(&transmit, body, self.around.world.now_ms()).filter(|_| unread.is_empty()) {
                     Some(frame) => {
-                        talk.net.tell(Command::Frame(frame));
+                        talk.say(frame);
                         sent.push(transmit);
                     }
                     None => unread.push(transmit),
@@ -629,7 +638,7 @@ impl Owner {
                 return;
             };
             let Some(talk) = self.private.talk(id) else { return };
-            talk.net.tell(Command::Frame(frame));
+            talk.say(frame);
             self.was_handed(transmit);
         }
     }
