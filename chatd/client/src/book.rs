@@ -36,7 +36,7 @@ pub struct Entry {
     pub forgets_device: bool,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Content {
     default: Option<String>,

@@ -48,7 +48,7 @@ pub(crate) struct Held<C> {
     content: Mutex<C>,
 }
 
-impl<C: Clone + Default + Serialize + DeserializeOwned> Held<C> {
+impl<C: Clone + Default + PartialEq + Serialize + DeserializeOwned> Held<C> {
     /// Reads the file; where there is none, the content is the default.
     pub fn load(directory: &Path, name: &'static str) -> Result<Held<C>, OpenError> {
         let content = match read(directory, name)? {
@@ -63,20 +63,17 @@ impl<C: Clone + Default + Serialize + DeserializeOwned> Held<C> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes this content down, durably.
-    pub fn save(&self, content: &C) -> Result<(), OpenError> {
-        let bytes = serde_json::to_vec_pretty(content)
-            .map_err(|error| OpenError::Io { path: self.directory.join(self.name), source: error.into() })?;
-        replace(&self.directory, self.name, &bytes)
-    }
-
-    /// Changes the content durably, or not at all.
+    /// Changes the content durably, or not at all. Where it stays as it was nothing is written.
     pub fn change<A>(&self, edit: impl FnOnce(&mut C) -> A) -> Result<A, OpenError> {
         let mut held = self.lock();
         let mut content = held.clone();
         let answer = edit(&mut content);
-        self.save(&content)?;
-        *held = content;
+        if content != *held {
+            let bytes = serde_json::to_vec_pretty(&content)
+                .map_err(|error| OpenError::Io { path: self.directory.join(self.name), source: error.into() })?;
+            replace(&self.directory, self.name, &bytes)?;
+            *held = content;
+        }
         Ok(answer)
     }
 }

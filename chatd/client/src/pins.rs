@@ -40,7 +40,7 @@ impl Known {
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Content {
     known: Vec<Known>,
@@ -101,14 +101,15 @@ impl PeerPins {
         })
     }
 
-    /// A key that is not believed is remembered, so that its user may accept it.
+    /// A key that is not believed is remembered, so that its user may accept it. Once: who asks again and again costs no flush each time.
     pub fn show(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
         let new = entry(server, name, key, now_ms, "shown");
         self.file.change(|content| {
-            content.shown.retain(|shown| !(shown.is(&new.server_id, name) && shown.key == new.key));
-            content.shown.push(new);
-            let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
-            content.shown.drain(..surplus);
+            if !content.shown.iter().any(|shown| shown.is(&new.server_id, name) && shown.key == new.key) {
+                content.shown.push(new);
+                let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
+                content.shown.drain(..surplus);
+            }
         })
     }
 
@@ -131,11 +132,10 @@ impl PeerPins {
     /// Believes a key that was shown, beside those that are known.
     pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
         let is = |known: &Known| known.fingerprint() == Some(fingerprint);
-        if !self.file.lock().shown.iter().any(is) {
-            return Ok(self.file.lock().known.iter().find(|known| is(known)).and_then(trusted));
-        }
         self.file.change(|content| {
-            let shown = content.shown.extract_if(.., |shown| is(shown)).last()?;
+            let Some(shown) = content.shown.extract_if(.., |shown| is(shown)).last() else {
+                return content.known.iter().find(|known| is(known)).and_then(trusted);
+            };
             let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
             content.known.push(accepted.clone());
             trusted(&accepted)
@@ -144,10 +144,7 @@ impl PeerPins {
 
     /// Forgets all keys of a user, on every server. Answers whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
-        if !self.file.lock().known.iter().any(|known| known.name == name) {
-            return Ok(false);
-        }
-        self.file.change(|content| content.known.retain(|known| known.name != name)).map(|()| true)
+        self.file.change(|content| content.known.extract_if(.., |known| known.name == name).count() > 0)
     }
 }
 
@@ -185,6 +182,9 @@ mod tests {
         assert_eq!(question.known, Some(ServerId([2; 32]).fingerprint()));
         assert!(pins.accept(question.fingerprint, 6).expect("read").is_none(), "never shown");
         pins.show(SERVER, "bob", [3; 32], 6).expect("written");
+        std::fs::remove_file(state.join(FILE)).expect("written before");
+        pins.show(SERVER, "bob", [3; 32], 7).expect("nothing to write");
+        assert!(!state.join(FILE).exists(), "it was written down already");
         assert!(matches!(pins.judge(SERVER, "bob", [3; 32]), Judged::Changed(_)), "shown is not believed");
         assert_eq!(pins.accept(question.fingerprint, 7).expect("written").map(|t| t.name), Some("bob".into()));
         for key in [2, 3] {

@@ -18,7 +18,7 @@ const FILE: &str = "known-servers.json";
 /// Keys of servers that were not trusted, remembered so that they may be accepted.
 const SHOWN_MAX: usize = 16;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
     name: String,
     server_id: String,
@@ -32,7 +32,7 @@ impl Known {
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Content {
     #[serde(default)]
     known: Vec<Known>,
@@ -76,26 +76,20 @@ impl TrustStore {
 
     /// Decides about a server, and remembers what was decided.
     pub fn judge(&self, shown: Shown<'_>, now_ms: i64) -> Result<Result<(), Box<Distrust>>, OpenError> {
-        let mut content = self.file.lock();
-        let known = content.known.iter().find(|k| k.name == shown.name).cloned();
-        match decide(&shown, known.as_ref()) {
-            Ok(by) => {
-                if let Some(by) = by {
-                    put(&mut content.known, entry(shown.name, shown.server, now_ms, by));
-                    self.file.save(&content)?;
-                }
-                Ok(Ok(()))
-            }
-            Err(distrust) => {
-                if !content.shown.iter().any(|k| k.name == shown.name && k.id() == Some(shown.server)) {
+        self.file.change(|content| {
+            let by = decide(&shown, content.known.iter().find(|k| k.name == shown.name));
+            match by {
+                Ok(Some(by)) => put(&mut content.known, entry(shown.name, shown.server, now_ms, by)),
+                Ok(None) => {}
+                Err(_) if content.shown.iter().any(|k| k.name == shown.name && k.id() == Some(shown.server)) => {}
+                Err(_) => {
                     content.shown.push(entry(shown.name, shown.server, now_ms, "shown"));
                     let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
                     content.shown.drain(..surplus);
-                    self.file.save(&content)?;
                 }
-                Ok(Err(distrust))
             }
-        }
+            by.map(|_| ())
+        })
     }
 
     /// All trusted keys.
@@ -105,29 +99,20 @@ impl TrustStore {
 
     /// Trusts the key that some server showed.
     pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
-        let mut content = self.file.lock();
-        let matches = |k: &Known| k.id().is_some_and(|id| id.fingerprint() == fingerprint);
-        let Some(shown) = content.shown.iter().rev().chain(&content.known).find(|k| matches(k)).cloned() else {
-            return Ok(None);
-        };
-        let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
-        content.shown.retain(|k| k.name != accepted.name);
-        put(&mut content.known, accepted.clone());
-        self.file.save(&content)?;
-        Ok(trusted(&accepted))
+        let matches = |k: &&Known| k.id().is_some_and(|id| id.fingerprint() == fingerprint);
+        self.file.change(|content| {
+            let shown = content.shown.iter().rev().chain(&content.known).find(matches).cloned()?;
+            let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
+            content.shown.retain(|k| k.name != accepted.name);
+            put(&mut content.known, accepted.clone());
+            trusted(&accepted)
+        })
     }
 
     /// Forgets a server; `name` with or without port. Answers whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
-        let mut content = self.file.lock();
-        let before = content.known.len();
-        let named = |k: &Known| k.name == name || k.name.rsplit_once(':').is_some_and(|(host, _)| host == name);
-        content.known.retain(|k| !named(k));
-        let removed = content.known.len() < before;
-        if removed {
-            self.file.save(&content)?;
-        }
-        Ok(removed)
+        let named = |k: &mut Known| k.name == name || k.name.rsplit_once(':').is_some_and(|(host, _)| host == name);
+        self.file.change(|content| content.known.extract_if(.., named).count() > 0)
     }
 }
 
@@ -220,6 +205,27 @@ mod tests {
         assert_eq!(code(&store, shown(2, &bad, Some(2))), None, "asked for by its fingerprint");
         assert!(store.remove("chat.example.org").expect("written"));
         assert!(!store.remove("chat.example.org").expect("read"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_believed() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("state");
+        let (good, bad) = (Ok(()), Err(CertificateProblem::UnknownIssuer));
+        let store = TrustStore::load(&state).expect("empty");
+        assert_eq!(code(&store, shown(2, &bad, None)), Some(Code::TRUST_UNKNOWN));
+        // In the place of the file nothing can be put.
+        std::fs::remove_file(state.join(FILE)).expect("written before");
+        std::fs::create_dir(state.join(FILE)).expect("a directory");
+        for (server, certificate, asked) in [(1, &good, None), (1, &bad, Some(1)), (3, &bad, None)] {
+            assert!(store.judge(shown(server, certificate, asked), 7).is_err());
+        }
+        assert!(store.accept(ServerId([2; 32]).fingerprint(), 8).is_err());
+        assert!(store.list().is_empty());
+        std::fs::remove_dir(state.join(FILE)).expect("empty");
+        assert!(store.accept(ServerId([3; 32]).fingerprint(), 8).expect("read").is_none(), "never shown");
+        assert!(store.accept(ServerId([2; 32]).fingerprint(), 8).expect("written").is_some());
+        assert!(store.remove(NAME).expect("written"));
     }
 
     #[test]
