@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ::iroh::endpoint::{
-    Connection as Quic, ConnectionError, IdleTimeout, Incoming, NetReportConfig, PathEventStream, PortmapperConfig,
-    QuicTransportConfig, RecvStream, SendStream, VarInt,
+    BindOpts, Connection as Quic, ConnectionError, IdleTimeout, Incoming, NetReportConfig, PathEventStream,
+    PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, VarInt,
 };
 use ::iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
@@ -164,7 +164,10 @@ impl Peers {
         }
         if let Some(port) = self.port().filter(|_| !hidden) {
             for address in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
-                builder = builder.bind_addr(SocketAddr::new(address, port)).map_err(|error| failed(&error))?;
+                // A host may have no IPv6, or somebody else the port there.
+                let options = BindOpts::default().set_is_required(address.is_ipv4());
+                let bound = builder.bind_addr_with_opts(SocketAddr::new(address, port), options);
+                builder = bound.map_err(|error| failed(&error))?;
             }
         }
         builder.bind().await.map_err(|error| failed(&error))
@@ -402,5 +405,21 @@ fn closed(error: &ConnectionError) -> PeerError {
         }
         ConnectionError::TimedOut => PeerError::TimedOut,
         other => PeerError::NotReached(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_configured_port_is_used_though_there_is_no_ipv6() {
+        // Taken there by somebody else, which is as good as none; where there is none, any port will do.
+        let taken = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok();
+        let taken = taken.or_else(|| std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()).expect("a socket");
+        let port = taken.local_addr().expect("bound").port();
+        let place = Peers::new(port, [None; 2]).place(false).await.expect("an endpoint");
+        let bound = place.endpoint.bound_sockets();
+        assert!(bound.iter().any(SocketAddr::is_ipv4), "{bound:?}");
     }
 }
