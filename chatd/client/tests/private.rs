@@ -2,11 +2,22 @@
 
 mod common;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
 use chat_proto::control::events::{Event, Topic, Watch};
-use chat_proto::control::private::{Accept, RequestState, Requests, Sessions, Startprivate};
+use chat_proto::control::message::State;
+use chat_proto::control::private::{Accept, Private, RequestState, Requests, Sessions, Startprivate};
 use chat_proto::fault::Code;
+use chat_proto::id::{DeviceId, Incarnation, hex};
+use chat_proto::limits::OPEN_STREAMS_MAX;
+use chat_proto::wire::{TEXT_PLAIN, content_hash, kind};
 use chat_proto::{method, wire};
-use common::{Ctl, Peer, World, code};
+use chatd::history::sqlite::Sqlite;
+use chatd::history::{History, NewMessage, PeerDevice, Write};
+use common::{Chatd, Ctl, Fake, Peer, World, code};
 
 const ID: [u8; 16] = [1; 16];
 
@@ -109,4 +120,79 @@ async fn terms_that_exclude_each_other_never_reach_the_server() {
     assert_eq!(code(ctl.call(start).await), Code::BAD_PARAMS);
     let requests = ctl.call(Requests { profile: "default".into(), dir: None }).await.expect("listed");
     assert!(requests.items.is_empty());
+}
+
+/// alice, who began a session with bob, and whose chatd ended then. bob's key is known.
+struct Left {
+    home: tempfile::TempDir,
+    _fake: Fake,
+    own: DeviceId,
+}
+
+impl Left {
+    async fn new() -> Left {
+        let World { mut ctl, mut peer, mut chatd, home, fake } = World::new().await;
+        let mut other = chatd.ctl().await;
+        asked_by("bob", &mut ctl, &mut peer).await;
+        let (accepted, ()) = tokio::join!(other.call(accept("bob")), async {
+            let asked = peer.expect(method::PRIVATE_ANSWER).await;
+            peer.confirm(&asked, &wire::PrivateAnswered { open: Some(open("bob", 2, 3)) });
+            peer.push(method::PRESENCE, &wire::Presence::default()).await;
+        });
+        assert_eq!(code(accepted), Code::TIMED_OUT);
+        let own = peer.device;
+        drop((ctl, other, peer));
+        chatd.stop().await;
+        let server = hex(&fake.identity.id().0);
+        let known = serde_json::json!({ "server_id": server, "name": "bob", "key": hex(&[2; 32]), "since_ms": 1, "by": "first" });
+        let left = Left { home, _fake: fake, own };
+        let known = serde_json::json!({ "known": [known] }).to_string();
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(left.state("known-peers.json"));
+        file.and_then(|mut file| file.write_all(known.as_bytes())).expect("written");
+        left
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.home.path().join("h/state").join(name)
+    }
+
+    async fn start(&self) -> (Chatd, Ctl) {
+        let chatd = Chatd::start(&self.home.path().join("h")).await;
+        let ctl = chatd.ctl().await;
+        (chatd, ctl)
+    }
+}
+
+#[tokio::test]
+async fn streams_to_a_peer_are_no_more_than_it_takes() {
+    let left = Left::new().await;
+    let mut history = Sqlite::open(&left.home.path().join("h/data/default/chat.db")).expect("opened");
+    for start in 0..OPEN_STREAMS_MAX as u64 {
+        let text = NewMessage {
+            key: format!("key-of-start-{start}"),
+            kind: kind::PRIVATE,
+            from: "alice".into(),
+            to: "bob".into(),
+            content_type: TEXT_PLAIN.into(),
+            body: "hello".into(),
+            h: content_hash("bob", kind::PRIVATE, TEXT_PLAIN, b"hello"),
+            at_ms: 5,
+            device: left.own,
+            incarnation: Incarnation(1000 + start),
+            peer: Some(PeerDevice { device: DeviceId([2; 16]), key: [2; 32] }),
+        };
+        history.commit(&[Write::Queue(text)]).expect("committed");
+    }
+    drop(history);
+    let (_chatd, mut ctl) = left.start().await;
+    while sessions(&mut ctl).await.is_empty() {}
+    let one_more = Private {
+        profile: "default".into(),
+        user: "bob".into(),
+        text: "one more".into(),
+        key: "key-of-one-more".into(),
+        wait: State::Queued,
+        timeout_ms: 5000,
+    };
+    assert_eq!(code(ctl.call(one_more).await), Code::OUTBOX_FULL);
 }

@@ -15,7 +15,7 @@ use chat_proto::peer::{Bye, FileBytes};
 use iroh::endpoint::{PathEventStream, RecvStream, SendStream};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::hello::{self, Known, Own, Talk};
@@ -178,13 +178,12 @@ struct Live {
     connection: Connection,
     writer: mpsc::Sender<Write>,
     room: Arc<Semaphore>,
-    writing: AbortHandle,
     reading: [AbortHandle; 2],
     since: Instant,
     paths: PathEventStream,
     path: Option<PathInfo>,
-    /// The task that writes tells here that all is written.
-    written: tokio::task::JoinHandle<()>,
+    /// The task that writes; it ends when all is written.
+    writing: JoinHandle<()>,
 }
 
 impl Live {
@@ -354,15 +353,13 @@ impl Task {
         // The owner hears of the connection before anything that comes over it.
         (self.tell)(PeerEvent::Up(number));
         let (writer, writes) = mpsc::channel(WRITES.0);
-        let written = tokio::spawn(write_all(sender, writes));
+        let writing = tokio::spawn(write_all(sender, writes));
         let reading = [
             tokio::spawn(read_all(receiver, left, number, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
             tokio::spawn(accept_bytes(number, connection.clone(), Arc::clone(&self.tell))).abort_handle(),
         ];
-        let (writing, paths) = (written.abort_handle(), connection.path_events());
-        let (since, room) = (Instant::now(), Arc::new(Semaphore::new(WRITES.1)));
-        self.live =
-            Some(Live { number, connection, writer, room, writing, reading, since, paths, path: None, written });
+        let (since, paths, room) = (Instant::now(), connection.path_events(), Arc::new(Semaphore::new(WRITES.1)));
+        self.live = Some(Live { number, connection, writer, room, writing, reading, since, paths, path: None });
         // What is not allowed is found by the same event that tells of it.
         self.path();
     }
@@ -435,7 +432,7 @@ impl Task {
         live.write(&Frame::new(method::BYE, 0, &Bye { reason }));
         let (closed, _) = mpsc::channel(1);
         live.writer = closed;
-        let _ = tokio::time::timeout(LAST_WORDS, &mut live.written).await;
+        let _ = tokio::time::timeout(LAST_WORDS, &mut live.writing).await;
         live.connection.close(reason);
     }
 }

@@ -10,6 +10,7 @@ use chat_proto::machine::private::requests::RequestId;
 use chat_proto::peer::Bye;
 use tokio::sync::oneshot;
 
+use super::kept::Saved;
 use super::request::about;
 use super::session::refuse;
 use super::{RequestWaiter, SessionWaiter, Talk};
@@ -54,13 +55,10 @@ impl Owner {
         if let Some(bye) = bye {
             talk.net.tell(Command::End(bye));
         }
-        let (places, failed, unsettled) = self.give_up_unsent(&talk.device);
-        let Talk { peer, requesters, waiters, relay, place, terms, .. } = talk;
+        let Talk { peer, device, requesters, waiters, relay, place, terms, .. } = talk;
         if let Some(relay) = relay.filter(|relay| !self.needs_relay(relay, &place)) {
             tokio::spawn(async move { place.leave_relay(&relay).await });
         }
-        self.keep_sessions();
-        tracing::info!(profile = self.name, reason = ?reason, "a private session is over");
         let code = match reason {
             EndReason::NoDirectPath => Code::NO_DIRECT_PATH,
             EndReason::Identity => Code::IDENTITY_CHANGED,
@@ -68,6 +66,36 @@ impl Owner {
             _ => Code::PEER_UNREACHABLE,
         };
         endings.refused.push((requesters, waiters, *about(code, &peer)));
+        self.ended(peer, Some(device), (reason, by_peer), endings);
+    }
+
+    /// Sessions of an earlier start that wait for their endpoint end like all others, with those of these peers; nobody is connected
+    /// yet who could be told.
+    fn close_resuming(&mut self, whose: impl Fn(&str) -> bool, why: (EndReason, bool), endings: &mut Endings) {
+        let saved: Vec<Saved> =
+            self.private.resuming.extract_if(|_, saved| whose(&saved.peer)).map(|(_, saved)| saved).collect();
+        for saved in saved {
+            let device = saved.device();
+            self.ended(saved.peer, device, why, endings);
+        }
+    }
+
+    /// One that waits for its endpoint makes room for another with the same peer, who would not ask if it had the old one still.
+    pub(super) fn replace_resuming(&mut self, peer: &str) {
+        let mut endings = Endings::default();
+        self.close_resuming(|whose| whose == peer, (EndReason::Link, true), &mut endings);
+        self.conclude(endings);
+    }
+
+    fn ended(
+        &mut self,
+        peer: String,
+        device: Option<PeerDevice>,
+        (reason, by_peer): (EndReason, bool),
+        endings: &mut Endings,
+    ) {
+        tracing::info!(profile = self.name, reason = ?reason, "a private session is over");
+        let (places, failed, unsettled) = device.map(|device| self.give_up_unsent(&device)).unwrap_or_default();
         endings.places.extend(places);
         let at_ms = self.around.world.now_ms();
         endings.over.push(PrivateEnded { peer, reason, by_peer, failed, unsettled, at_ms });
@@ -94,8 +122,11 @@ impl Owner {
         self.conclude(Endings { places, ..Endings::default() });
     }
 
-    /// What failed is written down first, all of it in one commit.
+    /// What failed is written down first, all of it in one commit; and that none of them goes on after a restart.
     fn conclude(&mut self, mut endings: Endings) {
+        if !endings.over.is_empty() {
+            self.keep_sessions();
+        }
         match std::mem::take(&mut endings.places) {
             places if places.is_empty() => self.concluded(&[], endings),
             places => self.submit(Write::GiveUp(places, Code::SESSION_ENDED), Then::Ended(Box::new(endings))),
@@ -137,12 +168,13 @@ impl Owner {
     /// Ends all sessions; answers with whom they were.
     pub fn end_sessions(&mut self, reason: EndReason, bye: u32) -> Vec<String> {
         self.forget_requests();
-        let (ids, names): (Vec<_>, Vec<_>) =
-            self.private.sessions.iter().map(|talk| (talk.id, talk.peer.clone())).unzip();
+        let ids: Vec<_> = self.private.sessions.iter().map(|talk| talk.id).collect();
         let mut endings = Endings::default();
         for id in ids {
             self.close_session(&id, (reason, false), Some(bye), &mut endings);
         }
+        self.close_resuming(|_| true, (reason, false), &mut endings);
+        let names = endings.over.iter().map(|ended| ended.peer.clone()).collect();
         self.conclude(endings);
         names
     }
@@ -158,6 +190,7 @@ impl Owner {
         for id in ids {
             self.close_session(&id, (EndReason::You, false), Some(Bye::STOPPED), &mut endings);
         }
+        self.close_resuming(wanted, (EndReason::You, false), &mut endings);
         let withdrawn: Vec<String> = asked.into_iter().filter(|peer| self.withdraw(peer)).collect();
         if let Some(user) = user.filter(|_| endings.over.is_empty() && withdrawn.is_empty()) {
             let code = if user == self.entry.user { Code::YOURSELF } else { Code::NO_SESSION };
@@ -166,5 +199,101 @@ impl Owner {
         }
         endings.stopped = Some((reply, withdrawn));
         self.conclude(endings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::kept::{self, Kept};
+    use super::*;
+    use crate::book::{Book, Entry};
+    use crate::config::Config;
+    use crate::profile::{Ask, Profile, Surroundings};
+    use crate::world::World;
+    use crate::{hooks, keys, pins, trust};
+
+    const NAME: &str = "default";
+
+    /// A profile of alice's whose last start ended while she had sessions with these; its owner has not begun yet.
+    fn restarted(home: &Path, peers: &[&str]) -> Profile {
+        let state = home.join("state");
+        let (book, directory) = (Book::load(&state).expect("empty"), keys::directory(&state, NAME));
+        let entry = Entry { user: "alice".into(), server: "127.0.0.1:9".into(), logged_in: true, ..Entry::default() };
+        book.put(NAME, entry).expect("written");
+        keys::store(&directory, &keys::generate().expect("a device")).expect("written");
+        let saved = |(n, peer): (u8, &&str)| Saved {
+            id: format!("{n:032x}"),
+            peer: (*peer).to_owned(),
+            device: format!("{n:032x}"),
+            key: format!("{n:064x}"),
+            target: format!("{n:064x}"),
+            addresses: Vec::new(),
+            relay: None,
+            ticket: String::new(),
+            since_ms: 5,
+            until_ms: None,
+            relay_only: false,
+            direct_only: false,
+            peer_hidden: false,
+            asker: true,
+        };
+        let sessions = (1..).zip(peers).map(saved).collect();
+        let all = Kept { server: format!("{:064x}", 9), endpoint: None, hidden: None, sessions };
+        kept::store(&directory, &all).expect("written");
+        let config = Config::load(&home.join("config.toml"), false).expect("defaults");
+        let world = World::real();
+        let around = Surroundings {
+            book: Arc::new(book),
+            trust: Arc::new(trust::TrustStore::load(&state).expect("empty")),
+            pins: Arc::new(pins::PeerPins::load(&state).expect("empty")),
+            private: config.private.clone(),
+            world,
+            state,
+            host: "laptop".into(),
+            send_read: true,
+            hooks: Arc::new(hooks::Setup::new(config.hooks.clone(), Vec::new(), home.to_owned())),
+            files: Arc::new(config.files.clone()),
+            home: home.to_owned(),
+            broken: Arc::new(|text| panic!("{text}")),
+            run: 1,
+        };
+        Profile::start(NAME, &home.join("data/chat.db"), around, false).expect("started").0
+    }
+
+    fn kept_of(home: &Path) -> Vec<String> {
+        let kept = kept::load(&keys::directory(&home.join("state"), NAME)).expect("read");
+        kept.sessions.into_iter().map(|saved| saved.peer).collect()
+    }
+
+    // On one thread the owner has the question before any endpoint can be there: these sessions are not taken up again yet.
+
+    #[tokio::test]
+    async fn a_session_that_was_not_taken_up_again_yet_is_stopped_like_any_other() {
+        let home = tempfile::tempdir().expect("a directory");
+        let profile = restarted(home.path(), &["bob", "carol"]);
+        let mut events = profile.follow().expect("an owner");
+        let stopped = profile.ask(|reply| Ask::Stopprivate(Some("bob".into()), reply)).await.expect("stopped");
+        let over: Vec<_> = stopped.items.into_iter().map(|ended| (ended.peer, ended.reason, ended.by_peer)).collect();
+        assert_eq!(over, [("bob".to_owned(), EndReason::You, false)]);
+        let told = events.recv().await.expect("an event");
+        assert!(matches!(&told.event, Event::PrivateEnded(ended) if ended.peer == "bob"), "{told:?}");
+        assert_eq!(kept_of(home.path()), ["carol"]);
+        let again = profile.ask(|reply| Ask::Stopprivate(Some("bob".into()), reply)).await;
+        assert_eq!(again.map_err(|error| error.code), Err(Code::NO_SESSION));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_not_taken_up_again_yet_does_not_survive_the_login() {
+        let home = tempfile::tempdir().expect("a directory");
+        let profile = restarted(home.path(), &["bob"]);
+        let within = std::time::Duration::from_secs(5);
+        let out = profile.ask(|reply| Ask::Logout { all_devices: false, force: false, within, reply }).await;
+        assert_eq!(out.expect("logged out").ended, ["bob"]);
+        assert!(kept_of(home.path()).is_empty());
+        let shown = profile.ask(|reply| Ask::Stopprivate(None, reply)).await.expect("nothing to stop");
+        assert!(shown.items.is_empty());
     }
 }

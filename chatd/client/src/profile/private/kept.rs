@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use chat_local::directory::OpenError;
+use chat_proto::id::{DeviceId, unhex};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::history::PeerDevice;
 
 /// Name of the file in a profile's state directory.
 const FILE: &str = "private-sessions.json";
@@ -43,6 +45,13 @@ pub(in crate::profile) struct Saved {
     pub direct_only: bool,
     pub peer_hidden: bool,
     pub asker: bool,
+}
+
+impl Saved {
+    /// The peer's device and key; nothing where they make no sense.
+    pub fn device(&self) -> Option<PeerDevice> {
+        Some(PeerDevice { device: DeviceId(unhex(&self.device)?), key: unhex(&self.key)? })
+    }
 }
 
 /// What a start finds; nothing where there is no file, or one that makes no sense: sessions are no more than convenience then.

@@ -18,7 +18,6 @@ use super::session::{Talk, Terms};
 use super::{AcceptAsk, For, Located, Private, RequestWaiter, SessionWaiter, StartAsk};
 use crate::config::PrivatePolicy;
 use crate::peer::{PeerError, Place};
-use crate::pins::Judged;
 use crate::profile::Answer;
 use crate::profile::owner::{Loaded, Owner};
 use crate::upstream::is_among;
@@ -159,11 +158,7 @@ impl Owner {
     fn changed_asker(&self, user: &str) -> Option<Box<ErrorData>> {
         let request = self.private.requests.find(user, Direction::In)?;
         let (key, (server, _)) = (*self.private.askers.get(&request.id)?, self.belongs?);
-        let Judged::Changed(question) = self.around.pins.judge(server, user, key) else { return None };
-        if let Err(error) = self.around.pins.show(server, user, key, self.around.world.now_ms()) {
-            tracing::error!(%error, "a changed key could not be written down");
-        }
-        Some(Box::new(ErrorData { trust: Some(question), ..*about(Code::IDENTITY_CHANGED, user) }))
+        self.judged(server, user, key).err()
     }
 
     /// `decline`.
@@ -259,30 +254,26 @@ impl Owner {
 
     /// The endpoint is there: what waited for it is said.
     pub fn located(&mut self, id: RequestId, what: For, located: Result<Located, PeerError>) {
-        if let For::Resume = what {
-            return self.resume(&id, located);
-        }
+        let answers = match what {
+            For::Resume => return self.resume(&id, located),
+            For::Answer => true,
+            For::Ask => false,
+        };
         // A no that was said meanwhile holds: no address leaves this host then.
-        let wanted = |request: &Request| matches!(what, For::Ask) || request.is_accepted();
-        if !self.private.requests.get(&id).is_some_and(wanted) {
+        if !self.private.requests.get(&id).is_some_and(|request| !answers || request.is_accepted()) {
             return;
         }
-        match (what, located) {
-            (For::Ask, Ok(Located { place, endpoint })) => self.say_ask(id, place, endpoint),
-            (For::Answer, Ok(Located { place, endpoint })) => {
+        match located {
+            Ok(Located { place, endpoint }) if answers => {
                 if let Some(answer) = self.private.answers.get_mut(&id) {
                     answer.place = Some(place);
                 }
                 self.say_answer(id, Some(endpoint));
             }
-            (For::Resume, _) => {}
-            (what, Err(error)) => {
+            Ok(Located { place, endpoint }) => self.say_ask(id, place, endpoint),
+            Err(error) => {
                 let error = ErrorData { detail: Some(error.to_string()), ..Code::PEER_UNREACHABLE.into() };
-                match what {
-                    For::Ask => self.ask_refused(&id, &error),
-                    For::Answer => self.answer_refused(&id, &error),
-                    For::Resume => {}
-                }
+                if answers { self.answer_refused(&id, &error) } else { self.ask_refused(&id, &error) }
             }
         }
     }

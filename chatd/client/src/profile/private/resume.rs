@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_proto::control::private::SessionState;
-use chat_proto::id::{DeviceId, ServerId, hex, unhex};
+use chat_proto::id::{ServerId, hex, unhex};
 use chat_proto::limits::{PEER_AWAY, PEER_NOTICES_EVERY};
 use chat_proto::machine::private::requests::RequestId;
 use chat_proto::{method, wire};
 use tokio::time::Instant;
 
 use super::kept::{self, Kept, Saved};
-use super::session::{Read, Terms, Told, millis};
-use super::traffic::Traffic;
+use super::session::{Beginning, Read, Terms, millis};
 use super::{For, Located, endpoint_of};
-use crate::history::PeerDevice;
-use crate::peer::{self, Known, Own, PeerError, Relay, Spec, Target};
+use crate::peer::{PeerError, Relay, Target};
 use crate::pins::Judged;
 use crate::profile::owner::{Loaded, Owner};
 
@@ -96,43 +94,11 @@ impl Owner {
         let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
         let until = left.map(|left| now + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
         let terms = Terms { relay_only: saved.relay_only, direct_only: saved.direct_only, until };
-        let own = Own { server, session: *id, name: self.entry.user.clone(), device: own_device, key };
-        let spec = Spec {
-            own,
-            known: Known { name: saved.peer.clone(), device: read.peer.device, key: read.peer.key },
-            place: Arc::clone(&place),
-            expecting: self.peers.expect(read.target.endpoint),
-            target: read.target.clone(),
-            relay: read.relay.clone().map(|relay| (relay, saved.ticket.clone())),
-            first: true,
-            direct_only: saved.direct_only,
-        };
-        let net = peer::start(spec, *id, self.private.tell.clone());
-        self.private.sessions.push(super::Talk {
-            id: *id,
-            peer: saved.peer,
-            device: read.peer,
-            state: SessionState::Away,
-            terms,
-            peer_hidden: saved.peer_hidden,
-            target: read.target,
-            asker: saved.asker,
-            since_ms: saved.since_ms,
-            changed_ms: self.around.world.now_ms(),
-            known,
-            proven: true,
-            path: None,
-            ticket: saved.ticket,
-            renew: now + PEER_AWAY,
-            relay: read.relay,
-            place,
-            net,
-            traffic: Traffic::default(),
-            request: None,
-            requesters: Vec::new(),
-            waiters: Vec::new(),
-            told: Told::default(),
-        });
+        let Saved { peer, ticket, asker, since_ms, .. } = saved;
+        let beginning = Beginning { own: (server, own_device, key), known, asker, ticket, first: true };
+        let talk = self.begin(peer, read, terms, place, beginning);
+        let (state, renew) = (SessionState::Away, now + PEER_AWAY);
+        self.private.sessions.push(super::Talk { state, since_ms, renew, proven: true, ..talk });
         self.private.to_move.push(*id);
         self.tell_moved();
     }
@@ -163,7 +129,6 @@ impl Owner {
 
 /// What was kept of a session, understood.
 fn understood(saved: &Saved) -> Option<Read> {
-    let peer = PeerDevice { device: DeviceId(unhex(&saved.device)?), key: unhex(&saved.key)? };
     let relay = |(address, certificate): &(String, String)| {
         Some(Relay { address: address.parse().ok()?, certificate: unhex(certificate)? })
     };
@@ -173,6 +138,6 @@ fn understood(saved: &Saved) -> Option<Read> {
         addresses: saved.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
         relay: relay.clone(),
     };
-    let id = unhex(&saved.id)?;
+    let (id, peer) = (unhex(&saved.id)?, saved.device()?);
     Some(Read { id, peer, target, relay, hidden: saved.peer_hidden, direct_only: saved.direct_only })
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_link::PeerKey;
 use chat_proto::control::ErrorData;
 use chat_proto::control::events::Event;
 use chat_proto::control::private::{
@@ -142,7 +143,7 @@ impl Owner {
         if let Some(old) = self.private.with(&open.account).map(|talk| talk.id) {
             self.end_session(&old, EndReason::Link, true, Some(Bye::LINK));
         }
-        self.private.resuming.retain(|_, saved| saved.peer != open.account);
+        self.replace_resuming(&open.account);
         // A server may tell where the peer is, not who it is, nor that it is one with somebody else.
         let read = self.read_open(&open, &terms).filter(|read| {
             let proven = |talk: &Talk| talk.proven && talk.target.endpoint == read.target.endpoint;
@@ -153,81 +154,98 @@ impl Owner {
         let (Some(read), Ok(key), Some((server, own_device))) = (read, self.peer_key(), self.belongs) else {
             return refuse(requesters, waiters, &ErrorData::from(Code::PROTOCOL));
         };
-        let Read { id, peer, target, relay, hidden, direct_only } = read;
-        let judged = self.around.pins.judge(server, &open.account, peer.key);
-        let known = match judged {
-            Judged::Unknown => KeyState::FirstSeen,
-            Judged::Known(known) => known,
-            Judged::Changed(question) => {
-                let now_ms = self.around.world.now_ms();
-                if let Err(error) = self.around.pins.show(server, &open.account, peer.key, now_ms) {
-                    tracing::error!(%error, "a changed key could not be written down");
-                }
-                self.turn_away(target.endpoint, place);
+        let known = match self.judged(server, &open.account, read.peer.key) {
+            Ok(known) => known,
+            Err(error) => {
+                self.turn_away(read.target.endpoint, place);
                 let ended = PrivateEnded {
-                    peer: open.account.clone(),
+                    peer: open.account,
                     reason: EndReason::Identity,
                     by_peer: false,
                     failed: Vec::new(),
                     unsettled: 0,
-                    at_ms: now_ms,
+                    at_ms: self.around.world.now_ms(),
                 };
                 self.tell(0, Event::PrivateEnded(ended));
-                let error = ErrorData {
-                    subject: Some(open.account.clone()),
-                    trust: Some(question),
-                    ..Code::IDENTITY_CHANGED.into()
-                };
                 return refuse(requesters, waiters, &error);
             }
         };
         // Who claims an endpoint and has proven nothing does not keep its owner out.
-        let at_same = |talk: &&Talk| talk.target.endpoint == target.endpoint;
+        let at_same = |talk: &&Talk| talk.target.endpoint == read.target.endpoint;
         let claims: Vec<RequestId> = self.private.sessions.iter().filter(at_same).map(|talk| talk.id).collect();
         for claim in claims {
             self.end_session(&claim, EndReason::Link, false, Some(Bye::LINK));
         }
-        self.forget_other_keys(&peer);
+        self.forget_other_keys(&read.peer);
+        let terms = Terms { direct_only: read.direct_only, ..terms };
+        let (asker, ticket) = (open.asker, open.ticket);
+        let beginning = Beginning { own: (server, own_device, key), known, asker, ticket, first: asker };
+        let talk = self.begin(open.account, read, terms, place, beginning);
+        self.private.sessions.push(Talk { request: Some(request), requesters, waiters, ..talk });
+        self.keep_sessions();
+    }
+
+    /// A session, from now on.
+    pub(super) fn begin(
+        &self,
+        peer: String,
+        read: Read,
+        terms: Terms,
+        place: Arc<Place>,
+        beginning: Beginning,
+    ) -> Talk {
+        let Read { id, peer: device, target, relay, hidden, .. } = read;
+        let Beginning { own: (server, own_device, key), known, asker, ticket, first } = beginning;
         let spec = Spec {
             own: Own { server, session: id, name: self.entry.user.clone(), device: own_device, key },
-            known: Known { name: open.account.clone(), device: peer.device, key: peer.key },
+            known: Known { name: peer.clone(), device: device.device, key: device.key },
             place: Arc::clone(&place),
             expecting: self.peers.expect(target.endpoint),
             target: target.clone(),
-            relay: relay.clone().map(|relay| (relay, open.ticket.clone())),
-            first: open.asker,
-            direct_only,
+            relay: relay.clone().map(|relay| (relay, ticket.clone())),
+            first,
+            direct_only: terms.direct_only,
         };
         let net = peer::start(spec, id, self.private.tell.clone());
         let now_ms = self.around.world.now_ms();
-        let terms = Terms { direct_only, ..terms };
-        let talk = Talk {
+        Talk {
             id,
-            peer: open.account,
-            device: peer,
+            peer,
+            device,
             state: SessionState::Connecting,
             terms,
             peer_hidden: hidden,
             target,
-            asker: open.asker,
+            asker,
             since_ms: now_ms,
             changed_ms: now_ms,
             known,
             proven: false,
             path: None,
-            ticket: open.ticket,
+            ticket,
             renew: Instant::now() + TICKET_TTL / 2,
             relay,
             place,
             net,
             traffic: Traffic::default(),
-            request: Some(request),
-            requesters,
-            waiters,
+            request: None,
+            requesters: Vec::new(),
+            waiters: Vec::new(),
             told: Told::default(),
+        }
+    }
+
+    /// What is known of a peer's key; the refusal of another than the known one, which is remembered, so that its user may believe it.
+    pub(super) fn judged(&self, server: ServerId, user: &str, key: [u8; 32]) -> Answer<KeyState> {
+        let question = match self.around.pins.judge(server, user, key) {
+            Judged::Unknown => return Ok(KeyState::FirstSeen),
+            Judged::Known(known) => return Ok(known),
+            Judged::Changed(question) => question,
         };
-        self.private.sessions.push(talk);
-        self.keep_sessions();
+        if let Err(error) = self.around.pins.show(server, user, key, self.around.world.now_ms()) {
+            tracing::error!(%error, "a changed key could not be written down");
+        }
+        Err(Box::new(ErrorData { trust: Some(question), ..*about(Code::IDENTITY_CHANGED, user) }))
     }
 
     /// What the server told of the peer, as far as it makes sense.
@@ -527,6 +545,20 @@ pub(super) struct Read {
     pub relay: Option<Relay>,
     pub hidden: bool,
     pub direct_only: bool,
+}
+
+/// With whom and how a session is begun.
+pub(super) struct Beginning {
+    /// The server, and this side's device and key.
+    pub own: (ServerId, DeviceId, Arc<PeerKey>),
+    /// What is known of the peer's key.
+    pub known: KeyState,
+    /// This side asked.
+    pub asker: bool,
+    /// For the relay.
+    pub ticket: String,
+    /// Connects at once; the other side a little later.
+    pub first: bool,
 }
 
 /// Addresses that could be a peer's: nothing that a hostile one may aim a host at for no use.

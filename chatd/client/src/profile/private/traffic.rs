@@ -11,7 +11,7 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::Incarnation;
 use chat_proto::limits::{CONTENT_TYPE_MAX, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, TEXT_MAX, TRY_LATER_MAX};
-use chat_proto::machine::outbox::{self, Outbox, Remembered, Reoffer, Transmit};
+use chat_proto::machine::outbox::{self, Outbox, Remembered, Reoffer, Settle, Transmit};
 use chat_proto::method::peer as method;
 use chat_proto::peer::{self, Bye};
 use chat_proto::wire::{self, content_hash, kind};
@@ -152,8 +152,11 @@ impl Owner {
         if ask.body.len() > TEXT_MAX {
             return Err(Box::new(Code::TOO_LARGE.into()));
         }
-        let waiting = self.private.outboxes.get(&talk.device).map_or(0, Outbox::open_count);
-        if waiting + self.queueing >= OUTBOX_MAX {
+        let outbox = self.private.outboxes.get(&talk.device);
+        let (waiting, streams) = outbox.map_or((0, 0), |outbox| (outbox.open_count(), outbox.streams().count()));
+        // The peer takes no greeting that names more; a text of this start would begin one.
+        let begins = !self.private.current.contains_key(&talk.device);
+        if waiting + self.queueing >= OUTBOX_MAX || (begins && streams >= OPEN_STREAMS_MAX) {
             return Err(Box::new(Code::OUTBOX_FULL.into()));
         }
         Ok((talk.device, own))
@@ -352,8 +355,7 @@ impl Owner {
             .collect();
         let Some(outbox) = self.outbox_to(id) else { return Ok(()) };
         let (settles, forgotten) = outbox.handle_welcome(&remembered);
-        let verdicts = settles.into_iter().map(verdict).collect();
-        self.settle(verdicts, HashMap::new());
+        self.settle_private(settles);
         let (reader, loads, id) = (self.reader.clone(), self.loads.clone(), *id);
         let Some(talk) = self.private.talk(&id) else { return Ok(()) };
         talk.traffic.ready = true;
@@ -475,10 +477,7 @@ impl Owner {
         let mut writes = Vec::new();
         for talk in self.private.sessions.iter_mut().filter(due) {
             talk.traffic.committing = true;
-            let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
-            let decided = decided(&entries);
-            let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, decided, _shares: shares };
-            writes.push((Write::ReceivePrivate(entries), Then::PeerReceived(receiving)));
+            writes.push(receive(talk));
         }
         for (write, then) in writes {
             self.submit(write, then);
@@ -488,10 +487,8 @@ impl Owner {
     /// A session ends: what came of it and waits is committed all the same.
     pub(super) fn receive_last(&mut self, id: &RequestId) {
         let Some(talk) = self.private.talk(id).filter(|talk| !talk.traffic.waiting.is_empty()) else { return };
-        let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
-        let decided = decided(&entries);
-        let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, decided, _shares: shares };
-        self.submit(Write::ReceivePrivate(entries), Then::PeerReceived(receiving));
+        let (write, then) = receive(talk);
+        self.submit(write, then);
     }
 
     /// Writes down how far peers read; one stream of a session at a time.
@@ -557,17 +554,21 @@ impl Owner {
             return;
         }
         let Some(outbox) = self.outbox_to(id) else { return };
-        let mut verdicts = Vec::new();
+        let mut settles = Vec::new();
         for cseq in outbox.open_upto(incarnation, decided.last) {
             let code = if decided.voids.contains(&cseq) { Code::VOID } else { Code::ACCEPTED };
-            if let Some(settle) = outbox.handle_verdict(incarnation, cseq, code, None, false) {
-                verdicts.push(verdict(settle));
-            }
+            settles.extend(outbox.handle_verdict(incarnation, cseq, code, None, false));
         }
-        for one in &mut verdicts {
-            let place = Place { incarnation, cseq: one.settle.cseq };
-            one.sending = self.sent.remove(&place);
-        }
+        self.settle_private(settles);
+    }
+
+    /// What a peer decided is written down, with how often it was sent.
+    fn settle_private(&mut self, settles: Vec<Settle>) {
+        let verdict = |settle: Settle| {
+            let sending = self.sent.remove(&Place { incarnation: settle.incarnation, cseq: settle.cseq });
+            Verdict { sending, settle, online: true, audience: 0, missed: false }
+        };
+        let verdicts = settles.into_iter().map(verdict).collect();
         self.settle(verdicts, HashMap::new());
     }
 
@@ -700,6 +701,14 @@ impl From<prost::DecodeError> for Broken {
     }
 }
 
+/// The commit of what came and waits.
+fn receive(talk: &mut super::Talk) -> (Write, Then) {
+    let (entries, shares): (Vec<_>, Vec<_>) = std::mem::take(&mut talk.traffic.waiting).into_iter().unzip();
+    let decided = decided(&entries);
+    let receiving = Receiving { id: talk.id, connection: talk.traffic.connection, decided, _shares: shares };
+    (Write::ReceivePrivate(entries), Then::PeerReceived(receiving))
+}
+
 /// What these places decide once they are committed.
 fn decided(entries: &[PrivateIncoming]) -> HashMap<Incarnation, Decided> {
     let mut all: HashMap<Incarnation, Decided> = HashMap::new();
@@ -711,10 +720,6 @@ fn decided(entries: &[PrivateIncoming]) -> HashMap<Incarnation, Decided> {
         }
     }
     all
-}
-
-fn verdict(settle: chat_proto::machine::outbox::Settle) -> Verdict {
-    Verdict { sending: None, settle, online: true, audience: 0, missed: false }
 }
 
 /// The frame for what is to be sent; nothing while its body is not at hand.
