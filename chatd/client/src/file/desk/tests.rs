@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use chat_proto::id::DeviceId;
+use chat_proto::peer::{FileEnd, FileOffer};
+use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
