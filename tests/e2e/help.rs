@@ -84,7 +84,6 @@ fn the_schema_is_one_document_and_its_parts() {
     chatctl(&["schema", "nonsense"]).exits(2).says("next: chatctl help json");
 }
 
-/// Fields are only added: who renames or drops one sees it here, and the last release's readers would see it too.
 #[test]
 fn the_daemon_has_its_pages() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -97,6 +96,7 @@ fn the_daemon_has_its_pages() {
     program("chatd", &["--man", "/proc/no/such"]).exits(73);
 }
 
+/// Fields are only added: who renames or drops one sees it here, and the last release's readers would see it too.
 #[test]
 fn the_schemas_are_those_of_record() {
     for name in ["chatctl", "chat-server"] {

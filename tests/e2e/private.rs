@@ -570,10 +570,19 @@ fn a_lost_server_link_ends_no_session_and_a_lost_peer_keeps_its_texts() {
     until("hans knows that the server is away", || (hans.link() != "online").then_some(()));
     says_privately(&hans, &yoda, "without the server");
     says_privately(&yoda, &hans, "so it is");
+    // nor is it needed when one of them dies and comes back
+    yoda.kill();
+    hans.run(&["private", "yoda", "meanwhile", "--wait", "queued"]).ok();
+    yoda.up();
+    until("the session is back", || is_open(&yoda, "hans"));
+    let both = ["without the server", "meanwhile"];
+    until("what yoda missed arrived", || (texts_of(&yoda, "hans") == both).then_some(()));
+    assert_ne!(hans.link(), "online");
     world.server.up();
     hans.online();
     yoda.online();
     says_privately(&hans, &yoda, "and with it");
+    assert_eq!(texts_of(&yoda, "hans"), ["without the server", "meanwhile", "and with it"]);
     assert_eq!((sessions(&hans), sessions(&yoda)), (vec!["yoda".to_owned()], vec!["hans".to_owned()]));
 }
 

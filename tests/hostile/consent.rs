@@ -1,8 +1,7 @@
 //! S28: nothing of an address before its user consented, and nobody is let in without.
 
 use chat_proto::peer::Bye;
-use chat_proto::wire::PrivateNotice;
-use iroh::EndpointId;
+use chat_proto::wire::{PeerEndpoint, PrivateNotice};
 
 use crate::peer::{Foe, closed, connect, endpoint};
 use crate::victim::{Pair, Victim, world};
@@ -15,10 +14,7 @@ async fn s28_no_address_leaves_before_consent() {
     let own = foe.own();
     assert!(bob.udp_ports().is_empty(), "no socket for peers before there is a session");
     foe.account.request("bob", 0, &own).await.expect("a request");
-    bob.home.run(&["requests"]).ok();
-    chat_tests::process::until("the request came", || {
-        (!bob.home.json(&["requests"]).ok().items().is_empty()).then_some(())
-    });
+    bob.is_asked_by("mallory");
     bob.home.run(&["decline", "mallory"]).ok();
     foe.account.told(PrivateNotice::DECLINED).await;
     foe.account.request("bob", 300, &own).await.expect("a request");
@@ -66,9 +62,7 @@ async fn s28_who_claims_another_ones_endpoint_takes_nothing_from_it() {
     let mut foe = Foe::new(&world, "mallory").await;
     // mallory knows alice's endpoint from a session of their own, and says that it is hers
     let with_alice = foe.consented(&pair.alice).await;
-    let stolen = chat_proto::wire::PeerEndpoint { addresses: Vec::new(), ..with_alice.at.clone() };
-    let stolen = chat_proto::wire::PeerEndpoint { peer_key: foe.own().peer_key, ..stolen };
-    EndpointId::from_bytes(stolen.endpoint_id[..].try_into().expect("32 bytes")).expect("a key");
+    let stolen = PeerEndpoint { addresses: Vec::new(), peer_key: foe.own().peer_key, ..with_alice.at.clone() };
     // while she is there, where she has proven herself
     foe.account.request("bob", 0, &stolen).await.expect("a request");
     pair.bob.accepts("mallory");

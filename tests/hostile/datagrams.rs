@@ -10,8 +10,7 @@ use iroh::{EndpointAddr, EndpointId, TransportAddr};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::peer::{Foe, Session, endpoint};
-use crate::victim::{Pair, world};
+use crate::peer::{Session, agreed, endpoint};
 
 /// Datagrams of each kind; 100,000 and more where asked for.
 fn count() -> usize {
@@ -46,7 +45,8 @@ async fn first_flights(wanted: usize, id: &[u8]) -> Vec<Vec<u8>> {
     flights
 }
 
-fn target(session: &Session) -> SocketAddr {
+/// The UDP port of the victim, on this machine.
+pub fn target(session: &Session) -> SocketAddr {
     let addresses = session.at.addresses.iter().filter_map(|address| address.parse::<SocketAddr>().ok());
     let v4 = addresses.filter(SocketAddr::is_ipv4).collect::<Vec<_>>();
     SocketAddr::from((Ipv4Addr::LOCALHOST, v4.first().expect("an address").port()))
@@ -67,10 +67,7 @@ fn bytes(datagrams: &[Vec<u8>]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s13_noise_and_damaged_handshakes_change_nothing() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
+    let (_world, pair, foe, session) = agreed().await;
     let (at, flights) = (target(&session), first_flights(8, &session.at.endpoint_id).await);
     let (socket, mut rng) = (socket().await, Rng::from_environment());
     let before = pair.bob.memory();
@@ -104,10 +101,7 @@ async fn s13_noise_and_damaged_handshakes_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s13_an_address_that_is_not_proven_gets_little() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
+    let (_world, pair, foe, session) = agreed().await;
     let (at, socket) = (target(&session), socket().await);
     // a connection's whole first flight may be more than one datagram: half of it makes the other side wait, not talk
     let flights = first_flights(PEER_HANDSHAKES, &session.at.endpoint_id).await;

@@ -13,8 +13,8 @@ use prost::Message as _;
 use serde_json::Value;
 
 use crate::account::random;
-use crate::peer::{Foe, Wire};
-use crate::victim::{Pair, Victim, world};
+use crate::peer::{Wire, met};
+use crate::victim::Victim;
 
 /// SHA-256 of "hello".
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
@@ -58,11 +58,7 @@ async fn bytes(wire: &Wire, id: &[u8], offset: u64, content: &[u8]) -> SendStrea
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_offers_without_end_are_few() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
+    let (_world, pair, _foe, _session, mut wire) = met().await;
     let before = pair.bob.memory();
     for n in 0..2_000 {
         wire.say(method::FILE_OFFER, &offer(&format!("{n} {}", "n".repeat(4_000)), 5)).await;
@@ -82,12 +78,8 @@ async fn s30_offers_without_end_are_few() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s24_what_is_not_as_it_was_offered_is_not_kept() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
+    let (_world, pair, _foe, _session, mut wire) = met().await;
     let bob = &pair.bob;
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(bob).await;
-    let mut wire = foe.meets(&session, bob).await;
     let outside = bob.home.dir().join("outside");
 
     // nobody said yes

@@ -10,7 +10,7 @@ use chat_proto::peer::{self, Bye};
 use chat_proto::wire;
 use prost::Message;
 
-use crate::peer::{Foe, Wire, incarnation, text};
+use crate::peer::{Foe, Wire, met, text};
 use crate::victim::{Pair, world};
 
 /// What a chatd may grow by under a flood, in KiB: windows, queues and the allocator's slack.
@@ -40,14 +40,9 @@ fn many(name: chat_proto::method::Tag4, body: &impl Message) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s32_words_without_end_cost_no_memory() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
+    let (_world, pair, _foe, _session, mut wire) = met().await;
     wire.welcomes().await;
-    let stream = incarnation();
-    wire.names(&[stream]).await;
+    let stream = wire.begins().await;
     // bob has a text on the way that is never confirmed, so that words about his stream mean something
     pair.bob.home.run(&["private", "mallory", &"x".repeat(60_000), "--wait=queued"]).ok();
     let own: peer::Send = wire.hears(method::SEND).await;
@@ -75,14 +70,9 @@ async fn s32_words_without_end_cost_no_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_a_peer_that_never_reads_is_let_go() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
+    let (_world, pair, foe, session, mut wire) = met().await;
     wire.welcomes().await;
-    let stream = incarnation();
-    wire.names(&[stream]).await;
+    let stream = wire.begins().await;
     let before = pair.bob.memory();
     for n in 0..40 {
         let text = format!("{n} {}", "x".repeat(60_000));
@@ -106,13 +96,8 @@ async fn s30_a_peer_that_never_reads_is_let_go() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s32_texts_as_fast_as_the_window_allows_leave_room_for_others() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
-    let stream = incarnation();
-    wire.names(&[stream]).await;
+    let (_world, pair, _foe, _session, mut wire) = met().await;
+    let stream = wire.begins().await;
     let before = pair.bob.memory();
     let (mut sent, mut confirmed) = (0, 0);
     let (end, mut looked) = (Instant::now() + FLOOD, Instant::now());

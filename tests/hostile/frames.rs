@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::limits::{FRAME_MAX, OPEN_STREAMS_MAX, PEER_STREAMS, SEND_WINDOW, TEXT_MAX};
 use chat_proto::method::{Tag4, peer as method};
@@ -12,7 +13,7 @@ use chat_tests::process::until;
 use prost::Message;
 use tokio::time::timeout;
 
-use crate::peer::{A_WHILE, Foe, incarnation, text};
+use crate::peer::{A_WHILE, Foe, agreed, incarnation, met, text};
 use crate::victim::{Pair, world};
 
 fn framed(name: Tag4, body: &impl Message) -> Vec<u8> {
@@ -95,13 +96,8 @@ async fn s30_what_makes_no_sense_ends_this_session_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_what_is_not_known_is_passed_over() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
-    let stream = incarnation();
-    wire.names(&[stream]).await;
+    let (_world, pair, _foe, _session, mut wire) = met().await;
+    let stream = wire.begins().await;
     // what a newer version may say, and words about streams that are nobody's
     wire.raw(&framed(*b"PXYZ", &peer::Bye { reason: 1 })).await;
     for name in [method::VERDICT, method::GAP, method::READ] {
@@ -116,13 +112,8 @@ async fn s30_what_is_not_known_is_passed_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s31_places_are_taken_once_and_in_order() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
-    let stream = incarnation();
-    wire.names(&[stream]).await;
+    let (_world, pair, foe, session, mut wire) = met().await;
+    let stream = wire.begins().await;
     let send = |cseq: u64| text("bob", stream, cseq, &format!("text {cseq}"));
     wire.say(method::SEND, &send(1)).await;
     wire.say(method::SEND, &send(1)).await;
@@ -156,11 +147,7 @@ async fn s31_places_are_taken_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_half_a_frame_leaves_the_outbox_as_it_was() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let mut wire = foe.meets(&session, &pair.bob).await;
+    let (_world, pair, foe, session, mut wire) = met().await;
     wire.welcomes().await;
     for n in 0..3 {
         pair.bob.home.run(&["private", "mallory", &format!("of bob {n}"), "--wait=queued"]).ok();
@@ -191,12 +178,29 @@ async fn s30_half_a_frame_leaves_the_outbox_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s31_what_a_welcome_settles_can_be_traced() {
+    let (_world, pair, foe, session, mut wire) = met().await;
+    wire.welcomes().await;
+    let said = pair.bob.home.json(&["private", "mallory", "of bob", "--wait=queued"]).ok().json();
+    let id = said["id"].as_str().expect("an id");
+    let send: peer::Send = wire.hears(method::SEND).await;
+    // it has it, and is gone before it says so
+    wire.connection.close(0_u32.into(), b"");
+    pair.bob.shows("mallory", "away");
+    let mut again = foe.meets(&session, &pair.bob).await;
+    let h8 = wire::h8(&send.h).expect("a hash");
+    let decisions = vec![wire::Decision { h8, code: Code::ACCEPTED.0, position: None }];
+    let state = wire::StreamState { incarnation: send.incarnation, last: 1, decisions };
+    again.say(method::WELCOME, &peer::Welcome { streams: vec![state] }).await;
+    pair.bob.home.run(&["show", id, "--wait", "delivered"]).ok();
+    let trace = pair.bob.home.json(&["trace", id]).ok().json();
+    let steps: Vec<_> = trace["hops"].as_array().expect("hops").iter().map(|hop| hop["step"].clone()).collect();
+    assert_eq!(steps, ["queued", "sent", "delivered"], "{trace}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_no_more_streams_than_agreed() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let wire = foe.meets(&session, &pair.bob).await;
+    let (_world, pair, _foe, _session, wire) = met().await;
     let before = pair.bob.memory();
     // one conversation, fifteen for files
     let mut open = Vec::new();
@@ -222,10 +226,7 @@ async fn s30_no_more_streams_than_agreed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s30_connections_that_say_nothing_are_few() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
+    let (_world, pair, foe, session) = agreed().await;
     let before = pair.bob.memory();
     let mut silent = Vec::new();
     for _ in 0..40 {

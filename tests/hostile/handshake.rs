@@ -14,8 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::account::random;
-use crate::peer::Foe;
-use crate::victim::{Pair, world};
+use crate::datagrams::target;
+use crate::peer::agreed;
 
 /// What a datagram that begins a connection has at least.
 const FIRST: usize = 1200;
@@ -201,13 +201,8 @@ fn source_id(source: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s13_transport_parameters_that_make_no_sense_are_an_error() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(&pair.bob).await;
-    let addresses = session.at.addresses.iter().filter_map(|address| address.parse::<SocketAddr>().ok());
-    let port = addresses.filter(SocketAddr::is_ipv4).map(|address| address.port()).next().expect("an address");
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (_world, pair, foe, session) = agreed().await;
+    let at = target(&session);
     let wrong: [(&str, Vec<u8>); 9] = [
         ("noise", vec![0xff; 40]),
         ("a parameter that ends in its middle", vec![0x04, 8, 1]),

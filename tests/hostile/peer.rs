@@ -17,7 +17,7 @@ use prost::Message;
 use tokio::time::timeout;
 
 use crate::account::{Account, SOON, random};
-use crate::victim::Victim;
+use crate::victim::{Pair, Victim, world};
 
 /// A hostile host: an account, and an endpoint that a victim agreed to meet, or did not.
 pub struct Foe {
@@ -40,6 +40,18 @@ pub struct Session {
     pub at: wire::PeerEndpoint,
 }
 
+impl Session {
+    /// What the server told.
+    pub fn of(open: wire::PrivateOpen) -> Session {
+        Session {
+            id: open.id[..].try_into().expect("16 bytes"),
+            victim: open.account,
+            device: DeviceId(open.device_id[..].try_into().expect("16 bytes")),
+            at: open.endpoint.expect("an endpoint"),
+        }
+    }
+}
+
 /// An endpoint that looks for nobody.
 pub async fn endpoint() -> Endpoint {
     chat_link::install_provider();
@@ -54,6 +66,22 @@ pub async fn connect(from: &Endpoint, at: &wire::PeerEndpoint) -> Connection {
     let addresses = at.addresses.iter().map(|address| TransportAddr::Ip(address.parse().expect("an address")));
     let address = EndpointAddr::from_parts(id, addresses);
     timeout(SOON, from.connect(address, ALPN)).await.expect("a connection soon").expect("a connection")
+}
+
+/// Bob and alice in a session, and mallory, with whom bob agreed to have one too.
+pub async fn agreed() -> (World, Pair, Foe, Session) {
+    let mut world = world();
+    let pair = Pair::new(&mut world);
+    let mut foe = Foe::new(&world, "mallory").await;
+    let session = foe.consented(&pair.bob).await;
+    (world, pair, foe, session)
+}
+
+/// As [`agreed`], and mallory is connected and has proven its key.
+pub async fn met() -> (World, Pair, Foe, Session, Wire) {
+    let (world, pair, foe, session) = agreed().await;
+    let wire = foe.meets(&session, &pair.bob).await;
+    (world, pair, foe, session, wire)
 }
 
 impl Foe {
@@ -86,12 +114,8 @@ impl Foe {
         let open = self.account.told(wire::PrivateNotice::ACCEPTED).await.open.expect("what is needed to meet");
         // the server tells both at once: who asked may be faster than who accepted
         chat_tests::process::until("the victim expects the foe", || victim.state(&self.account.name).map(drop));
-        Session {
-            id,
-            victim: open.account,
-            device: DeviceId(open.device_id[..].try_into().expect("16 bytes")),
-            at: open.endpoint.expect("an endpoint"),
-        }
+        assert_eq!(open.id, id, "the session is what was asked for");
+        Session::of(open)
     }
 
     /// Connects, proves its key, and waits until the victim shows the session as open.
@@ -269,6 +293,13 @@ impl Wire {
         let streams = incarnations.iter().map(|incarnation| wire::OpenStream { incarnation: *incarnation, settled: 0 });
         self.say(method::STREAMS, &peer::Streams { streams: streams.collect() }).await;
         self.hears(method::WELCOME).await
+    }
+
+    /// Begins a stream of its own; its number.
+    pub async fn begins(&mut self) -> u64 {
+        let stream = incarnation();
+        self.names(&[stream]).await;
+        stream
     }
 
     /// Answers the victim's streams: nothing of them is here.

@@ -1,14 +1,13 @@
 //! S29, S31, S42: keys that are not proven, not known, or proven for something else.
 
 use chat_link::PeerKey;
-use chat_proto::id::DeviceId;
 use chat_proto::peer::{Bye, Hello};
 use chat_proto::wire::{PeerEndpoint, PrivateNotice};
 use chat_tests::World;
 use prost::Message as _;
 
 use crate::account::random;
-use crate::peer::{Claims, Foe, Session, Wire, connect, endpoint, exporter};
+use crate::peer::{Claims, Foe, Session, Wire, agreed, connect, endpoint, exporter};
 use crate::victim::{Pair, Victim, world};
 
 /// Connects, says this hello, and hears how bob ends it.
@@ -22,12 +21,9 @@ async fn refused<'a>(foe: &'a Foe, session: &Session, edit: impl FnOnce(&mut Cla
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s31_a_hello_proves_one_session_one_side_one_connection() {
-    let mut world = world();
-    let pair = Pair::new(&mut world);
+    let (_world, pair, foe, session) = agreed().await;
     let bob = &pair.bob;
     let other = PeerKey::generate().expect("a key");
-    let mut foe = Foe::new(&world, "mallory").await;
-    let session = foe.consented(bob).await;
 
     assert_eq!(refused(&foe, &session, |claims| claims.session = random()).await, Some(Bye::UNKNOWN));
     assert_eq!(refused(&foe, &session, |claims| claims.from = "alice".into()).await, Some(Bye::UNKNOWN));
@@ -84,7 +80,7 @@ async fn s29_another_key_of_a_known_contact_is_a_hard_stop() {
     let (mut foe, own) = with_another_key(&world, &pair.bob).await;
     foe.account.request("bob", 0, &own).await.expect("a request");
     let bob = &pair.bob.home;
-    chat_tests::process::until("the request came", || (!bob.json(&["requests"]).ok().items().is_empty()).then_some(()));
+    pair.bob.is_asked_by("mallory");
     let refused = bob.json(&["accept", "mallory"]).fails_with("identity_changed", 11);
     let shown = refused.error()["fingerprint"].as_str().expect("which key").to_owned();
     assert_eq!(pair.bob.state("mallory"), None);
@@ -93,13 +89,7 @@ async fn s29_another_key_of_a_known_contact_is_a_hard_stop() {
     bob.run(&["trust", "accept", &shown]).ok();
     pair.bob.accepts("mallory");
     let open = foe.account.told(PrivateNotice::ACCEPTED).await.open.expect("what is needed to meet");
-    let session = Session {
-        id: open.id[..].try_into().expect("16 bytes"),
-        victim: open.account,
-        device: DeviceId(open.device_id[..].try_into().expect("16 bytes")),
-        at: open.endpoint.expect("an endpoint"),
-    };
-    foe.meets(&session, &pair.bob).await;
+    foe.meets(&Session::of(open), &pair.bob).await;
     pair.goes_on("after another key");
 }
 
@@ -118,7 +108,7 @@ async fn s42_another_key_is_never_accepted_by_itself() {
     assert_eq!(victim.state("mallory"), None);
     // crossing it is accepting it
     foe.account.request("bob", 0, &own).await.expect("a request");
-    chat_tests::process::until("the request came", || (!bob.json(&["requests"]).ok().items().is_empty()).then_some(()));
+    victim.is_asked_by("mallory");
     bob.json(&["startprivate", "mallory"]).fails_with("identity_changed", 11);
     assert!(!opened(&foe));
     // somebody on the list without a known key is let in, so the above means something

@@ -34,12 +34,19 @@ impl Victim {
         Victim { name: name.into(), home: world.user(name) }
     }
 
-    /// Takes the request of this user, once it is there, and does not wait for the session.
-    pub fn accepts(&self, from: &str) {
-        until("the request is there", || {
+    /// Waits until the request of this user is there.
+    #[track_caller]
+    pub fn is_asked_by(&self, from: &str) {
+        until("the request came", || {
             let requests = self.home.json(&["requests"]).ok().column("peer");
             requests.iter().any(|peer| peer == from).then_some(())
         });
+    }
+
+    /// Takes the request of this user, once it is there, and does not wait for the session.
+    #[track_caller]
+    pub fn accepts(&self, from: &str) {
+        self.is_asked_by(from);
         let mut run = self.home.command(&["accept", from]);
         run.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut child = run.spawn().expect("chatctl can be started");
@@ -124,12 +131,17 @@ impl Pair {
     pub fn goes_on(&self, word: &str) {
         self.alice.home.run(&["private", "bob", &format!("to bob {word}")]).ok();
         self.bob.home.run(&["private", "alice", &format!("to alice {word}")]).ok();
-        self.alice.home.run(&["message", "bob", &format!("by the server {word}")]).ok();
-        assert!(self.bob.texts_of("alice").contains(&format!("to bob {word}")));
+        self.alice.home.run(&["message", "bob", &format!("by the server {word}"), "--wait", "delivered"]).ok();
+        let at_bob = self.bob.texts_of("alice");
+        for text in [format!("to bob {word}"), format!("by the server {word}")] {
+            assert!(at_bob.contains(&text), "{text}: {at_bob:?}");
+        }
         assert!(self.alice.texts_of("bob").contains(&format!("to alice {word}")));
         assert_eq!(self.bob.home.link(), "online");
-        for log in [self.bob.home.log(), self.bob.home.dir().join("state/chatd.log")] {
-            let text = fs::read_to_string(log).unwrap_or_default();
+        // what it writes itself, and its own log, which it need not have
+        let said = fs::read_to_string(self.bob.home.log()).expect("what chatd wrote");
+        let log = fs::read_to_string(self.bob.home.dir().join("state/chatd.log")).unwrap_or_default();
+        for text in [said, log] {
             assert!(!text.contains("panicked"), "{text}");
         }
     }

@@ -5,7 +5,8 @@ talk.py meet HOME_A A HOME_B B [relay_only|direct_only]   a private session; pri
 talk.py send HOME PEER WORD COUNT SECONDS                 queues numbered texts, spread over the time
 talk.py settle HOME PEER SECONDS                          waits until nothing is on the way
 talk.py path HOME PEER [SECONDS WANTED]                   the path, once it is the wanted one
-talk.py check HOME_FROM FROM HOME_TO TO WORD COUNT        lost, doubled, out of order; exit 1 when any
+talk.py check HOME_FROM FROM HOME_TO TO WORD COUNT [some] not queued, lost, doubled, out of order; exit 1 when any
+                                                          some: part of them was refused, and rightly
 talk.py offered HOME                                      the id of a file that waits for a yes
 talk.py memory PID TEXT                                   exit 1 when the process has it in memory
 """
@@ -158,7 +159,7 @@ def path(home, peer, seconds="0", wanted=None):
         sys.exit(1)
 
 
-def check(home_from, sender, home_to, receiver, word, count):
+def check(home_from, sender, home_to, receiver, word, count, some=None):
     sent = [m for m in Chatd(home_from).history() if m["from"] == sender and m["text"].startswith(word + " ")]
     got = [m for m in Chatd(home_to).history() if m["from"] == sender and m["text"].startswith(word + " ")]
     states = {m["text"]: m["state"] for m in sent}
@@ -175,7 +176,9 @@ def check(home_from, sender, home_to, receiver, word, count):
         f"lost {lost}, doubled {doubled}, out of order {disorder}, failed but there {ghosts}"
     )
     missing = len(states) - len(gave_up) - len(set(texts))
-    if lost or doubled or disorder or ghosts or unsure or missing:
+    # where nothing was queued nothing can be lost: that shows nothing
+    refused = not texts if some else len(states) != int(count)
+    if refused or lost or doubled or disorder or ghosts or unsure or missing:
         sys.exit(1)
 
 
