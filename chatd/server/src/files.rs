@@ -1,11 +1,13 @@
 //! Files of the server that others must not read, or that must not be there yet: its key, its certificate, its configuration.
 //! Used by `init` and by the assembly.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 /// Bytes of a key or certificate file: a hundred times what any has.
@@ -68,15 +70,46 @@ fn read_open(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a new file, on disk when this returns; `mode` holds from its first moment.
+/// Writes a new file, on disk when this returns; `mode`, less what the umask takes, holds from its first moment. What root writes
+/// belongs to whom its directory belongs to, and its group reads what `mode` says.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let write = || {
+        let above = File::open(path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new(".")))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        if geteuid().is_root() {
+            let owner = above.metadata()?;
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+            if owner.gid() != 0 {
+                file.set_permissions(Permissions::from_mode(mode))?;
+            }
+        }
         file.write_all(bytes)?;
         file.sync_all()?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        above.sync_all()
     };
     write().map_err(io_error(path))
+}
+
+/// The mode of a private key in `dir`: where root keeps it for a group, that group reads it.
+pub fn key_mode(dir: &Path) -> u32 {
+    match std::fs::metadata(dir) {
+        Ok(dir) if dir.uid() == 0 && dir.gid() != 0 => 0o640,
+        _ => 0o600,
+    }
+}
+
+/// From here on this process is the account that `dir` belongs to, when it was root: what it makes there has to be that account's, and
+/// what that account wrote is not for root to trust. Nothing happens where `dir` is root's or is not there.
+pub fn become_owner(dir: &Path) -> Result<(), FileError> {
+    let Ok(owner) = std::fs::metadata(dir) else { return Ok(()) };
+    if !geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+    setgroups(&[group])
+        .and_then(|()| setgid(group))
+        .and_then(|()| setuid(user))
+        .map_err(|error| io_error(dir)(error.into()))
 }
 
 /// Makes a directory and those above it; `mode` is that of the last one.

@@ -299,5 +299,6 @@ pub async fn close_desk(desk: Desk<SqliteStore>) {
 }
 
 fn offline_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
+    files::become_owner(&config.data)?;
     open_store(config, Arc::new(Directory::new(Arc::default(), Arc::default())), Clock::start())
 }

@@ -118,14 +118,23 @@ fn make(args: &Args, layout: &Layout, wanted: &Init) -> anyhow::Result<ExitCode>
         ));
     }
     let program = program(args);
+    let start =
+        if by_service(layout) { "systemctl enable --now chat-server".to_owned() } else { format!("{program} run") };
     let next = if wanted.self_signed {
-        format!("next: {program} run")
+        format!("next: {start}")
     } else {
-        format!(
-            "next: put certificate and key where the config says (or: {program} cert self-signed), then: {program} run"
-        )
+        format!("next: put certificate and key where the config says (or: {program} cert self-signed), then: {start}")
     };
     say(&format!("config {file}, server key {print}\n{next}"))
+}
+
+/// Whether systemd is to run the server that is made here.
+fn by_service(layout: &Layout) -> bool {
+    let there = |path: &str| std::path::Path::new(path).exists();
+    let units = ["/usr/lib/systemd/system", "/usr/local/lib/systemd/system", "/etc/systemd/system"];
+    !layout.own
+        && there("/run/systemd/system")
+        && units.iter().any(|units| there(&format!("{units}/chat-server.service")))
 }
 
 fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
@@ -147,6 +156,7 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
         }
     };
     let config = reread()?;
+    chat_server::files::become_owner(&config.data).map_err(StartError::from)?;
     let logging = logging::start(log(&config))?;
     let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;

@@ -1,4 +1,5 @@
-//! `init`: from nothing to a server that can run. Refuses to overwrite, and checks before it writes.
+//! `init`: from nothing to a server that can run. Refuses to overwrite, and checks before it writes. Where root calls it for the account
+//! of the service, whose directories a package made, everything is that account's to read, and the data its own.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -70,7 +71,7 @@ pub fn certificate(name: &str, cert: &Path, key: &Path) -> anyhow::Result<()> {
         }
     }
     let made = chat_link::self_signed(&names, SystemTime::now()).context("a self-signed certificate")?;
-    files::write_new(key, made.key_pem.as_bytes(), 0o600)?;
+    files::write_new(key, made.key_pem.as_bytes(), files::key_mode(key.parent().unwrap_or(Path::new(""))))?;
     files::write_new(cert, made.cert_pem.as_bytes(), 0o644)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `cert`: the server's key and its certificate.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -78,7 +79,8 @@ fn csr(args: &Args, config: &Config, names: &[String]) -> anyhow::Result<ExitCod
     let names = if names.is_empty() { vec![config.name.clone()] } else { names.to_vec() };
     if !config.key.exists() {
         let key = chat_link::cert::new_key()?;
-        files::write_new(&config.key, key.as_bytes(), 0o600)?;
+        let above = config.key.parent().unwrap_or(Path::new(""));
+        files::write_new(&config.key, key.as_bytes(), files::key_mode(above))?;
     }
     let key = files::read_secret(&config.key)?;
     let request = chat_link::cert::request(&names, &key)?;
