@@ -16,6 +16,7 @@ mod machine;
 mod message;
 mod nat;
 mod operator;
+mod packages;
 mod people;
 mod private;
 mod readme;
