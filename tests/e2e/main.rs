@@ -27,3 +27,4 @@ mod settings;
 mod shell;
 mod text;
 mod trace;
+mod units;

@@ -15,6 +15,8 @@ no_container() { # DIR
 # the console says in DIR/console. It gets control groups of its own, of whichever kind this machine has.
 nspawn() {
   group=chat-$$ dir=$1 root=$root unshare --mount --propagation private bash -euc '
+    # what others have mounted for a while must not be held by a copy in here: they could not unmount it for good
+    findmnt -rn -o TARGET | grep "^/tmp/" | while read -r at; do umount -l "$at" || true; done
     tree=$(mktemp -d)
     for at in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
       if [ -e "$at/cgroup.procs" ] && mkdir -p "$at/$group" 2>/dev/null; then echo $$ >"$at/$group/cgroup.procs"; fi

@@ -27,6 +27,7 @@ use chat_local::listener::Listener;
 use chat_local::paths::Layout;
 use chat_local::record::{self, Record, RecordError};
 use chat_process::shutdown::Shutdown;
+use chat_process::watchdog::Workers;
 use tokio::sync::watch;
 
 use crate::book::Book;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub host: String,
     /// This boot of the host.
     pub boot_id: String,
+    /// Threads that a watchdog looks at.
+    pub workers: Workers,
     /// What hooks inherit of the environment, by name.
     pub environment: Vec<(String, String)>,
 }
@@ -114,7 +117,7 @@ pub async fn run(listener: Listener, setup: Setup, shutdown: Shutdown, ready: im
 }
 
 fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon, RunError> {
-    let Setup { config, layout, socket, log, host, boot_id, environment } = setup;
+    let Setup { config, layout, socket, log, host, boot_id, workers, environment } = setup;
     let world = World::real();
     let directory = inherited_home(&environment);
     let home = layout.home.clone().unwrap_or_else(|| directory.clone());
@@ -132,6 +135,7 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
         files: Arc::new(config.files.clone()),
         home,
         broken,
+        workers,
         run: world.random().map_err(RunError::Random)?,
     };
     record::write(&layout.state, &Record { path: socket.clone(), version: env!("CARGO_PKG_VERSION").into(), boot_id })?;

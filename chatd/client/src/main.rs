@@ -11,15 +11,16 @@ use chat_local::lock::Lock;
 use chat_local::paths::{Layout, Surroundings};
 use chat_manual::pages::{self, Manual};
 use chat_process::background::{self, Readiness, Role};
-use chat_process::logging::{self, Log, Logging, Target};
+use chat_process::inherit::{Inherited, Socket};
+use chat_process::logging::{self, Form, Log, Logging, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown};
+use chat_process::watchdog::{self, Workers};
 use chat_process::{exit, harden};
 use chatd::config::{Config, KEYS};
 use chatd::{RunError, Setup};
 use clap::{CommandFactory as _, Parser};
-use listenfd::ListenFd;
 use tracing::level_filters::LevelFilter;
 
 /// Log files kept, one a day.
@@ -102,7 +103,8 @@ fn start(args: &Args) -> Result<u8, Failure> {
     }
     Directory::create(&layout.state).map_err(|error| cannot_open(&error))?;
     if args.foreground {
-        return serve(args, config, layout, Readiness::foreground());
+        let given = Inherited::of_process().map_err(|error| Failure::new(exit::CONFIG, error))?;
+        return serve(args, config, layout, given, Readiness::foreground());
     }
     let output = layout.state.join("chatd.err");
     match background::detach(Some(&output), READY_WITHIN).map_err(|error| Failure::new(exit::OS, error))? {
@@ -110,7 +112,7 @@ fn start(args: &Args) -> Result<u8, Failure> {
             let (code, text) = verdict.exit();
             text.map_or(Ok(code), |text| Err(Failure { code, text }))
         }
-        Role::Child(readiness) => serve(args, config, layout, readiness),
+        Role::Child(readiness) => serve(args, config, layout, Inherited::default(), readiness),
     }
 }
 
@@ -132,30 +134,39 @@ fn layout(args: &Args) -> Result<Layout, Failure> {
 }
 
 /// Everything behind the fork.
-fn serve(args: &Args, config: Config, layout: Layout, readiness: Readiness) -> Result<u8, Failure> {
+fn serve(args: &Args, config: Config, layout: Layout, given: Inherited, readiness: Readiness) -> Result<u8, Failure> {
     let mut readiness = Some(readiness);
-    let outcome = try_serve(args, config, layout, &mut readiness);
+    let outcome = try_serve(args, config, layout, given, &mut readiness);
     if let (Err(failure), Some(readiness)) = (&outcome, readiness.take()) {
         readiness.failed(failure.code, &failure.text);
     }
     outcome
 }
 
-fn try_serve(args: &Args, config: Config, layout: Layout, readiness: &mut Option<Readiness>) -> Result<u8, Failure> {
+fn try_serve(
+    args: &Args,
+    config: Config,
+    layout: Layout,
+    given: Inherited,
+    readiness: &mut Option<Readiness>,
+) -> Result<u8, Failure> {
     let level = args.log_level.or_else(|| config.log_level.as_deref()?.parse().ok()).unwrap_or(LevelFilter::INFO);
     let (_logging, log) = start_logging(args.foreground, level, &layout)?;
     let runtime = runtime::build(Threads::One, "chatd").map_err(|error| Failure::new(exit::OS, error))?;
     let served = runtime.block_on(async {
-        let (listener, socket) = listen(args, &layout)?;
+        let (listener, socket) = listen(args, &layout, given)?;
         let shutdown = Shutdown::new();
         let mut signals = shutdown::signals(&shutdown).map_err(|error| Failure::new(exit::OS, error))?;
-        let setup = Setup { config, socket, log, host: host(), boot_id: boot_id(), environment: inherited(), layout };
+        let (boot_id, environment, workers) = (boot_id(), inherited(), Workers::default());
+        let watched = workers.clone();
+        let setup = Setup { config, socket, log, host: host(), boot_id, workers, environment, layout };
         let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
         let ready = || {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
             supervisor.ready();
             readiness.take().into_iter().for_each(Readiness::ready);
         };
+        tokio::spawn(watchdog::feed(supervisor, watched));
         tokio::spawn(async move {
             loop {
                 if signals.next().await == Event::Stop {
@@ -171,10 +182,10 @@ fn try_serve(args: &Args, config: Config, layout: Layout, readiness: &mut Option
 }
 
 fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Result<(Logging, Option<PathBuf>), Failure> {
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let form = if logging::stderr_is_journal() { Form::Journal { name: "chatd" } } else { Form::Text };
     let file = (!foreground).then(|| layout.log_file());
     let target = match &file {
-        None => Target::Stderr { journal },
+        None => Target::Stderr { form },
         Some(_) => {
             Target::File { dir: layout.state.clone(), name: "chatd".into(), keep: LOGS_KEPT, max_bytes: LOG_BYTES }
         }
@@ -185,14 +196,14 @@ fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Resul
 }
 
 /// The socket of the service manager, or our own.
-fn listen(args: &Args, layout: &Layout) -> Result<(Listener, PathBuf), Failure> {
+fn listen(args: &Args, layout: &Layout, given: Inherited) -> Result<(Listener, PathBuf), Failure> {
     let lock = Lock::take(&layout.state).map_err(|error| cannot_listen(&error))?;
     let path = args.socket.clone().unwrap_or_else(|| layout.listen_path(std::path::Path::exists));
-    let given = ListenFd::from_env().take_unix_listener(0).map_err(|error| Failure::new(exit::OS, error))?;
-    let Some(given) = given else {
+    let Some((_, given)) = given.into_iter().next() else {
         let listener = lock.bind(&path).map_err(|error| cannot_listen(&error))?;
         return Ok((listener, path));
     };
+    let Socket::Local(given) = given else { return Err(cannot_listen(&BindError::NotListening)) };
     let named = given.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
     let listener = lock.adopt(given.into()).map_err(|error| cannot_listen(&error))?;
     Ok((listener, named.unwrap_or(path)))

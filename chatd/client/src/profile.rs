@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chat_process::watchdog::Workers;
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{Ended, LinkState, LoggedOut, Problem};
 use chat_proto::control::events::Event;
@@ -77,6 +78,8 @@ pub struct Surroundings {
     pub home: PathBuf,
     /// Called once when storage failed.
     pub broken: OnBroken,
+    /// Threads that a watchdog looks at.
+    pub workers: Workers,
     /// Random per chatd start.
     pub run: u64,
 }
@@ -331,7 +334,7 @@ impl Profile {
             Sqlite::mark_suspect(&suspect);
             broken(text);
         });
-        let (writer, results, written) = Writer::start(name, history, on_broken)?;
+        let (writer, results, written) = Writer::start(name, history, on_broken, surroundings.workers.begin())?;
         let (reader, read) = Reader::start(name, Sqlite::reader(file)?)?;
         let (asks, asked) = mpsc::channel(ASKS);
         let (events, _) = broadcast::channel(CONTROL_EVENTS);

@@ -11,8 +11,14 @@ pub mod config;
 pub mod exit;
 #[cfg(unix)]
 pub mod harden;
+#[cfg(unix)]
+pub mod inherit;
+#[cfg(unix)]
+mod journal;
 pub mod logging;
 #[cfg(unix)]
 pub mod notify;
 pub mod runtime;
 pub mod shutdown;
+#[cfg(unix)]
+pub mod watchdog;

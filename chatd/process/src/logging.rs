@@ -6,14 +6,20 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
+
+#[cfg(unix)]
+use crate::journal::{Datagram, Socket};
 
 /// All our crates' names begin so; other crates are logged from "warn" up, whatever the level.
 const OURS: &str = "chat";
@@ -33,10 +39,10 @@ pub struct Log {
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Standard error; with `journal` in the journal's form: its priorities, and no times because it has its own.
+    /// Standard error.
     Stderr {
-        /// Whether JOURNAL_STREAM is set.
-        journal: bool,
+        /// How lines look there.
+        form: Form,
     },
     /// Files `<name>.<date>.log` in `dir`, one a UTC day, with a link `<name>.log` to the latest.
     File {
@@ -49,6 +55,28 @@ pub enum Target {
         /// Bytes a day; beyond it lines are dropped, and one line says so.
         max_bytes: u64,
     },
+}
+
+/// How lines look on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As in a file.
+    Text,
+    /// Before each the priority by which the journal knows its level, and no time because it has its own (sd-daemon(3)).
+    Priorities,
+    /// Not there at all but at journald itself, with fields. As [`Form::Priorities`] where it cannot be reached.
+    Journal {
+        /// The program's name there.
+        name: &'static str,
+    },
+}
+
+/// Whether standard error leads to the journal. What a service starts inherits the variable that says so, but not the stream.
+#[cfg(unix)]
+pub fn stderr_is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let Ok(stream) = rustix::fs::fstat(rustix::stdio::stderr()) else { return false };
+    named == format!("{}:{}", stream.st_dev, stream.st_ino)
 }
 
 /// Logging could not start.
@@ -89,17 +117,35 @@ impl LevelHandle {
 
 /// Starts logging for the whole process.
 pub fn start(log: Log) -> Result<Logging, LogError> {
-    let journal = log.target == Target::Stderr { journal: true };
-    let (sink, guard) = open(log.target, log.clock)?;
+    let form = match &log.target {
+        Target::Stderr { form } => *form,
+        Target::File { .. } => Form::Text,
+    };
     let (filter, level) = reload::Layer::new(targets(log.level));
-    tracing::subscriber::set_global_default(subscriber(filter, sink, journal)).map_err(|_| LogError::Twice)?;
+    #[cfg(unix)]
+    if let (Form::Journal { name }, Some(socket)) = (form, Socket::open()) {
+        let (sink, guard) = builder().finish(socket);
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(sink).fmt_fields(LineFields);
+        let events = lines.event_format(Datagram::of(name));
+        set(tracing_subscriber::registry().with(filter).with(events))?;
+        return Ok(Logging { _guard: guard, level: LevelHandle(level) });
+    }
+    let (sink, guard) = open(log.target, log.clock)?;
+    set(subscriber(filter, sink, form != Form::Text))?;
     Ok(Logging { _guard: guard, level: LevelHandle(level) })
+}
+
+fn set(subscriber: impl Subscriber + Send + Sync) -> Result<(), LogError> {
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)
+}
+
+fn builder() -> NonBlockingBuilder {
+    NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).thread_name("log")
 }
 
 /// The thread that writes, and the way to it.
 fn open(target: Target, clock: fn() -> SystemTime) -> Result<(NonBlocking, WorkerGuard), LogError> {
-    let builder = NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).thread_name("log");
-    let Target::File { dir, name, keep, max_bytes } = target else { return Ok(builder.finish(io::stderr())) };
+    let Target::File { dir, name, keep, max_bytes } = target else { return Ok(builder().finish(io::stderr())) };
     let link = format!("{name}.log");
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -110,7 +156,7 @@ fn open(target: Target, clock: fn() -> SystemTime) -> Result<(NonBlocking, Worke
         .build(&dir)?;
     // Bytes of earlier runs of today count too, or a crash loop would have no limit.
     let used = std::fs::metadata(dir.join(link)).map_or(0, |file| file.len());
-    Ok(builder.finish(Capped { inner: files, clock, day: day(clock()), used, max: max_bytes, told: false }))
+    Ok(builder().finish(Capped { inner: files, clock, day: day(clock()), used, max: max_bytes, told: false }))
 }
 
 /// Libraries whose errors are about connections that come and go: what matters of them we say ourselves.
@@ -129,8 +175,41 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(OneLine { sink, journal });
+    let lines = lines.fmt_fields(LineFields);
     let registry = tracing_subscriber::registry().with(filter);
     if journal { Box::new(registry.with(lines.without_time())) } else { Box::new(registry.with(lines)) }
+}
+
+/// Fields whose names begin so are for the journal to be searched for: the message says them already.
+pub(crate) const FOR_JOURNAL: &str = "journal.";
+
+/// The message, and behind it the fields that it does not say.
+struct LineFields;
+
+impl<'w> FormatFields<'w> for LineFields {
+    fn format_fields<R: RecordFields>(&self, out: Writer<'w>, fields: R) -> std::fmt::Result {
+        let mut line = LineVisitor { out, before: "", done: Ok(()) };
+        fields.record(&mut line);
+        line.done
+    }
+}
+
+struct LineVisitor<'w> {
+    out: Writer<'w>,
+    before: &'static str,
+    done: std::fmt::Result,
+}
+
+impl Visit for LineVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let before = std::mem::replace(&mut self.before, " ");
+        let written = match field.name() {
+            "message" => write!(self.out, "{before}{value:?}"),
+            name if name.starts_with(FOR_JOURNAL) => Ok(()),
+            name => write!(self.out, "{before}{name}={value:?}"),
+        };
+        self.done = self.done.and(written);
+    }
 }
 
 /// Makes every event one line.
@@ -147,13 +226,13 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
-        let priority = if self.journal { priority(*meta.level()) } else { "" };
+        let priority = if self.journal { prefix(*meta.level()) } else { "" };
         Escape { inner: self.sink.make_writer_for(meta), priority }
     }
 }
 
 /// The prefix by which the journal knows a line's level (sd-daemon(3)).
-fn priority(level: Level) -> &'static str {
+fn prefix(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
         Level::WARN => "<4>",
@@ -171,20 +250,23 @@ struct Escape<W> {
 
 impl<W: Write> Write for Escape<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let body = event.strip_suffix(b"\n").unwrap_or(event);
-        let mut line = String::with_capacity(self.priority.len() + event.len() + 1);
-        line.push_str(self.priority);
-        for character in String::from_utf8_lossy(body).chars() {
-            if harmless(character) { line.push(character) } else { line.extend(character.escape_default()) }
-        }
-        line.push('\n');
-        self.inner.write_all(line.as_bytes())?;
+        let body = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
+        self.inner.write_all(format!("{}{}\n", self.priority, escape(&body)).as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+/// One line, with nothing in it that a terminal would obey.
+pub(crate) fn escape(text: &str) -> String {
+    let mut line = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if harmless(character) { line.push(character) } else { line.extend(character.escape_default()) }
+    }
+    line
 }
 
 /// Whether a character shows as itself: no control, no line break, no change of direction.
@@ -282,6 +364,29 @@ mod tests {
     fn the_journal_gets_priorities_and_no_times() {
         let text = logged(true, LevelFilter::INFO, || tracing::warn!("hot"));
         assert!(text.starts_with("<4> WARN ") && text.ends_with(": hot\n"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn journald_gets_fields_that_nobody_forges() {
+        let memory = Memory::default();
+        let sink = memory.clone();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || sink.clone());
+        let lines = lines.fmt_fields(LineFields);
+        let events = lines.event_format(Datagram::of("chatd"));
+        let name = "eve\nPRIORITY=0\nMESSAGE=all is well\u{1b}[2J";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(events), || {
+            tracing::warn!(%name, count = 7, journal.user = "bob", "hot {name}");
+        });
+        let text = memory.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let of = |field: &str| lines.iter().filter_map(|line| line.strip_prefix(field)).collect::<Vec<_>>();
+        assert!(of("MESSAGE=")[0].ends_with(" count=7"), "{text}");
+        assert_eq!(of("CHAT_USER="), ["bob"], "it is in the message already, by other words");
+        assert!(of("MESSAGE=")[0].starts_with("WARN chat_process::logging::tests: hot eve\\nPRIORITY=0\\n"), "{text}");
+        assert_eq!((of("MESSAGE=").len(), of("PRIORITY="), of("SYSLOG_IDENTIFIER=")), (1, vec!["4"], vec!["chatd"]));
+        assert_eq!((of("CHAT_NAME="), of("CHAT_COUNT=")), (vec![escape(name).as_str()], vec!["7"]));
+        assert!(of("CODE_FILE=")[0].ends_with("logging.rs") && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]

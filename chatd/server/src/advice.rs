@@ -13,6 +13,7 @@ use crate::admin::{Allowed, AskError, words};
 use crate::backup::BackupError;
 use crate::files::FileError;
 use crate::keys::KeysError;
+use crate::listen::HandedError;
 use crate::store::StoreError;
 
 /// Exit code of a verb whose files are no good, as chatctl's.
@@ -66,6 +67,12 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
         && error.kind() == io::ErrorKind::AddrInUse
     {
         return Some(format!("{program} run --listen 127.0.0.1:0"));
+    }
+    if let Some(StartError::NotHanded(door)) = error.downcast_ref() {
+        return Some(format!("systemctl enable --now {}", door.unit()));
+    }
+    if let Some(StartError::Handed(HandedError::Wrong { door, .. })) = error.downcast_ref() {
+        return Some(format!("systemctl edit {}", door.unit()));
     }
     if let Some(StartError::HalfRestored(backup)) = start_error(error) {
         return Some(format!("{program} restore {}", words::quoted(&backup.to_string_lossy())));

@@ -1,7 +1,6 @@
 //! Health and metrics for monitoring on this host: `/healthz`, `/readyz`, `/metrics`, `/status` over plain HTTP. Nobody is asked
 //! who he is, so it listens on loopback alone (the configuration refuses anything else), changes nothing and tells no names.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,17 +11,11 @@ use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::StartError;
 use crate::running::Running;
 use crate::store::Store;
 
 /// The form of `/metrics`.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Listens.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    chat_link::listen(address).map_err(|error| StartError::Listen { address, error })
-}
 
 /// Answers until dropped.
 pub async fn serve<S: Store>(listener: TcpListener, running: Arc<Running<S>>) {

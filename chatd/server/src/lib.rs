@@ -17,6 +17,7 @@ pub mod files;
 pub mod gateway;
 pub mod http;
 pub mod keys;
+pub mod listen;
 pub mod message;
 pub mod metrics;
 #[cfg(test)]
@@ -43,7 +44,6 @@ use chat_process::logging::LevelHandle;
 use chat_process::notify::Supervisor;
 use chat_process::shutdown::Shutdown;
 use chat_proto::fault::Code;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -59,6 +59,7 @@ use bus::Bus as _;
 use bus::local::LocalBus;
 use clock::Clock;
 use gateway::{Directory, Gateway, Strangers};
+use listen::{Doors, Handed};
 use metrics::Metrics;
 use people::People;
 use private::Private;
@@ -80,6 +81,8 @@ pub struct Outside {
     pub reread: Reread,
     /// Changes how much is logged; nothing where nobody logs.
     pub level: Option<LevelHandle>,
+    /// Sockets that the service manager handed over.
+    pub handed: Handed,
 }
 
 /// How long a server that ends may hold the store after its last word: its threads end a moment later.
@@ -97,7 +100,7 @@ pub struct Server {
 impl Server {
     /// Opens the store, listens, and serves until the shutdown begins. Must be called within a runtime.
     pub async fn start(config: Config, outside: Outside) -> Result<Server, StartError> {
-        let Outside { shutdown, supervisor, reread, level } = outside;
+        let Outside { shutdown, supervisor, reread, level, handed } = outside;
         let keys = start::keys(&config)?;
         let tls = Arc::new(RwLock::new(start::tls(&config)?));
         let clock = Clock::start();
@@ -105,16 +108,18 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let directory = Arc::new(Directory::new(Arc::clone(&people), Arc::clone(&metrics)));
         let hasher = Hasher::new(keys.pepper)?;
-        let store = free_store(|| open_store(&config, Arc::clone(&directory) as _, clock)).await?;
-        let live = Live::new(start::settings(&config, config.relay.is_some()));
+        // The broker of private sessions says whether there is one.
+        let relay = config.relay.is_some() || handed.has_relay();
+        let store = free_store(|| open_store(&config, Arc::clone(&directory) as _, clock, relay)).await?;
+        let live = Live::new(start::settings(&config, relay));
         let mut accounts = Accounts::open(Arc::clone(&store), clock, Arc::clone(&live), hasher, keys.lockout).await;
         if let Some(file) = &config.credentials {
             accounts.read_credentials(file).await?;
         }
         let audit = Audit::new(clock, Arc::clone(&live), AuditFile::open(&config.data)?);
-        let listeners = listen(&config)?;
-        let private = Private::start(&config, &keys.tickets, &store, &tls, clock, &live)?;
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let mut doors = listen::open(&config, handed)?;
+        let private = Private::start(&config, doors.relay.take(), &keys.tickets, &store, &tls, clock, &live)?;
+        let addresses = doors.listen.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let gateway = Arc::new(Gateway {
             store,
             directory: Arc::clone(&directory),
@@ -132,22 +137,16 @@ impl Server {
             next_session: AtomicU64::new(1),
         });
         let bus = LocalBus::default();
-        let running = Running::new(gateway, config.clone(), reread, level);
+        let running = Running::new(gateway, config.clone(), reread, level, doors.given.clone());
         let server = Server { running, addresses, config, _bus: bus };
-        server.begin(listeners, people, supervisor)?;
+        server.begin(doors, people, supervisor)?;
         Ok(server)
     }
 
     /// Starts the tasks; all of them end when the shutdown begins.
-    fn begin(
-        &self,
-        listeners: Vec<TcpListener>,
-        people: Arc<People>,
-        supervisor: Supervisor,
-    ) -> Result<(), StartError> {
+    fn begin(&self, doors: Doors, people: Arc<People>, supervisor: Supervisor) -> Result<(), StartError> {
         let gateway = &self.running.gateway;
         let shutdown = &gateway.shutdown;
-        let http = self.config.http.map(http::listen).transpose()?;
         let admin = admin::socket::listen(&self.config.admin_socket)?;
         until_shutdown(shutdown, admin::socket::serve(admin, Desk::Open(Arc::clone(&self.running))));
         let (directory, live) = (Arc::clone(&gateway.directory), Arc::clone(&gateway.live));
@@ -156,14 +155,14 @@ impl Server {
         until_shutdown(shutdown, tick(Arc::clone(&self.running), supervisor));
         let running = Arc::clone(&self.running);
         until_shutdown(shutdown, async move { running.watch_certificate().await });
-        if let Some(listener) = http {
+        if let Some(listener) = doors.http {
             until_shutdown(shutdown, http::serve(listener, Arc::clone(&self.running)));
         }
-        for listener in listeners {
+        for listener in doors.listen {
             shutdown.spawn(gateway::serve(Arc::clone(gateway), listener));
         }
         private::serve(gateway);
-        start::tell_addresses(&self.config, &self.addresses)
+        start::tell_addresses(&self.config, &self.addresses, &doors.given)
     }
 
     /// Where it listens.
@@ -215,10 +214,15 @@ fn until_shutdown(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + '
     });
 }
 
-fn open_store(config: &Config, outlet: Arc<dyn store::Outlet>, clock: Clock) -> Result<Arc<SqliteStore>, StartError> {
+fn open_store(
+    config: &Config,
+    outlet: Arc<dyn store::Outlet>,
+    clock: Clock,
+    relay: bool,
+) -> Result<Arc<SqliteStore>, StartError> {
     start::refuse_half_restored(config)?;
-    // A relay that cannot listen ends the start, so what is configured is what will run.
-    let settings = start::store(config, config.relay.is_some());
+    // A relay that cannot listen ends the start, so what is wanted is what will run.
+    let settings = start::store(config, relay);
     Ok(Arc::new(SqliteStore::open(&config.data, outlet, settings, clock.mono_ms(), clock.wall_ms())?))
 }
 
@@ -229,20 +233,13 @@ async fn close_store(store: &SqliteStore) {
     let _ = closed.await;
 }
 
-fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
-    let listen = |address: &SocketAddr| {
-        chat_link::listen(*address).map_err(|error| StartError::Listen { address: *address, error })
-    };
-    config.listen.iter().map(listen).collect()
-}
-
-/// Once a second: time for the store and for locks; the supervisor hears of us while the writer makes progress.
+/// Once a second: time for the store and for locks; the supervisor hears of us while the writer makes progress, and how we are.
 async fn tick(running: Arc<Running<SqliteStore>>, supervisor: Supervisor) {
     let gateway = &running.gateway;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watchdog = supervisor.watchdog();
-    let (mut progress, mut told) = (0, Instant::now());
+    let (mut progress, mut told, mut line) = (0, Instant::now(), String::new());
     loop {
         seconds.tick().await;
         let (mono_ms, now_ms) = (gateway.clock.mono_ms(), gateway.clock.wall_ms());
@@ -253,6 +250,11 @@ async fn tick(running: Arc<Running<SqliteStore>>, supervisor: Supervisor) {
         if watchdog.is_some_and(|every| told.elapsed() + Duration::from_secs(1) >= every) && now != progress {
             supervisor.alive();
             (progress, told) = (now, Instant::now());
+        }
+        let now = running.line();
+        if now != line {
+            supervisor.status(&now);
+            line = now;
         }
     }
 }
@@ -300,5 +302,5 @@ pub async fn close_desk(desk: Desk<SqliteStore>) {
 
 fn offline_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
     files::become_owner(&config.data)?;
-    open_store(config, Arc::new(Directory::new(Arc::default(), Arc::default())), Clock::start())
+    open_store(config, Arc::new(Directory::new(Arc::default(), Arc::default())), Clock::start(), false)
 }

@@ -8,13 +8,15 @@ use std::time::SystemTime;
 
 use chat_process::config::ConfigError;
 use chat_process::harden;
-use chat_process::logging::{self, LevelHandle, Log, Target};
+use chat_process::inherit::Inherited;
+use chat_process::logging::{self, Form, LevelHandle, Log, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_server::admin::{init, words};
 use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
+use chat_server::listen::{Handed, HandedError};
 use chat_server::running::Reread;
 use chat_server::{Outside, Server, StartError, keys};
 use clap::{CommandFactory as _, Parser as _};
@@ -29,7 +31,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
-    let layout = Layout::new(args.dir.as_deref(), args.config.as_deref());
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into);
+    let layout = Layout::new(args.dir.as_deref(), args.config.as_deref()).with_credentials(credentials);
     act(&args, &layout).unwrap_or_else(|error| {
         let asked = Asked { program: program(&args), typed: typed(), config: &layout.config };
         let (text, next) = (advice::text(&error), advice::next(&error, &asked));
@@ -156,12 +159,14 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
         }
     };
     let config = reread()?;
+    let handed = Inherited::of_process().map_err(HandedError::from).and_then(Handed::of).map_err(StartError::from)?;
     chat_server::files::become_owner(&config.data).map_err(StartError::from)?;
     let logging = logging::start(log(&config))?;
     let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
     runtime::build(Threads::Cores, "chat-server")?.block_on(serve(
         config,
+        handed,
         supervisor,
         Box::new(reread),
         logging.level(),
@@ -186,21 +191,31 @@ fn begin(args: &Args, layout: &Layout) -> anyhow::Result<()> {
 }
 
 fn log(config: &Config) -> Log {
-    let journal = match config.keys.log.format {
-        Format::Auto => std::env::var_os("JOURNAL_STREAM").is_some(),
-        Format::Text => false,
-        Format::Journal => true,
+    let form = match config.keys.log.format {
+        Format::Text => Form::Text,
+        _ if logging::stderr_is_journal() => Form::Journal { name: "chat-server" },
+        Format::Journal => Form::Priorities,
+        Format::Auto => Form::Text,
     };
-    Log { level: chat_server::level(config), target: Target::Stderr { journal }, clock: SystemTime::now }
+    Log { level: chat_server::level(config), target: Target::Stderr { form }, clock: SystemTime::now }
 }
 
 /// From the first listener to the last word.
-async fn serve(config: Config, supervisor: Supervisor, reread: Reread, level: LevelHandle) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    handed: Handed,
+    supervisor: Supervisor,
+    reread: Reread,
+    level: LevelHandle,
+) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     let mut signals = shutdown::signals(&shutdown)?;
-    let server = Server::start(config, Outside { shutdown, supervisor, reread, level: Some(level) }).await?;
+    let server = Server::start(config, Outside { shutdown, supervisor, reread, level: Some(level), handed }).await?;
     for address in server.addresses() {
         say(&format!("listening on {address}"))?;
+    }
+    for key in server.running().unheeded_keys() {
+        tracing::warn!(key, "does not count: the service manager listens elsewhere; chat-server check net");
     }
     supervisor.ready();
     let mut grace = chat_server::DRAIN;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use chat_process::config::ConfigError;
 use chat_process::logging::LevelHandle;
+use chat_proto::display;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use crate::backup;
 use crate::certificate::{self, WARN_BEFORE, now_ms};
 use crate::config::{Config, Level, flat};
 use crate::gateway::Gateway;
+use crate::listen::Given;
 use crate::metrics;
 use crate::private::relay::Carried;
 use crate::store::{Contents, Op, Store};
@@ -40,10 +42,14 @@ pub struct Running<S: Store> {
     pub backing_up: tokio::sync::Mutex<()>,
     /// The configuration that the process started with.
     started: Config,
+    /// The doors whose sockets were handed over.
+    given: Vec<Given>,
     // Short locks: each is held for a look or a swap, never across an await.
     config: Mutex<Arc<Config>>,
     level: Mutex<Loudness>,
     tls: Mutex<Served>,
+    /// Why the last reload changed nothing, if it did not.
+    refused: Mutex<Option<String>>,
     counted: Mutex<Option<(Instant, Contents)>>,
     beat: Mutex<(u64, Instant)>,
     reread: Reread,
@@ -80,6 +86,9 @@ pub struct Reloaded {
     pub changed: Vec<String>,
     /// Keys whose new value counts from the next start.
     pub restart: Vec<String>,
+    /// Keys whose value does not count, because the service manager listens elsewhere.
+    #[serde(default)]
+    pub unheeded: Vec<String>,
 }
 
 /// Why nothing was changed by a reload.
@@ -152,6 +161,9 @@ pub struct Status {
     pub log: Level,
     /// Keys whose new value counts from the next start.
     pub restart: Vec<String>,
+    /// Keys whose value does not count, because the service manager listens elsewhere.
+    #[serde(default)]
+    pub unheeded: Vec<String>,
 }
 
 /// How busy an account is.
@@ -183,12 +195,13 @@ pub struct Top {
 }
 
 impl<S: Store> Running<S> {
-    /// `handle` changes how much is logged, where somebody logs.
+    /// `handle` changes how much is logged, where somebody logs; `given` are the doors whose sockets were handed over.
     pub fn new(
         gateway: Arc<Gateway<S>>,
         config: Config,
         reread: Reread,
         handle: Option<LevelHandle>,
+        given: Vec<Given>,
     ) -> Arc<Running<S>> {
         let (tls, progress) = (looked_at(&config), gateway.store.progress());
         Arc::new(Running {
@@ -197,9 +210,11 @@ impl<S: Store> Running<S> {
             config: Mutex::new(Arc::new(config.clone())),
             level: Mutex::new(Loudness { level: config.keys.log.level, change: 0 }),
             tls: Mutex::new(tls),
+            refused: Mutex::default(),
             counted: Mutex::default(),
             beat: Mutex::new((progress, Instant::now())),
             started: config,
+            given,
             reread,
             handle,
             reloading: tokio::sync::Mutex::default(),
@@ -222,6 +237,7 @@ impl<S: Store> Running<S> {
             Ok((fresh, tls))
         });
         self.gateway.metrics.reload(read.is_ok());
+        *lock(&self.refused) = read.as_ref().err().map(|error| self.short(error));
         let (fresh, tls) = read?;
         let changed = flat::changed(&flat::flat(&self.config().keys), &flat::flat(&fresh.keys));
         let relay = self.gateway.private.relay().is_some();
@@ -234,13 +250,27 @@ impl<S: Store> Running<S> {
         self.set_level(fresh.keys.log.level);
         self.gateway.store.submit(Op::Configure(Box::new(start::store(&fresh, relay)))).await;
         *lock(&self.config) = Arc::new(fresh);
-        Ok(Reloaded { changed, restart: self.restart_keys() })
+        Ok(Reloaded { changed, restart: self.restart_keys(), unheeded: self.unheeded_keys() })
+    }
+
+    /// A refusal in few words.
+    pub fn short(&self, error: &ReloadError) -> String {
+        let main = self.config().files.first().cloned().unwrap_or_default();
+        error.short(&main)
     }
 
     /// Keys whose new value counts from the next start.
     fn restart_keys(&self) -> Vec<String> {
         let since_start = flat::changed(&flat::flat(&self.started.keys), &flat::flat(&self.config().keys));
-        since_start.into_iter().filter(|key| flat::NEEDS_RESTART.contains(&key.as_str())).collect()
+        let is_given = |key: &str| self.given.iter().any(|given| given.door.key() == key);
+        since_start.into_iter().filter(|key| flat::NEEDS_RESTART.contains(&key.as_str()) && !is_given(key)).collect()
+    }
+
+    /// Keys that say where to listen while the service manager listens elsewhere.
+    pub fn unheeded_keys(&self) -> Vec<String> {
+        let config = self.config();
+        let unheeded = self.given.iter().filter(|given| given.contradicts(&config));
+        unheeded.map(|given| given.door.key().to_owned()).collect()
     }
 
     /// From now on so much is logged. Answers the number of this change.
@@ -423,6 +453,7 @@ impl<S: Store> Running<S> {
             relay: self.gateway.private.carried(),
             log: lock(&self.level).level,
             restart: self.restart_keys(),
+            unheeded: self.unheeded_keys(),
         }
     }
 
@@ -482,6 +513,15 @@ impl<S: Store> Running<S> {
             sessions: self.gateway.directory.count() as u64,
             items,
         }
+    }
+
+    /// For `systemctl status`: who is here, and what needs the operator. Cheap enough for every second.
+    pub fn line(&self) -> String {
+        let gauges = self.gateway.store.gauges();
+        let full = if gauges.full { "; the disk is full: no message is accepted" } else { "" };
+        let refused = lock(&self.refused).as_ref().map(|why| format!("; reload refused: {}", display::line(why)));
+        let refused = refused.unwrap_or_default();
+        format!("{} online, {} sessions{full}{refused}", gauges.online, self.gateway.directory.count())
     }
 
     /// One line about how things are.

@@ -2,7 +2,7 @@
 //! of them is missing and with which code the process ends.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -21,6 +21,7 @@ use crate::config::{Config, Devices, Level, Names};
 use crate::files::{self, FileError};
 use crate::gateway;
 use crate::keys::{self, Keys, KeysError};
+use crate::listen::{Door, Given, HandedError};
 use crate::rate::Rate;
 use crate::settings::Settings;
 use crate::store::{self, Policy, StoreError};
@@ -56,6 +57,12 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// What the service manager handed over.
+    #[error(transparent)]
+    Handed(#[from] HandedError),
+    /// The configuration wants a door for which the service manager, who has the network, handed over no socket.
+    #[error("{0} is set, but the service manager hands over no socket for it, and what it starts binds none by itself")]
+    NotHanded(Door),
     /// What the relay serves.
     #[error("the relay cannot start: {0}")]
     Relay(String),
@@ -80,6 +87,7 @@ impl StartError {
             StartError::Store(_) => exit::IO,
             StartError::File(error) | StartError::Keys(KeysError::File(error)) => Self::exit_of_file(error),
             StartError::Keys(_) | StartError::Certificate { .. } => exit::CONFIG,
+            StartError::Handed(_) | StartError::NotHanded(_) => exit::CONFIG,
             StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
             StartError::Listen { .. } => exit::UNAVAILABLE,
             StartError::Hash(_) | StartError::Relay(_) => exit::SOFTWARE,
@@ -240,20 +248,46 @@ pub(crate) fn room(given: u64, relay: bool) -> u64 {
     given.saturating_sub(OWN_DESCRIPTORS + (limits::DESCRIPTOR_RESERVE + second) as u64).max(1)
 }
 
-/// Writes where it listens, one address a line, for those who asked for any port.
-pub(crate) fn tell_addresses(config: &Config, addresses: &[SocketAddr]) -> Result<(), StartError> {
-    let path = config.run.join("listen");
-    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    let io = |error| FileError::Io { path: path.clone(), error };
-    // In one piece: somebody waits for the file and reads it at once.
-    let fresh = config.run.join("listen.new");
+/// Where the addresses are written, one a line, for those who asked for any port.
+const LISTEN_FILE: &str = "listen";
+/// Where the doors are written whose sockets were handed over: the key and an address, one a line.
+const GIVEN_FILE: &str = "sockets";
+
+/// Writes where it listens.
+pub(crate) fn tell_addresses(config: &Config, addresses: &[SocketAddr], given: &[Given]) -> Result<(), StartError> {
+    let lines = given.iter().flat_map(|given| given.addresses.iter().map(move |address| (given.door, address)));
+    tell(
+        &config.run.join(GIVEN_FILE),
+        &lines.map(|(door, address)| format!("{door} {address}\n")).collect::<String>(),
+    )?;
+    // Last: somebody waits for this one.
+    tell(&config.run.join(LISTEN_FILE), &addresses.iter().map(|address| format!("{address}\n")).collect::<String>())
+}
+
+/// In one piece: somebody waits for the file and reads it at once.
+fn tell(path: &Path, text: &str) -> Result<(), StartError> {
+    let io = |error| FileError::Io { path: path.to_owned(), error };
+    let fresh = path.with_extension("new");
     fs::write(&fresh, text).map_err(io)?;
-    fs::rename(&fresh, &path).map_err(io)?;
+    fs::rename(&fresh, path).map_err(io)?;
     Ok(())
 }
 
+/// What a running server wrote of the doors whose sockets were handed over.
+pub(crate) fn told_doors(config: &Config) -> Vec<Given> {
+    let text = fs::read_to_string(config.run.join(GIVEN_FILE)).unwrap_or_default();
+    let parsed = |line: &str| {
+        let (key, address) = line.split_once(' ')?;
+        Some((Door::ALL.into_iter().find(|door| door.key() == key)?, address.parse().ok()?))
+    };
+    let lines: Vec<(Door, SocketAddr)> = text.lines().filter_map(parsed).collect();
+    let of = |door| lines.iter().filter(|line| line.0 == door).map(|line| line.1).collect::<Vec<_>>();
+    let given = Door::ALL.into_iter().map(|door| Given { door, addresses: of(door) });
+    given.filter(|given| !given.addresses.is_empty()).collect()
+}
+
 pub(crate) fn forget_addresses(config: &Config) {
-    for path in [config.run.join("listen"), config.admin_socket.clone()] {
+    for path in [config.run.join(LISTEN_FILE), config.run.join(GIVEN_FILE), config.admin_socket.clone()] {
         // Gone already is as good.
         let _ = fs::remove_file(path);
     }

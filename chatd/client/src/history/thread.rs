@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chat_process::watchdog::Work;
 use chat_proto::limits::{WRITER_BATCH, WRITER_QUEUE};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,32 +28,41 @@ pub type Started<T> = (Writer<T>, mpsc::UnboundedReceiver<Committed<T>>, Ended);
 /// The writing side. Results come back in order on the channel that [`Writer::start`] gave.
 pub struct Writer<T> {
     jobs: mpsc::Sender<(Write, T)>,
+    work: Work,
 }
 
 impl<T: Send + 'static> Writer<T> {
-    /// Starts the thread; it ends when the writer is dropped and everything submitted is committed.
-    pub fn start(name: &str, mut history: impl History, broken: OnBroken) -> std::io::Result<Started<T>> {
+    /// Starts the thread; it ends when the writer is dropped and everything submitted is committed. `work` counts what it has to
+    /// do.
+    pub fn start(name: &str, mut history: impl History, broken: OnBroken, work: Work) -> std::io::Result<Started<T>> {
         let (jobs, mut queue) = mpsc::channel(WRITER_QUEUE);
         // Not bounded itself: it never holds more than the bounded job queue let through and one batch.
         let (results, done) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
+        let counted = work.clone();
         std::thread::Builder::new().name(format!("write-{name}")).spawn(move || {
             let mut batch = Vec::new();
             while queue.blocking_recv_many(&mut batch, WRITER_BATCH) > 0 {
+                let count = batch.len();
                 if let Err(text) = run(&mut history, batch.drain(..), &results) {
                     broken(text);
                     return;
                 }
+                counted.done(count);
             }
             drop(history);
             let _ = end.send(());
         })?;
-        Ok((Writer { jobs }, done, ended))
+        Ok((Writer { jobs, work }, done, ended))
     }
 
     /// Hands a write over; gives it back when the queue is full or the thread has ended.
     pub fn submit(&self, write: Write, then: T) -> Result<(), T> {
-        self.jobs.try_send((write, then)).map_err(|refused| refused.into_inner().1)
+        self.work.given();
+        self.jobs.try_send((write, then)).map_err(|refused| {
+            self.work.taken_back();
+            refused.into_inner().1
+        })
     }
 
     /// How many more writes may be submitted now.

@@ -10,6 +10,7 @@ use chat_link::{Link, LinkError, ServerIdentity};
 use chat_local::paths::Surroundings;
 use chat_local::rpc::{Client, RpcError};
 use chat_process::shutdown::Shutdown;
+use chat_process::watchdog::Workers;
 use chat_proto::control::account::{Account, Register, Trust};
 use chat_proto::control::events::Event;
 use chat_proto::control::message::{Message, Page, Read, SendMessage, Sent, State};
@@ -219,7 +220,8 @@ impl Chatd {
         let listener = chat_local::bind(&socket, &layout.state).expect("bound");
         let config = Config::load(&layout.config_file(), false).expect("defaults");
         let (host, boot_id, environment) = ("laptop".into(), "boot".into(), Vec::new());
-        let setup = Setup { config, layout, socket, log: None, host, boot_id, environment };
+        let workers = Workers::default();
+        let setup = Setup { config, layout, socket, log: None, host, boot_id, workers, environment };
         let shutdown = Shutdown::new();
         let running = tokio::spawn(chatd::run(listener, setup, shutdown.clone(), || {}));
         Chatd { home: home.to_owned(), shutdown, running: Some(running) }

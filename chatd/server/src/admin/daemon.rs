@@ -62,8 +62,7 @@ impl Call for Reload {
         let running = desk.running()?;
         running.reload().await.map_err(|error| {
             tracing::error!(%error, "the old settings stay in force");
-            let main = running.config().files.first().cloned().unwrap_or_default();
-            Refusal::new(Code::BAD_CONFIG).because(error.short(&main))
+            Refusal::new(Code::BAD_CONFIG).because(running.short(&error))
         })
     }
 }

@@ -37,20 +37,27 @@ impl Audit {
     }
 
     /// A line about somebody who is, or was, logged in.
-    pub fn line(&self, peer: SocketAddr, what: fmt::Arguments<'_>) {
-        match self.live.get().addresses {
-            Addresses::Full => self.write(Shown(peer).to_string(), what),
-            Addresses::None => self.write("-".into(), what),
-        }
+    pub fn line(&self, peer: SocketAddr, account: &str, what: fmt::Arguments<'_>) {
+        self.client(peer, Some(account), what);
     }
 
     /// A line about the operator: who he is on this host stands where an address stands otherwise.
     pub fn operator(&self, caller: &Caller, what: fmt::Arguments<'_>) {
+        tracing::info!("{caller} {what}");
         self.write(caller.to_string(), what);
     }
 
+    /// The line names address and account already; the journal can be searched for them besides.
+    fn client(&self, peer: SocketAddr, account: Option<&str>, what: fmt::Arguments<'_>) {
+        let (from, address) = match self.live.get().addresses {
+            Addresses::Full => (Shown(peer).to_string(), Some(peer.ip().to_canonical().to_string())),
+            Addresses::None => ("-".to_owned(), None),
+        };
+        tracing::info!(journal.address = address, journal.account = account, "{from} {what}");
+        self.write(from, what);
+    }
+
     fn write(&self, from: String, what: fmt::Arguments<'_>) {
-        tracing::info!("{from} {what}");
         self.file.line(Entry { at_ms: self.clock.wall_ms(), from, text: what.to_string() });
     }
 
@@ -66,16 +73,25 @@ impl Audit {
 
     /// A line about a stranger, unless he had one this second.
     pub fn stranger(&self, peer: SocketAddr, what: fmt::Arguments<'_>) {
+        if self.may_have_line(peer) {
+            self.client(peer, None, what);
+        }
+    }
+
+    /// As [`Audit::stranger`], about one who was refused as `account`.
+    pub fn refused(&self, peer: SocketAddr, account: &str, what: fmt::Arguments<'_>) {
+        if self.may_have_line(peer) {
+            self.client(peer, Some(account), what);
+        }
+    }
+
+    fn may_have_line(&self, peer: SocketAddr) -> bool {
         let now = self.clock.mono_ms() / 1000;
         let mut written = lock(&self.written);
         if written.len() >= SOURCES_MAX {
             written.retain(|_, second| *second == now);
         }
-        let may = written.len() < SOURCES_MAX && written.insert(Source::of(peer.ip()), now) != Some(now);
-        drop(written);
-        if may {
-            self.line(peer, what);
-        }
+        written.len() < SOURCES_MAX && written.insert(Source::of(peer.ip()), now) != Some(now)
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) fn look(found: &mut Found<'_>) {
     let troubles = certificate::troubles(&chain, &config.name, now);
     if troubles.is_empty() {
         let kind = if pinned { "self-signed" } else { "chain whole" };
-        found.ok(Section::Tls, format!("{kind}, {days} days left"));
+        let key = if config.key_is_credential() { ", key from a credential" } else { "" };
+        found.ok(Section::Tls, format!("{kind}, {days} days left{key}"));
     }
     for trouble in troubles {
         // Who trusts by the fingerprint does not look at the certificate's times and names.

@@ -86,7 +86,14 @@ fn problems(status: &Status) -> Vec<(String, &'static str)> {
     if !status.restart.is_empty() {
         found.push((format!("these keys count from the next start: {}", status.restart.join(", ")), "config diff"));
     }
+    if !status.unheeded.is_empty() {
+        found.push((unheeded(&status.unheeded), "check net"));
+    }
     found
+}
+
+fn unheeded(keys: &[String]) -> String {
+    format!("these do not count, because the service manager listens elsewhere: {}", keys.join(", "))
 }
 
 /// `top`: on a terminal again and again, else once.
@@ -140,6 +147,9 @@ pub fn reload(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     };
     if !done.restart.is_empty() {
         out.push_str(&format!("\nthese need a restart: {}", done.restart.join(", ")));
+    }
+    if !done.unheeded.is_empty() {
+        out.push_str(&format!("\n{} (chat-server check net)", unheeded(&done.unheeded)));
     }
     say(&out)
 }
@@ -209,6 +219,7 @@ mod tests {
             relay: None,
             log: chat_server::config::Level::Info,
             restart: vec![],
+            unheeded: vec![],
         }
     }
 
@@ -234,11 +245,12 @@ mod tests {
             certificate_trouble: Some("bad\u{1b}".into()),
             certificate_days: 3,
             backup_age_s: Some(200_000),
-            restart: vec!["listen".into()],
+            restart: vec!["storage.dir".into()],
+            unheeded: vec!["listen".into()],
             ..status()
         };
         let text = text(&bad, "chat-server");
-        assert_eq!((text.matches("WARN ").count(), text.matches("next: chat-server ").count()), (5, 5), "{text}");
+        assert_eq!((text.matches("WARN ").count(), text.matches("next: chat-server ").count()), (6, 6), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

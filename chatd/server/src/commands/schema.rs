@@ -296,6 +296,11 @@ pub const OBJECTS: &[Object] = &[
         members: &[
             member("changed", List(&Text), "keys with another value than before"),
             member("restart", List(&Text), "keys whose new value counts from the next start"),
+            member(
+                "unheeded",
+                List(&Text),
+                "keys whose value does not count, because the service manager listens elsewhere",
+            ),
         ],
     },
     Object {
@@ -354,6 +359,11 @@ pub const OBJECTS: &[Object] = &[
             ),
             member("log", Word(&["error", "warn", "info", "debug", "trace"]), "how much is logged"),
             member("restart", List(&Text), "keys whose new value counts from the next start"),
+            member(
+                "unheeded",
+                List(&Text),
+                "keys whose value does not count, because the service manager listens elsewhere",
+            ),
         ],
     },
     Object { name: "stopped", about: "answer of stop: the server is gone", members: &[] },

@@ -18,6 +18,11 @@ pub use classic::Classic;
 pub use values::{Addresses, Devices, Format, Idle, Level, LockoutBy, Names, Registration};
 pub use written::Written;
 
+/// Where systemd keeps the credentials of our unit: its operator's verbs look there too, without being told.
+const UNIT_CREDENTIALS: &str = "/run/credentials/chat-server.service";
+/// The credential that is the private key of the certificate. One that is there counts in place of `tls.key`.
+pub const KEY_CREDENTIAL: &str = "chat-server.tls-key";
+
 /// The port of chat-server.
 pub const PORT: u16 = 7443;
 
@@ -38,6 +43,8 @@ pub struct Layout {
     pub backup: PathBuf,
     /// Whether it is all under one directory (`--dir`).
     pub own: bool,
+    /// What the service manager gives to its units' processes to read.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Layout {
@@ -52,6 +59,7 @@ impl Layout {
                 run: dir.join("run"),
                 backup: dir.join("backups"),
                 own: true,
+                credentials: None,
             },
             None => Layout {
                 config: "/etc/chat-server/chat-server.toml".into(),
@@ -61,6 +69,7 @@ impl Layout {
                 run: "/run/chat-server".into(),
                 backup: "/var/backups/chat-server".into(),
                 own: false,
+                credentials: Some(UNIT_CREDENTIALS.into()),
             },
         };
         if let Some(config) = config {
@@ -70,6 +79,16 @@ impl Layout {
             }
         }
         layout
+    }
+
+    /// With the directory that the service manager names (CREDENTIALS_DIRECTORY).
+    pub fn with_credentials(self, dir: Option<PathBuf>) -> Layout {
+        Layout { credentials: dir.or(self.credentials), ..self }
+    }
+
+    /// A credential, where there is one of this name.
+    fn credential(&self, name: &str) -> Option<PathBuf> {
+        self.credentials.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists())
     }
 }
 
@@ -102,6 +121,13 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Everything that needs no other form than the written one.
     pub keys: Written,
+}
+
+impl Config {
+    /// Whether the private key of the certificate is a credential of the service manager, which reads it anew at each start alone.
+    pub fn key_is_credential(&self) -> bool {
+        self.key.ends_with(KEY_CREDENTIAL)
+    }
 }
 
 /// Loads the file and its drop-ins (`chat-server.d/*.toml` beside it, in the order of their names, later ones win).
@@ -155,7 +181,7 @@ pub(crate) fn mean(
         listen: keys.listen.iter().map(|listen| listen.0).collect(),
         name,
         cert: place(&keys.tls.cert, layout.tls.join("fullchain.pem")),
-        key: place(&keys.tls.key, layout.tls.join("privkey.pem")),
+        key: layout.credential(KEY_CREDENTIAL).unwrap_or_else(|| place(&keys.tls.key, layout.tls.join("privkey.pem"))),
         data: place(&keys.storage.dir, layout.data.clone()),
         credentials: Some(&keys.auth.credentials)
             .filter(|path| !path.as_os_str().is_empty())
@@ -273,6 +299,16 @@ mod tests {
             };
             assert_eq!(alike(meant), alike(usual));
         }
+    }
+
+    #[test]
+    fn a_credential_counts_in_place_of_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout().with_credentials(Some(dir.path().to_owned()));
+        let key = || mean(Written::default(), vec![], &layout, "host").unwrap().key;
+        assert_eq!(key(), Path::new("/d/tls/privkey.pem"));
+        std::fs::write(dir.path().join(KEY_CREDENTIAL), "secret").unwrap();
+        assert_eq!(key(), dir.path().join(KEY_CREDENTIAL));
     }
 
     #[test]

@@ -17,7 +17,10 @@ pub fn text(layout: &Layout, name: &str, listen: Option<&str>) -> String {
     };
     let listen =
         listen.map_or_else(|| keys.listen.iter().map(|l| format!("\"{}\"", l.0)).collect(), |l| format!("\"{l}\""));
-    key("Addresses to listen on, TLS only (needs restart).", format!("listen = [{listen}]"));
+    key(
+        "Addresses to listen on, TLS only (needs restart). Started by systemd: chat-server.socket counts instead.",
+        format!("listen = [{listen}]"),
+    );
     key("Shown to users and used in certificates; \"\" = host name.", format!("name = \"{name}\""));
     key(
         "Names of accounts: standard (a-z 0-9 . _ -), classic (any printable ASCII without blanks, case kept).",
@@ -43,7 +46,10 @@ fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
     let line = str::to_owned;
     vec![
         ("Certificate chain in PEM, the server's own first.", format!("[tls]\ncert = {cert}")),
-        ("Its private key in PEM; not readable for others.", format!("key = {key}")),
+        (
+            "Its private key in PEM; not readable for others. Started by systemd: the credential chat-server.tls-key instead, if it is there.",
+            format!("key = {key}"),
+        ),
         (
             "How often the two files are looked at, 1s to 1d; changed ones are served from then on.",
             line("reload_check = \"60s\""),
@@ -84,7 +90,8 @@ fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
         ("whoelsesince reaches back to the server's start and no further.", line("seen_since_start = false")),
         ("Broker private sessions.", line("[private]\nallow = true")),
         (
-            "Where the relay for private sessions listens, TLS and UDP, e.g. \"[::]:7444\"; \"\" = off (needs restart).",
+            "Where the relay for private sessions listens, TLS and UDP, e.g. \"[::]:7444\"; \"\" = off (needs restart). Started by \
+             systemd: chat-server-relay.socket instead.",
             line("relay_listen = \"\""),
         ),
         ("How long a private request stays open, 1s to 1h.", line("request_ttl = \"2m\"")),
@@ -108,7 +115,8 @@ fn tables(layout: &Layout) -> Vec<(&'static str, String)> {
         ("Free space to keep: this, or 5 % if that is more; \"0\" = none.", line("reserve = \"256MiB\"")),
         ("Socket for live verbs (needs restart).", format!("[admin]\nsocket = {socket}")),
         (
-            "Health and metrics over HTTP, e.g. \"127.0.0.1:7480\", loopback only; \"\" = off (needs restart).",
+            "Health and metrics over HTTP, e.g. \"127.0.0.1:7480\", loopback only; \"\" = off (needs restart). Started by systemd: \
+             chat-server-http.socket instead.",
             line("http = \"\""),
         ),
         ("error, warn, info, debug, trace; never message text.", line("[log]\nlevel = \"info\"")),

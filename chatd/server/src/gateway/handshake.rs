@@ -341,7 +341,8 @@ impl<S: Store> Stranger<S> {
         self.gateway.metrics.login(how, done.as_ref().map_or_else(|fault| fault.code, |_| Code::ACCEPTED));
         match done {
             Ok(login) => {
-                audit.line(peer, format_args!("{how}: account {}, device {device}", login.name));
+                let name = login.name.as_str();
+                audit.line(peer, name, format_args!("{how}: account {name}, device {device}"));
                 let answer = wire::LoggedIn { account: login.name.to_string() };
                 self.known = Some(known(login));
                 Ok(answer.encode_to_vec().into())
@@ -349,10 +350,8 @@ impl<S: Store> Stranger<S> {
             Err(fault) => {
                 // A name may be a password typed at the wrong prompt: what no account can be called is not logged.
                 let name = self.gateway.accounts.look_up(account).map_or_else(String::new, String::from);
-                audit.stranger(
-                    peer,
-                    format_args!("{how} refused, {}: account {}", fault.code.name(), display::line(&name)),
-                );
+                let name = display::line(&name);
+                audit.refused(peer, &name, format_args!("{how} refused, {}: account {name}", fault.code.name()));
                 Err(fault.into())
             }
         }

@@ -14,6 +14,7 @@ use crate::certificate::Served;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::listen::RelayPlace;
 use crate::settings::Live;
 use crate::store::Store;
 use crate::sync::read;
@@ -29,10 +30,11 @@ pub struct Private {
 }
 
 impl Private {
-    /// Listens where the configuration wants a relay; `secret` seals tickets, `store` knows who may use it. Must be called within a
-    /// runtime.
+    /// Listens at `place`, where there shall be a relay; `secret` seals tickets, `store` knows who may use it. Must be called within
+    /// a runtime.
     pub fn start<S: Store>(
         config: &Config,
+        place: Option<RelayPlace>,
         secret: &[u8; 32],
         store: &Arc<S>,
         tls: &Arc<RwLock<Served>>,
@@ -40,7 +42,7 @@ impl Private {
         live: &Arc<Live>,
     ) -> Result<Private, StartError> {
         let tickets = Arc::new(Tickets::new(secret));
-        let listen = |address| {
+        let listen = |place| {
             let (tickets, live) = (Arc::clone(&tickets), Arc::clone(live));
             // A connection to the relay that is slow to end must not keep the store open.
             let store = Arc::downgrade(store);
@@ -49,9 +51,9 @@ impl Private {
                     store.query(query);
                 }
             });
-            Relay::listen(address, config, tls, tickets, look_up, clock, live)
+            Relay::listen(place, config, tls, tickets, look_up, clock, live)
         };
-        let relay = config.relay.map(listen).transpose()?;
+        let relay = place.map(listen).transpose()?;
         Ok(Private { tickets, relay, tls: Arc::clone(tls) })
     }
 

@@ -792,7 +792,7 @@ pub trait Store: Send + Sync + 'static {
     fn query(&self, query: Query);
     /// The server's starts: full positions of places in the log.
     fn epochs(&self) -> Arc<Epochs>;
-    /// Rises with every round of the writer; a watchdog reads it.
+    /// Rises with everything that the writer has done; a watchdog reads it.
     fn progress(&self) -> u64;
     /// How it goes just now.
     fn gauges(&self) -> Gauges;

@@ -8,6 +8,7 @@ use chat_process::shutdown::Shutdown;
 use chat_proto::id::ServerId;
 use chat_server::admin::init::{self, Wanted};
 use chat_server::config::{self, Config, Layout};
+use chat_server::listen::Handed;
 use chat_server::{Outside, Server, keys};
 use tempfile::TempDir;
 
@@ -111,7 +112,13 @@ impl World {
 async fn start(config: &Config, layout: &Layout) -> Server {
     let layout = layout.clone();
     let reread = Box::new(move || config::load(&layout, "localhost"));
-    let outside = Outside { shutdown: Shutdown::new(), supervisor: Supervisor::new(false), reread, level: None };
+    let outside = Outside {
+        shutdown: Shutdown::new(),
+        supervisor: Supervisor::new(false),
+        reread,
+        level: None,
+        handed: Handed::default(),
+    };
     Server::start(config.clone(), outside).await.unwrap()
 }
 

@@ -258,6 +258,7 @@ mod tests {
             files: Arc::new(config.files.clone()),
             home: home.to_owned(),
             broken: Arc::new(|text| panic!("{text}")),
+            workers: chat_process::watchdog::Workers::default(),
             run: 1,
         };
         Profile::start(NAME, &home.join("data/chat.db"), around, false).expect("started").0

@@ -224,7 +224,8 @@ impl<S: Store> Session<S> {
             name if is_server_only(name) => {
                 // A forged copy, receipt or notice (S14).
                 let peer = self.link.peer_addr();
-                self.gateway.audit.line(peer, format_args!("forged frame: account {}", self.login.name));
+                let name = self.login.name.as_str();
+                self.gateway.audit.line(peer, name, format_args!("forged frame: account {name}"));
                 Err(Code::FORBIDDEN.into())
             }
             _ => Err(Code::UNSUPPORTED.into()),
@@ -317,13 +318,12 @@ impl<S: Store> Session<S> {
         let done = accounts.change_password(Source::of(peer.ip()), name, self.fence, passwords, revoke).await;
         match &done {
             Ok(revoked) => {
-                self.gateway
-                    .audit
-                    .line(peer, format_args!("password changed, {revoked} devices revoked: account {name}"));
+                let changed = format_args!("password changed, {revoked} devices revoked: account {name}");
+                self.gateway.audit.line(peer, name.as_str(), changed);
             }
             Err(fault) => {
                 let refused = format_args!("password change refused, {}: account {name}", fault.code.name());
-                self.gateway.audit.line(peer, refused);
+                self.gateway.audit.line(peer, name.as_str(), refused);
             }
         }
         Ok(wire::PasswordChanged { revoked: done? }.encode_to_vec().into())
@@ -350,8 +350,8 @@ impl<S: Store> Session<S> {
         let (answer, done) = oneshot::channel();
         self.gateway.store.submit(Op::Revoke { fence: self.fence, device, answer }).await;
         done.await.map_err(|_| End::storage())??;
-        let name = &self.login.name;
-        self.gateway.audit.line(self.link.peer_addr(), format_args!("device {device} revoked: account {name}"));
+        let (peer, name) = (self.link.peer_addr(), self.login.name.as_str());
+        self.gateway.audit.line(peer, name, format_args!("device {device} revoked: account {name}"));
         Ok(Bytes::new())
     }
 

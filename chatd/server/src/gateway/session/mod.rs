@@ -278,14 +278,14 @@ impl<S: Store> Session<S> {
             End::Over { code, .. } => code.name(),
         });
         let peer = self.link.peer_addr();
-        let name = &self.login.name;
+        let name = self.login.name.as_str();
         match end {
-            End::Gone => self.gateway.audit.line(peer, format_args!("link lost: account {name}")),
+            End::Gone => self.gateway.audit.line(peer, name, format_args!("link lost: account {name}")),
             End::Over { code: Code::ACCEPTED, .. } => {
-                self.gateway.audit.line(peer, format_args!("logged out: account {name}"));
+                self.gateway.audit.line(peer, name, format_args!("logged out: account {name}"));
             }
             End::Over { code, .. } => {
-                self.gateway.audit.line(peer, format_args!("session ended, {}: account {name}", code.name()));
+                self.gateway.audit.line(peer, name, format_args!("session ended, {}: account {name}", code.name()));
             }
         }
     }

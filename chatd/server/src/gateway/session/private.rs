@@ -207,8 +207,9 @@ impl<S: Store> Session<S> {
     fn audit_private(&self, what: &str, refused: Option<&Fault>, peer: &str) {
         let how = refused.map_or_else(String::new, |fault| format!(" refused, {}", fault.code.name()));
         let peer = chat_proto::display::line(peer);
-        let line = format_args!("private request {what}{how}: account {}, peer {peer}", self.login.name);
-        self.gateway.audit.line(self.link.peer_addr(), line);
+        let name = self.login.name.as_str();
+        let line = format_args!("private request {what}{how}: account {name}, peer {peer}");
+        self.gateway.audit.line(self.link.peer_addr(), name, line);
     }
 }
 

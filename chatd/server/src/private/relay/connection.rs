@@ -56,7 +56,9 @@ fn welcome<S: Store>(gateway: &Arc<Gateway<S>>, door: &Door, stream: TcpStream, 
     gateway.clone().shutdown.spawn(async move {
         let met = async {
             match meet(door, stream).await {
-                Ok(account) => gateway.audit.line(peer, format_args!("relay joined: account {account}")),
+                Ok(account) => {
+                    gateway.audit.line(peer, account.as_str(), format_args!("relay joined: account {account}"));
+                }
                 Err(Left::Refused(why)) => gateway.audit.stranger(peer, format_args!("relay refused: {why}")),
                 Err(Left::Done) => {}
             }

@@ -1,7 +1,8 @@
 //! Address discovery: an endpoint connects by QUIC and is told from which address it comes, as others see it (the observed address
 //! extension). That is all: no streams, nothing is remembered, nobody is asked who he is.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,9 @@ use chat_process::shutdown::Shutdown;
 use chat_proto::limits::{DISCOVERIES, DISCOVERIES_PER_SOURCE, DISCOVERY_HANDSHAKES};
 use iroh_relay::quic::{ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON};
 use noq::crypto::rustls::QuicServerConfig;
-use noq::{Endpoint, Incoming, TransportConfig, VarInt};
+use noq::{Endpoint, EndpointConfig, Incoming, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::Semaphore;
 
-use crate::StartError;
 use crate::places::Places;
 use crate::source::Source;
 
@@ -21,11 +21,21 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// An endpoint that says nothing for so long is gone; iroh's own keep-alives are shorter.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Listens.
-pub fn listen(address: SocketAddr, tls: &rustls::ServerConfig) -> Result<Endpoint, StartError> {
+/// Listens at an address.
+pub fn listen(address: SocketAddr, tls: &rustls::ServerConfig) -> io::Result<Endpoint> {
+    Endpoint::server(config(tls)?, address)
+}
+
+/// Takes a socket that is bound. Must be called within a runtime.
+pub fn serve_at(socket: UdpSocket, tls: &rustls::ServerConfig) -> io::Result<Endpoint> {
+    socket.set_nonblocking(true)?;
+    Endpoint::new(EndpointConfig::default(), Some(config(tls)?), socket, Arc::new(TokioRuntime))
+}
+
+fn config(tls: &rustls::ServerConfig) -> io::Result<noq::ServerConfig> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![ALPN_QUIC_ADDR_DISC.to_vec()];
-    let crypto = QuicServerConfig::try_from(tls).map_err(|error| StartError::Relay(error.to_string()))?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
     let mut config = noq::ServerConfig::with_crypto(Arc::new(crypto));
     config.max_incoming(DISCOVERY_HANDSHAKES);
     let mut transport = TransportConfig::default();
@@ -34,7 +44,7 @@ pub fn listen(address: SocketAddr, tls: &rustls::ServerConfig) -> Result<Endpoin
     transport.datagram_receive_buffer_size(None);
     transport.max_idle_timeout(IDLE.try_into().ok());
     config.transport_config(Arc::new(transport));
-    Endpoint::server(config, address).map_err(|error| StartError::Listen { address, error })
+    Ok(config)
 }
 
 /// Answers until the shutdown begins.

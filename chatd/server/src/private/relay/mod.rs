@@ -9,7 +9,7 @@ mod connection;
 mod discovery;
 mod expulsion;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -28,6 +28,7 @@ use crate::certificate::Served;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::listen::RelayPlace;
 use crate::settings::Live;
 use crate::store::Store;
 use crate::sync::{lock, read};
@@ -64,7 +65,7 @@ pub struct Carried {
 impl Relay {
     /// Listens: TCP, and UDP on the same port for address discovery.
     pub fn listen(
-        address: SocketAddr,
+        place: RelayPlace,
         config: &Config,
         served: &Arc<RwLock<Served>>,
         tickets: Arc<Tickets>,
@@ -73,7 +74,10 @@ impl Relay {
         live: Arc<Live>,
     ) -> Result<Relay, StartError> {
         let tls = tls(served)?;
-        let (port, listening) = both(address, &tls)?;
+        let (port, listening) = match place {
+            RelayPlace::Bind(address) => both(address, &tls)?,
+            RelayPlace::Handed(tcp, udp) => handed(tcp, udp, &tls)?,
+        };
         let admission = Arc::new(Admission::new(tickets, look_up, clock, live));
         let counted = Arc::new(Metrics::default());
         let service = RelayService::new(
@@ -133,6 +137,17 @@ impl Relay {
     }
 }
 
+/// The two that the service manager has bound.
+fn handed(
+    tcp: TcpListener,
+    udp: UdpSocket,
+    tls: &ServerConfig,
+) -> Result<(u16, (TcpListener, noq::Endpoint)), StartError> {
+    let address = tcp.local_addr().map_err(|error| StartError::Relay(error.to_string()))?;
+    let udp = discovery::serve_at(udp, tls).map_err(|error| StartError::Listen { address, error })?;
+    Ok((address.port(), (tcp, udp)))
+}
+
 /// TCP and UDP on the same port. Where any port may be taken, one that is free for both is tried for.
 fn both(address: SocketAddr, tls: &ServerConfig) -> Result<(u16, (TcpListener, noq::Endpoint)), StartError> {
     let listen = || {
@@ -140,7 +155,7 @@ fn both(address: SocketAddr, tls: &ServerConfig) -> Result<(u16, (TcpListener, n
         let tcp = chat_link::listen(address).map_err(refused)?;
         // The address as it is: any port was asked for, or the host has no IPv6.
         let bound = tcp.local_addr().map_err(refused)?;
-        let udp = discovery::listen(bound, tls)?;
+        let udp = discovery::listen(bound, tls).map_err(refused)?;
         Ok((bound.port(), (tcp, udp)))
     };
     let mut tries = if address.port() == 0 { PORTS_TRIED } else { 1 };

@@ -50,7 +50,7 @@ struct Shared {
     unfolded: Mutex<HashMap<AcctId, Vec<u64>>>,
     /// Who is online. Written after commits, read by `whoelse`.
     online: RwLock<Online>,
-    /// Rises with every round of the writer.
+    /// Rises with everything that the writer has done.
     progress: AtomicU64,
     /// Log rows that wait for the folder, after the last round.
     behind: AtomicU64,

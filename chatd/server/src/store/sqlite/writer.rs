@@ -124,14 +124,17 @@ impl Writer {
         let operations = batch.len();
         for op in batch.drain(..) {
             self.apply(op)?;
+            self.got_on();
         }
         // The more waits, the more is folded: the log never runs away from its folder.
         for _ in 0..self.unfolded() / fold::AFTER {
             fold::some(self)?;
+            self.got_on();
         }
         // What a start would have to replay into memory is bounded, however fast it came.
         while self.unfolded() > UNFOLDED_MAX as u64 {
             fold::some(self)?;
+            self.got_on();
         }
         if planted("ack-before-commit") {
             self.tell();
@@ -141,8 +144,13 @@ impl Writer {
         self.outlet.committed(&Round { operations, commit });
         self.shared.behind.store(self.unfolded(), Ordering::Relaxed);
         *self.shared.space.lock().unwrap_or_else(PoisonError::into_inner) = self.begun.space.room();
-        self.shared.progress.fetch_add(1, Ordering::Relaxed);
+        self.got_on();
         Ok(())
+    }
+
+    /// For whoever watches whether the writer is stuck: a long round gets on too.
+    fn got_on(&self) {
+        self.shared.progress.fetch_add(1, Ordering::Relaxed);
     }
 
     fn end(mut self, done: oneshot::Sender<()>) -> Result<(), StoreError> {

@@ -58,5 +58,8 @@ async fn s25_a_name_is_no_line_of_the_log() {
     // What fail2ban itself sees has no time in front; and IPv6 is found too.
     let bare = " INFO chat_server::audit: [2001:db8::1]:40000 login by password refused, locked_out: account bob";
     assert_eq!(&rule.captures(bare).unwrap()["address"], "2001:db8::1");
+    // What it makes of a record of the journal has host and program in front.
+    let record = format!("chat.example.org chat-server[133]:{bare}");
+    assert_eq!(&rule.captures(&record).unwrap()["address"], "2001:db8::1");
     assert!(!rule.is_match(" INFO chat_server::audit: 10.0.0.1:4 login by key: account bob, device 00"));
 }
