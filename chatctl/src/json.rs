@@ -328,6 +328,11 @@ pub fn daemon(info: &DaemonInfo) -> Json {
         "log": info.log,
         "profiles": info.profiles,
         "connections": info.connections,
+        "sandbox": Json::or_null(info.sandbox.map(|sandbox| members!({
+            "wanted": sandbox.wanted,
+            "landlock": sandbox.landlock,
+            "seccomp": sandbox.seccomp,
+        }))),
     })
 }
 

@@ -317,6 +317,19 @@ pub const OBJECTS: &[Object] = &[
             sometimes("log", Maybe(&Text), "path of its log; null: stderr or the journal"),
             sometimes("profiles", List(&Text), "profiles that it serves"),
             sometimes("connections", Count, "open control connections"),
+            sometimes(
+                "sandbox",
+                Maybe(&Members(&[
+                    member("wanted", Flag, "its configuration asks for it"),
+                    member(
+                        "landlock",
+                        Maybe(&Count),
+                        "the ABI by which files and ports are confined; null: they are not",
+                    ),
+                    member("seccomp", Flag, "system calls are confined"),
+                ])),
+                "how it is confined; null: an older chatd",
+            ),
         ],
     },
     Object { name: "device", about: "answer of device revoke", members: DEVICE },

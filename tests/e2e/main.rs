@@ -22,6 +22,7 @@ mod private;
 mod readme;
 mod restore;
 mod run;
+mod sandbox;
 mod scripts;
 mod settings;
 mod shell;

@@ -160,7 +160,7 @@ fn count(stage: &mut Stage, victim: Victim, calls: &[&str]) -> BTreeMap<String, 
 }
 
 /// strace beside the program (`-D`: the program stays our child), with a fault in `call`.
-fn strace(call: &str, fault: &str) -> Vec<String> {
+pub fn strace(call: &str, fault: &str) -> Vec<String> {
     let mut all: Vec<String> = ["strace", "-D", "-fqq", "-o", "/dev/null", "-e"].map(str::to_owned).into();
     all.push(format!("trace={call}"));
     if !fault.is_empty() {

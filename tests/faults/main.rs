@@ -8,6 +8,7 @@ mod full;
 mod inject;
 mod mounted;
 mod power;
+mod sandbox;
 mod stage;
 
 /// The number that a programme was given, else its usual one.

@@ -585,6 +585,9 @@ pub enum File {
     #[command(before_help = "Examples:
   chatctl file send bob report.pdf
   chatctl file send bob *.jpg --wait
+
+What your home directory hides (names that begin with a dot: keys, passwords) is not sent; a copy
+elsewhere is.
 ")]
     Send(FileSend),
     /// List offers and transfers

@@ -36,7 +36,7 @@ async fn status(ctx: &mut Context) -> Result<(), End> {
     match ctx.dial().await? {
         Some(mut daemon) => {
             let info = ask(ctx, &mut daemon).await?;
-            report(ctx, &info, &words::daemon(&info, &ctx.out.clock), true)
+            report(ctx, &info, &words::daemon(&info, ctx.out.verbose, &ctx.out.clock), true)
         }
         None => {
             if ctx.out.form == Form::Json {

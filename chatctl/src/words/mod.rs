@@ -17,7 +17,7 @@ use std::path::Path;
 
 use chat_proto::control::account::{Account, LinkState, LoggedOut, PasswordChanged, Problem, StatusReply};
 use chat_proto::control::config::{Profile, Trusted};
-use chat_proto::control::daemon::DaemonInfo;
+use chat_proto::control::daemon::{DaemonInfo, Sandbox};
 use chat_proto::control::device::Device;
 use chat_proto::control::events::Cursor;
 use chat_proto::control::message::{Message, Sent, State};
@@ -507,20 +507,37 @@ pub fn setting(key: &str, value: &str, default: bool, about: &str) -> String {
     text
 }
 
-/// The line of `daemon status`.
-pub fn daemon(info: &DaemonInfo, clock: &Clock) -> String {
+/// The line of `daemon status`; what is missing of the sandbox in one more, or with `verbose` all of it.
+pub fn daemon(info: &DaemonInfo, verbose: bool, clock: &Clock) -> String {
     let profiles = match info.profiles.len() {
         1 => "1 profile".to_owned(),
         count => format!("{count} profiles"),
     };
-    format!(
+    let mut text = format!(
         "chatd {} running {} (pid {}); {profiles}, {} connections; socket {}",
         Shown::line(&info.version),
         clock.since(info.since_ms),
         info.pid,
         info.connections,
         Shown::line(&info.socket)
-    )
+    );
+    if let Some(sandbox) = info.sandbox
+        && (verbose || sandbox.landlock.is_none() || !sandbox.seccomp)
+    {
+        text += &format!("\nsandbox: {}", sandbox_state(&sandbox));
+    }
+    text
+}
+
+fn sandbox_state(sandbox: &Sandbox) -> String {
+    let lacks = |what| format!("{what} here; Linux 5.19 or newer has it, where no SystemCallFilter hides it");
+    match (sandbox.wanted, sandbox.landlock, sandbox.seccomp) {
+        (false, ..) => "off by configuration.  next: chatctl config set sandbox on".to_owned(),
+        (true, Some(abi), true) => format!("landlock ABI {abi} + seccomp"),
+        (true, Some(abi), false) => format!("landlock ABI {abi}; {}", lacks("no seccomp")),
+        (true, None, true) => format!("seccomp; {}", lacks("no landlock")),
+        (true, None, false) => lacks("none: no landlock and no seccomp"),
+    }
 }
 
 /// After `daemon start`.

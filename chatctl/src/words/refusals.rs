@@ -262,6 +262,11 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::TOO_MANY_FILES => {
             ("as many files are offered or on their way as may be; wait, or give some up.".into(), "file list")
         }
+        Code::RUNNER_GONE => (
+            "the process that starts hooks and opens files for chatd has ended: hooks wait, and no file is sent."
+                .into(),
+            "daemon restart",
+        ),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),
     };
     (text, Some(next).filter(|next| !next.is_empty()).map(|next| filled(next, subject)))

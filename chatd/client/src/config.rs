@@ -64,6 +64,11 @@ pub const KEYS: &[Key] = &[
         default: "\"1GiB\"",
         about: "larger files are declined at once, such as 500MiB or 2GiB",
     },
+    Key {
+        name: "sandbox",
+        default: "\"on\"",
+        about: "once it runs chatd confines itself to its own files and system calls: on, off",
+    },
     Key { name: "log.level", default: "\"info\"", about: "how much chatd logs: off, error, warn, info, debug, trace" },
 ];
 
@@ -79,6 +84,7 @@ struct Written {
     receipts: WrittenReceipts,
     files: WrittenFiles,
     log: WrittenLog,
+    sandbox: Option<String>,
     hook: Vec<WrittenHook>,
     /// chatctl's; read there.
     display: toml::Table,
@@ -267,6 +273,8 @@ pub struct Config {
     pub log_level: Option<String>,
     /// Hooks in the order of the file.
     pub hooks: Vec<Hook>,
+    /// chatd confines itself.
+    pub sandbox: bool,
     /// The file, and when it was changed last before it was read; nothing where there was none.
     pub source: (PathBuf, Option<SystemTime>),
 }
@@ -312,7 +320,13 @@ impl Written {
         if let Some(level) = self.log.level.as_deref().filter(|level| !LEVELS.contains(level)) {
             return Err(("log.level".into(), format!("{level:?} is none of {}", LEVELS.join(", "))));
         }
+        let sandbox = match self.sandbox.as_deref() {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(other) => return Err(("sandbox".into(), format!("{other:?} is none of on, off"))),
+        };
         Ok(Config {
+            sandbox,
             default_profile: self.default_profile.filter(|name| !name.is_empty()),
             profiles: self.profile.into_iter().map(named).collect::<Result<_, _>>()?,
             send_read: self.receipts.send_read,
@@ -322,6 +336,16 @@ impl Written {
             hooks: hooks(self.hook)?,
             source: Default::default(),
         })
+    }
+}
+
+impl Files {
+    /// The folder, where this is what `~` means.
+    pub fn folder_in(&self, home: &Path) -> PathBuf {
+        match self.folder.strip_prefix("~") {
+            Ok(rest) => home.join(rest),
+            Err(_) => self.folder.clone(),
+        }
     }
 }
 

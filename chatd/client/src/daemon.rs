@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chat_local::paths::Layout;
+use chat_process::sandbox::Confined;
 use chat_process::shutdown::Shutdown;
 use chat_proto::control::ErrorData;
+use chat_proto::control::account::Problem;
 use chat_proto::fault::Code;
 use chat_proto::limits::PROFILES_MAX;
 use tokio::sync::Mutex;
@@ -17,6 +19,7 @@ use crate::book::Entry;
 use crate::config::{Config, is_profile_name};
 use crate::keys;
 use crate::profile::{Answer, Ask, Profile, Surroundings};
+use crate::runner::Runner;
 
 /// The name used when nobody names a profile.
 const DEFAULT: &str = "default";
@@ -25,6 +28,22 @@ const DEFAULT: &str = "default";
 struct Open {
     profile: Profile,
     owner: JoinHandle<()>,
+}
+
+/// What this process may, and who does the rest.
+pub struct Outside {
+    /// How it is confined; nothing where it is not.
+    pub confined: Option<Confined>,
+    /// Starts hooks and opens files, where it may not.
+    pub runner: Option<Runner>,
+}
+
+impl Outside {
+    /// What of it needs the user.
+    pub fn problem(&self) -> Option<Problem> {
+        let gone = self.runner.as_ref().is_some_and(Runner::is_gone);
+        gone.then_some(Problem { code: Code::RUNNER_GONE, subject: None })
+    }
 }
 
 /// The daemon as its connections see it.
@@ -43,6 +62,8 @@ pub struct Daemon {
     pub socket: PathBuf,
     /// The log file, where chatd keeps one.
     pub log: Option<PathBuf>,
+    /// What it may.
+    pub outside: Outside,
     connections: AtomicU32,
     // Held while a profile is opened or closed, so that nobody opens the same history twice.
     profiles: Mutex<BTreeMap<String, Open>>,
@@ -66,6 +87,7 @@ impl Daemon {
         shutdown: Shutdown,
         socket: PathBuf,
         log: Option<PathBuf>,
+        outside: Outside,
     ) -> Daemon {
         let since_ms = around.world.now_ms();
         Daemon {
@@ -76,6 +98,7 @@ impl Daemon {
             since_ms,
             socket,
             log,
+            outside,
             connections: AtomicU32::new(0),
             profiles: Mutex::new(BTreeMap::new()),
         }

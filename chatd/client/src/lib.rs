@@ -13,6 +13,8 @@ mod peer;
 mod pins;
 mod planted;
 mod profile;
+pub mod runner;
+pub mod sandbox;
 mod shown;
 mod trust;
 mod upstream;
@@ -26,15 +28,18 @@ use chat_local::directory::OpenError;
 use chat_local::listener::Listener;
 use chat_local::paths::Layout;
 use chat_local::record::{self, Record, RecordError};
+use chat_process::sandbox::Confined;
 use chat_process::shutdown::Shutdown;
 use chat_process::watchdog::Workers;
 use tokio::sync::watch;
 
 use crate::book::Book;
-use crate::daemon::Daemon;
+use crate::config::Config;
+use crate::daemon::{Daemon, Outside};
 use crate::history::thread::OnBroken;
 use crate::pins::PeerPins;
 use crate::profile::Surroundings;
+use crate::runner::Opener;
 use crate::trust::TrustStore;
 use crate::world::World;
 
@@ -44,7 +49,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What `main` found out before there was a runtime.
 pub struct Setup {
     /// The configuration.
-    pub config: config::Config,
+    pub config: Config,
     /// Directories.
     pub layout: Layout,
     /// The control socket.
@@ -59,6 +64,23 @@ pub struct Setup {
     pub workers: Workers,
     /// What hooks inherit of the environment, by name.
     pub environment: Vec<(String, String)>,
+    /// How this process is confined; nothing where it is not.
+    pub confined: Option<Confined>,
+    /// What does for a confined chatd what it no longer may.
+    pub runner: Option<runner::Begun>,
+}
+
+/// What the runner of this chatd may do.
+pub fn outside(config: &Config, layout: &Layout, socket: &Path, environment: &[(String, String)]) -> runner::Setup {
+    let home = inherited_home(environment);
+    let environment = hook_environment(environment.to_vec(), layout, socket);
+    runner::Setup { programs: hooks::programs(&config.hooks, &environment, &home), home }
+}
+
+/// The folder for received files; profiles that name no other one have it.
+pub fn received(config: &Config, layout: &Layout, environment: &[(String, String)]) -> PathBuf {
+    let home = layout.home.clone().unwrap_or_else(|| inherited_home(environment));
+    config.files.folder_in(&home)
 }
 
 /// Why the daemon ended other than by being asked to.
@@ -70,6 +92,9 @@ pub enum RunError {
     /// The endpoint cannot be announced.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The way to the runner.
+    #[error("the runner cannot be reached: {0}")]
+    Runner(std::io::Error),
     /// The system gives no randomness.
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
@@ -117,11 +142,15 @@ pub async fn run(listener: Listener, setup: Setup, shutdown: Shutdown, ready: im
 }
 
 fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon, RunError> {
-    let Setup { config, layout, socket, log, host, boot_id, workers, environment } = setup;
+    let runner::Setup { programs, home } = outside(&setup.config, &setup.layout, &setup.socket, &setup.environment);
+    let Setup { config, layout, socket, log, host, boot_id, workers, confined, runner, .. } = setup;
     let world = World::real();
-    let directory = inherited_home(&environment);
-    let home = layout.home.clone().unwrap_or_else(|| directory.clone());
-    let hooks = hooks::Setup::new(config.hooks.clone(), hook_environment(environment, &layout, &socket), directory);
+    let home = layout.home.clone().unwrap_or(home);
+    let (runner, opener) = match runner.map(runner::Begun::attach).transpose().map_err(RunError::Runner)? {
+        Some((runner, opener)) => (Some(runner), opener),
+        None => (None, Opener::default()),
+    };
+    let hooks = hooks::Setup::new(config.hooks.clone(), programs, runner.clone());
     let around = Surroundings {
         book: Arc::new(Book::load(&layout.state)?),
         trust: Arc::new(TrustStore::load(&layout.state)?),
@@ -132,6 +161,7 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
         host,
         send_read: config.send_read,
         hooks: Arc::new(hooks),
+        opener,
         files: Arc::new(config.files.clone()),
         home,
         broken,
@@ -139,7 +169,7 @@ fn assemble(setup: Setup, shutdown: Shutdown, broken: OnBroken) -> Result<Daemon
         run: world.random().map_err(RunError::Random)?,
     };
     record::write(&layout.state, &Record { path: socket.clone(), version: env!("CARGO_PKG_VERSION").into(), boot_id })?;
-    Ok(Daemon::new(config, layout, around, shutdown, socket, log))
+    Ok(Daemon::new(config, layout, around, shutdown, socket, log, Outside { confined, runner }))
 }
 
 /// Hooks run in the user's home directory.

@@ -8,18 +8,20 @@ use std::time::{Duration, SystemTime};
 use chat_local::directory::{Directory, OpenError};
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
-use chat_local::paths::{Layout, Surroundings};
+use chat_local::paths::{self, Layout};
 use chat_manual::pages::{self, Manual};
 use chat_process::background::{self, Readiness, Role};
 use chat_process::inherit::{Inherited, Socket};
 use chat_process::logging::{self, Form, Log, Logging, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
+use chat_process::sandbox::{self, Confined, Kernel};
 use chat_process::shutdown::{self, Event, Shutdown};
 use chat_process::watchdog::{self, Workers};
 use chat_process::{exit, harden};
 use chatd::config::{Config, KEYS};
-use chatd::{RunError, Setup};
+use chatd::sandbox::Surroundings;
+use chatd::{RunError, Setup, runner};
 use clap::{CommandFactory as _, Parser};
 use tracing::level_filters::LevelFilter;
 
@@ -52,6 +54,9 @@ struct Args {
     /// Read the configuration, say whether it is right, and end.
     #[arg(long)]
     check: bool,
+    /// Be the process that does for a confined chatd what it no longer may; only chatd starts it.
+    #[arg(long, hide = true)]
+    runner: bool,
     /// Print the keys of the configuration with their defaults and meanings, between tabs, and end.
     #[arg(long)]
     keys: bool,
@@ -76,6 +81,9 @@ fn main() -> ExitCode {
     harden::harden();
     chat_link::install_provider();
     let args = Args::parse();
+    if args.runner {
+        return chatd::runner::serve();
+    }
     match start(&args) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -129,7 +137,7 @@ fn manual(dir: &Path) -> io::Result<()> {
 }
 
 fn layout(args: &Args) -> Result<Layout, Failure> {
-    let layout = Surroundings::of_process(args.home.clone()).layout();
+    let layout = paths::Surroundings::of_process(args.home.clone()).layout();
     layout.map_err(|error| Failure::new(exit::CONFIG, error))
 }
 
@@ -150,16 +158,21 @@ fn try_serve(
     given: Inherited,
     readiness: &mut Option<Readiness>,
 ) -> Result<u8, Failure> {
+    let given = given.into_iter().next().map(|(_, socket)| socket);
+    let socket = socket(args, &layout, given.as_ref());
+    let environment = inherited();
+    let (runner, confined) = confine(&config, &layout, &socket, &environment)?;
     let level = args.log_level.or_else(|| config.log_level.as_deref()?.parse().ok()).unwrap_or(LevelFilter::INFO);
     let (_logging, log) = start_logging(args.foreground, level, &layout)?;
+    tell_sandbox(confined);
     let runtime = runtime::build(Threads::One, "chatd").map_err(|error| Failure::new(exit::OS, error))?;
     let served = runtime.block_on(async {
-        let (listener, socket) = listen(args, &layout, given)?;
+        let listener = listen(&layout, &socket, given)?;
         let shutdown = Shutdown::new();
         let mut signals = shutdown::signals(&shutdown).map_err(|error| Failure::new(exit::OS, error))?;
-        let (boot_id, environment, workers) = (boot_id(), inherited(), Workers::default());
+        let (host, boot_id, workers) = (host(), boot_id(), Workers::default());
         let watched = workers.clone();
-        let setup = Setup { config, socket, log, host: host(), boot_id, workers, environment, layout };
+        let setup = Setup { config, socket, log, host, boot_id, workers, environment, layout, confined, runner };
         let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
         let ready = || {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -195,18 +208,61 @@ fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Resul
     Ok((logging, file))
 }
 
-/// The socket of the service manager, or our own.
-fn listen(args: &Args, layout: &Layout, given: Inherited) -> Result<(Listener, PathBuf), Failure> {
-    let lock = Lock::take(&layout.state).map_err(|error| cannot_listen(&error))?;
-    let path = args.socket.clone().unwrap_or_else(|| layout.listen_path(std::path::Path::exists));
-    let Some((_, given)) = given.into_iter().next() else {
-        let listener = lock.bind(&path).map_err(|error| cannot_listen(&error))?;
-        return Ok((listener, path));
+/// Where the socket of the service manager is, or our own will be.
+fn socket(args: &Args, layout: &Layout, given: Option<&Socket>) -> PathBuf {
+    let named = match given {
+        Some(Socket::Local(given)) => given.local_addr().ok(),
+        _ => None,
     };
-    let Socket::Local(given) = given else { return Err(cannot_listen(&BindError::NotListening)) };
-    let named = given.local_addr().ok().and_then(|address| address.as_pathname().map(PathBuf::from));
-    let listener = lock.adopt(given.into()).map_err(|error| cannot_listen(&error))?;
-    Ok((listener, named.unwrap_or(path)))
+    let named = named.and_then(|address| address.as_pathname().map(PathBuf::from));
+    named.or_else(|| args.socket.clone()).unwrap_or_else(|| layout.listen_path(Path::exists))
+}
+
+/// The socket of the service manager, or our own.
+fn listen(layout: &Layout, path: &Path, given: Option<Socket>) -> Result<Listener, Failure> {
+    let lock = Lock::take(&layout.state).map_err(|error| cannot_listen(&error))?;
+    let listener = match given {
+        Some(Socket::Local(given)) => lock.adopt(given.into()),
+        Some(_) => Err(BindError::NotListening),
+        None => lock.bind(path),
+    };
+    listener.map_err(|error| cannot_listen(&error))
+}
+
+type Outside = (Option<runner::Begun>, Option<Confined>);
+
+/// Starts the runner; from then on this thread, and all that it starts, have no more than they need.
+fn confine(
+    config: &Config,
+    layout: &Layout,
+    socket: &Path,
+    environment: &[(String, String)],
+) -> Result<Outside, Failure> {
+    if !config.sandbox {
+        return Ok((None, None));
+    }
+    let received = chatd::received(config, layout, environment);
+    chatd::sandbox::prepare(layout, socket, &received);
+    let runner = runner::begin(chatd::outside(config, layout, socket, environment))
+        .map_err(|error| Failure::new(exit::OS, format!("its runner cannot be started: {error}")))?;
+    let authorities = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(std::env::var_os);
+    let authorities = authorities.flat_map(|paths| std::env::split_paths(&paths).collect::<Vec<_>>()).collect();
+    let around = Surroundings { authorities, supervisor: std::env::var_os("NOTIFY_SOCKET") };
+    let rules = chatd::sandbox::rules(layout, socket, &received, &around);
+    let confined = sandbox::confine(&rules, Kernel::look()).map_err(|error| {
+        let file = config.source.0.display();
+        Failure::new(exit::OS, format!("{error}.\n  next: write sandbox = \"off\" into {file} to run without it"))
+    })?;
+    Ok((Some(runner), Some(confined)))
+}
+
+/// One line, and a loud one where something is missing.
+fn tell_sandbox(confined: Option<Confined>) {
+    match confined.map(|confined| (confined, chatd::sandbox::lacks(confined))) {
+        None => tracing::warn!("the sandbox is off by configuration"),
+        Some((confined, None)) => tracing::info!(%confined, "chatd is confined"),
+        Some((confined, Some(lack))) => tracing::warn!(%confined, "{lack}"),
+    }
 }
 
 fn cannot_listen(error: &BindError) -> Failure {
@@ -232,14 +288,20 @@ fn ended(error: &RunError) -> Failure {
         RunError::State(error) => cannot_open(error),
         RunError::Storage(_) => Failure::new(exit::IO, error),
         RunError::Record(_) => Failure::new(exit::CANNOT_CREATE, error),
-        RunError::Random(_) | RunError::Listener(_) => Failure::new(exit::OS, error),
+        RunError::Random(_) | RunError::Listener(_) | RunError::Runner(_) => Failure::new(exit::OS, error),
     }
 }
 
 /// What a hook may know of the environment: who the user is, the language, the time zone.
 fn inherited() -> Vec<(String, String)> {
     let names = ["HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
-    names.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
+    let mut found: Vec<_> =
+        names.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
+    // What the environment does not say, the user database does.
+    if let (None, Some(home)) = (std::env::var_os("HOME"), std::env::home_dir()) {
+        found.push(("HOME".to_owned(), home.to_string_lossy().into_owned()));
+    }
+    found
 }
 
 fn host() -> String {

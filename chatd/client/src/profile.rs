@@ -37,6 +37,7 @@ use crate::history::{Done, History as _, Place, Trouble, Write};
 use crate::hooks::{self, Hooks};
 use crate::keys::KeyFileError;
 use crate::pins::PeerPins;
+use crate::runner::Opener;
 use crate::trust::TrustStore;
 use crate::upstream::Credentials;
 use crate::world::World;
@@ -72,6 +73,8 @@ pub struct Surroundings {
     pub send_read: bool,
     /// Programs that run when something happens.
     pub hooks: Arc<hooks::Setup>,
+    /// Opens files that are sent.
+    pub opener: Opener,
     /// What happens to files that come.
     pub files: Arc<config::Files>,
     /// What `~` means.

@@ -1,7 +1,7 @@
 //! The order of birth of a daemon, for any daemon: this crate knows none of our others.
 //!
 //! ```text
-//! arguments -> config -> harden -> background (fork, readiness pipe) -> logging -> runtime -> ready -> shutdown
+//! arguments -> config -> harden -> background (fork, readiness pipe) -> sandbox -> logging -> runtime -> ready -> shutdown
 //! ```
 //! Everything before logging happens in one thread, because a fork keeps only the thread that called it.
 
@@ -19,6 +19,7 @@ pub mod logging;
 #[cfg(unix)]
 pub mod notify;
 pub mod runtime;
+pub mod sandbox;
 pub mod shutdown;
 #[cfg(unix)]
 pub mod watchdog;

@@ -74,6 +74,9 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
     if let Some(StartError::Handed(HandedError::Wrong { door, .. })) = error.downcast_ref() {
         return Some(format!("systemctl edit {}", door.unit()));
     }
+    if let Some(StartError::Sandbox(_)) = start_error(error) {
+        return Some(format!("write sandbox = \"off\" into {} to run without it", asked.config.display()));
+    }
     if let Some(StartError::HalfRestored(backup)) = start_error(error) {
         return Some(format!("{program} restore {}", words::quoted(&backup.to_string_lossy())));
     }
@@ -94,6 +97,10 @@ fn backup(error: &BackupError, program: &str) -> Option<String> {
         BackupError::None(_) => Some(format!("{program} backup create")),
         BackupError::InUse(_) => Some(format!("{program} stop")),
         BackupError::Broken { .. } | BackupError::Config(_) => Some(format!("{program} backup list")),
+        BackupError::Stays { made, dir, .. } => {
+            let quoted = |path: &Path| words::quoted(&path.to_string_lossy());
+            Some(format!("sudo mv {} {}", quoted(made), quoted(dir)))
+        }
         BackupError::Io { .. } | BackupError::Store(_) => Some(format!("{program} check storage")),
         BackupError::File(error) | BackupError::Keys(KeysError::File(error)) => file(error, program),
         BackupError::Keys(_) => None,

@@ -28,6 +28,7 @@ mod planted;
 pub mod private;
 pub mod rate;
 pub mod running;
+pub mod sandbox;
 pub mod settings;
 pub mod source;
 mod start;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use chat_process::logging::LevelHandle;
 use chat_process::notify::Supervisor;
+use chat_process::sandbox::{Confined, Rules};
 use chat_process::shutdown::Shutdown;
 use chat_proto::fault::Code;
 use tokio::sync::oneshot;
@@ -83,6 +85,8 @@ pub struct Outside {
     pub level: Option<LevelHandle>,
     /// Sockets that the service manager handed over.
     pub handed: Handed,
+    /// How this process is confined, and to what; nothing where it is not.
+    pub sandbox: Option<(Rules, Confined)>,
 }
 
 /// How long a server that ends may hold the store after its last word: its threads end a moment later.
@@ -100,7 +104,7 @@ pub struct Server {
 impl Server {
     /// Opens the store, listens, and serves until the shutdown begins. Must be called within a runtime.
     pub async fn start(config: Config, outside: Outside) -> Result<Server, StartError> {
-        let Outside { shutdown, supervisor, reread, level, handed } = outside;
+        let Outside { shutdown, supervisor, reread, level, handed, sandbox } = outside;
         let keys = start::keys(&config)?;
         let tls = Arc::new(RwLock::new(start::tls(&config)?));
         let clock = Clock::start();
@@ -137,7 +141,7 @@ impl Server {
             next_session: AtomicU64::new(1),
         });
         let bus = LocalBus::default();
-        let running = Running::new(gateway, config.clone(), reread, level, doors.given.clone());
+        let running = Running::new(gateway, config.clone(), reread, level, (doors.given.clone(), sandbox));
         let server = Server { running, addresses, config, _bus: bus };
         server.begin(doors, people, supervisor)?;
         Ok(server)

@@ -12,12 +12,14 @@ use chat_process::inherit::Inherited;
 use chat_process::logging::{self, Form, LevelHandle, Log, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
+use chat_process::sandbox::{self, Confined, Kernel, Rules, SandboxError};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_server::admin::{init, words};
 use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
 use chat_server::listen::{Handed, HandedError};
 use chat_server::running::Reread;
+use chat_server::sandbox::Sandbox;
 use chat_server::{Outside, Server, StartError, keys};
 use clap::{CommandFactory as _, Parser as _};
 
@@ -161,16 +163,39 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
     let config = reread()?;
     let handed = Inherited::of_process().map_err(HandedError::from).and_then(Handed::of).map_err(StartError::from)?;
     chat_server::files::become_owner(&config.data).map_err(StartError::from)?;
-    let logging = logging::start(log(&config))?;
-    let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
+    let sandbox = confine(&config).map_err(StartError::from)?;
+    let logging = logging::start(log(&config))?;
+    tell_sandbox(sandbox.as_ref().map(|(_, confined)| *confined));
+    let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     runtime::build(Threads::Cores, "chat-server")?.block_on(serve(
         config,
         handed,
         supervisor,
         Box::new(reread),
         logging.level(),
+        sandbox,
     ))
+}
+
+/// From here on this thread, and all that it starts, have no more than they need.
+fn confine(config: &Config) -> Result<Option<(Rules, Confined)>, SandboxError> {
+    if !chat_server::sandbox::is_wanted(config) {
+        return Ok(None);
+    }
+    chat_server::sandbox::prepare(config);
+    let rules = chat_server::sandbox::rules(config, std::env::var_os("NOTIFY_SOCKET").as_deref());
+    let confined = sandbox::confine(&rules, Kernel::look())?;
+    Ok(Some((rules, confined)))
+}
+
+/// One line, and a loud one where something is missing.
+fn tell_sandbox(confined: Option<Confined>) {
+    match confined.map(|confined| (confined, Sandbox::of(confined).lacks())) {
+        None => tracing::warn!("the sandbox is off by configuration"),
+        Some((confined, None)) => tracing::info!(%confined, "the server is confined"),
+        Some((confined, Some(lack))) => tracing::warn!(%confined, "{lack}"),
+    }
 }
 
 /// The classic profile needs no `init`: an empty `--dir` gets everything that a server needs. Says the key that clients compare.
@@ -207,10 +232,12 @@ async fn serve(
     supervisor: Supervisor,
     reread: Reread,
     level: LevelHandle,
+    sandbox: Option<(Rules, Confined)>,
 ) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     let mut signals = shutdown::signals(&shutdown)?;
-    let server = Server::start(config, Outside { shutdown, supervisor, reread, level: Some(level), handed }).await?;
+    let outside = Outside { shutdown, supervisor, reread, level: Some(level), handed, sandbox };
+    let server = Server::start(config, outside).await?;
     for address in server.addresses() {
         say(&format!("listening on {address}"))?;
     }

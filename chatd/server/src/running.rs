@@ -1,12 +1,13 @@
 //! A server that runs, as its operator has it: reads its configuration anew, watches its certificate, and says how it is. Used by
 //! the assembly, by signals, by the admin socket and by [`crate::http`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use chat_process::config::ConfigError;
 use chat_process::logging::LevelHandle;
+use chat_process::sandbox::{Confined, Rules};
 use chat_proto::display;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::listen::Given;
 use crate::metrics;
 use crate::private::relay::Carried;
+use crate::sandbox::{self, Sandbox};
 use crate::store::{Contents, Op, Store};
 use crate::sync::{lock, write};
 use crate::{StartError, files, start};
@@ -54,6 +56,7 @@ pub struct Running<S: Store> {
     beat: Mutex<(u64, Instant)>,
     reread: Reread,
     handle: Option<LevelHandle>,
+    sandbox: Option<(Rules, Confined)>,
     /// One reload at a time: two that interleave could leave half of each.
     reloading: tokio::sync::Mutex<()>,
     stop: Mutex<Option<Duration>>,
@@ -100,6 +103,14 @@ pub enum ReloadError {
     /// The certificate or its key is no good.
     #[error(transparent)]
     Tls(#[from] StartError),
+    /// The sandbox of the start holds, whatever the configuration says now.
+    #[error("{key}: the running server cannot read {}: its sandbox holds what was configured at its start; it needs a restart", path.display())]
+    Beyond {
+        /// The key.
+        key: &'static str,
+        /// What it names.
+        path: PathBuf,
+    },
 }
 
 impl ReloadError {
@@ -115,7 +126,7 @@ impl ReloadError {
                     error.suggestion.as_ref().map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"));
                 format!("{file}{line}{key} {}{meant}", error.problem)
             }
-            ReloadError::Tls(error) => error.to_string(),
+            ReloadError::Tls(_) | ReloadError::Beyond { .. } => self.to_string(),
         }
     }
 }
@@ -164,6 +175,9 @@ pub struct Status {
     /// Keys whose value does not count, because the service manager listens elsewhere.
     #[serde(default)]
     pub unheeded: Vec<String>,
+    /// How it is confined.
+    #[serde(default = "Sandbox::off")]
+    pub sandbox: Sandbox,
 }
 
 /// How busy an account is.
@@ -201,7 +215,7 @@ impl<S: Store> Running<S> {
         config: Config,
         reread: Reread,
         handle: Option<LevelHandle>,
-        given: Vec<Given>,
+        (given, sandbox): (Vec<Given>, Option<(Rules, Confined)>),
     ) -> Arc<Running<S>> {
         let (tls, progress) = (looked_at(&config), gateway.store.progress());
         Arc::new(Running {
@@ -217,6 +231,7 @@ impl<S: Store> Running<S> {
             given,
             reread,
             handle,
+            sandbox,
             reloading: tokio::sync::Mutex::default(),
             stop: Mutex::default(),
             stopping: Notify::new(),
@@ -233,6 +248,9 @@ impl<S: Store> Running<S> {
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let _alone = self.reloading.lock().await;
         let read = (self.reread)().map_err(ReloadError::from).and_then(|fresh| {
+            if let Some((key, path)) = self.beyond(&fresh).into_iter().find(|(key, _)| key.starts_with("tls.")) {
+                return Err(ReloadError::Beyond { key, path });
+            }
             let tls = start::tls(&fresh)?;
             Ok((fresh, tls))
         });
@@ -259,11 +277,24 @@ impl<S: Store> Running<S> {
         error.short(&main)
     }
 
-    /// Keys whose new value counts from the next start.
+    /// Keys whose new value counts from the next start: always, or because the sandbox ends before it.
     fn restart_keys(&self) -> Vec<String> {
-        let since_start = flat::changed(&flat::flat(&self.started.keys), &flat::flat(&self.config().keys));
+        let config = self.config();
+        let since_start = flat::changed(&flat::flat(&self.started.keys), &flat::flat(&config.keys));
         let is_given = |key: &str| self.given.iter().any(|given| given.door.key() == key);
-        since_start.into_iter().filter(|key| flat::NEEDS_RESTART.contains(&key.as_str()) && !is_given(key)).collect()
+        let counts_later = |key: &String| flat::NEEDS_RESTART.contains(&key.as_str()) && !is_given(key);
+        let beyond = self.beyond(&config).into_iter().map(|(key, _)| key.to_owned());
+        let mut keys: Vec<String> = since_start.into_iter().filter(counts_later).chain(beyond).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// What of a configuration lies beyond the sandbox.
+    fn beyond(&self, config: &Config) -> Vec<(&'static str, PathBuf)> {
+        match &self.sandbox {
+            Some((rules, confined)) if confined.landlock.is_some() => sandbox::beyond(rules, config),
+            _ => Vec::new(),
+        }
     }
 
     /// Keys that say where to listen while the service manager listens elsewhere.
@@ -454,6 +485,7 @@ impl<S: Store> Running<S> {
             log: lock(&self.level).level,
             restart: self.restart_keys(),
             unheeded: self.unheeded_keys(),
+            sandbox: self.sandbox.as_ref().map_or(Sandbox::off(), |(_, confined)| Sandbox::of(*confined)),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use chat_link::CertError;
 use chat_process::exit;
+use chat_process::sandbox::SandboxError;
 use chat_proto::id::NameRule;
 use chat_proto::limits;
 use chat_proto::machine::private::broker::Terms;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The configuration wants a door for which the service manager, who has the network, handed over no socket.
     #[error("{0} is set, but the service manager hands over no socket for it, and what it starts binds none by itself")]
     NotHanded(Door),
+    /// The sandbox that the kernel has and refuses.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// What the relay serves.
     #[error("the relay cannot start: {0}")]
     Relay(String),
@@ -90,6 +94,7 @@ impl StartError {
             StartError::Handed(_) | StartError::NotHanded(_) => exit::CONFIG,
             StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
             StartError::Listen { .. } => exit::UNAVAILABLE,
+            StartError::Sandbox(_) => exit::OS,
             StartError::Hash(_) | StartError::Relay(_) => exit::SOFTWARE,
             StartError::Credentials(CredentialsError::File(error)) => Self::exit_of_file(error),
             StartError::Credentials(CredentialsError::Store(_)) => exit::IO,

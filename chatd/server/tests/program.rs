@@ -22,7 +22,10 @@ fn init_prints_the_fingerprint_and_overwrites_nothing() {
     assert_eq!(code, 73);
     assert!(err.contains("is there already"), "{err}");
     assert_eq!(fs::read(dir.path().join("chat-server.toml")).unwrap(), config);
-    assert_eq!(done(dir.path(), &["check", "config"]), (0, "ok config\n".into(), String::new()));
+    assert_eq!(
+        done(dir.path(), &["check", "config"]),
+        (0, "ok config: sandbox: landlock + seccomp\n".into(), String::new())
+    );
     for secret in ["data/identity.key", "tls/privkey.pem"] {
         let mode = fs::metadata(dir.path().join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");

@@ -210,6 +210,8 @@ codes! {
     BAD_FILE = 82, "bad_file", Caller;
     /// As many transfers or offers are open as there may be.
     TOO_MANY_FILES = 83, "too_many_files", Caller;
+    /// The process that starts hooks and opens files for a confined chatd has ended.
+    RUNNER_GONE = 84, "runner_gone", Other;
 }
 
 impl Code {

@@ -186,7 +186,7 @@ pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
         requests: view.requests as u64,
         sessions: view.sessions as u64,
         server_version: view.server_version,
-        problems: view.problems,
+        problems: view.problems.into_iter().chain(d.outside.problem()).collect(),
         classic: view.classic,
     })
 }

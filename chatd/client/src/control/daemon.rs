@@ -1,6 +1,7 @@
 //! Calls about chatd itself: hello, daemon_status, daemon_stop.
 
-use chat_proto::control::daemon::{DaemonInfo, Hello, HelloReply};
+use chat_process::sandbox::Confined;
+use chat_proto::control::daemon::{DaemonInfo, Hello, HelloReply, Sandbox};
 use chat_proto::control::{Done, ErrorData};
 use chat_proto::fault::Code;
 use chat_proto::version::CONTROL;
@@ -28,7 +29,13 @@ pub(super) fn status(d: &Daemon) -> DaemonInfo {
         log: d.log.as_ref().map(|log| log.display().to_string()),
         profiles: d.names(),
         connections: d.connections(),
+        sandbox: Some(sandbox(d.outside.confined)),
     }
+}
+
+fn sandbox(confined: Option<Confined>) -> Sandbox {
+    let parts = confined.unwrap_or_default();
+    Sandbox { wanted: confined.is_some(), landlock: parts.landlock, seccomp: parts.seccomp }
 }
 
 pub(super) fn stop(d: &Daemon) -> Done {

@@ -19,6 +19,7 @@ use crate::file::job::Flag;
 use crate::file::source::{self, Offered};
 use crate::file::{Refusal, shown_id, target};
 use crate::profile::{Answer, Ask, FileAsk};
+use crate::runner::Opener;
 
 /// Stops a job that nobody waits for any more.
 struct StopOnDrop(Arc<Flag>);
@@ -38,16 +39,16 @@ pub(super) async fn send(d: &Daemon, call: FileSend) -> Answer<File> {
     }
     within(call.timeout_ms, async {
         profile.ask(|reply| Ask::File(FileAsk::Ready(peer.clone(), reply))).await?;
-        let file = offered(path.clone()).await.map_err(|refusal| refusal.about(&call.path))?;
+        let file = offered(path.clone(), d.around.opener.clone()).await.map_err(|refusal| refusal.about(&call.path))?;
         profile.ask(|reply| Ask::File(FileAsk::Offer { peer, path, file, reply })).await
     })
     .await
 }
 
-async fn offered(path: PathBuf) -> Result<Offered, Refusal> {
+async fn offered(path: PathBuf, opener: Opener) -> Result<Offered, Refusal> {
     let flag: Arc<Flag> = Arc::default();
     let _stop = StopOnDrop(Arc::clone(&flag));
-    blocking(move || source::offer(&path, &flag)).await
+    blocking(move || source::offer(&path, &opener, &flag)).await
 }
 
 pub(super) async fn list(d: &Daemon, call: FileList) -> Answer<Items<File>> {

@@ -18,6 +18,7 @@ use super::source::Source;
 use super::target::{self, Part};
 use super::{Refusal, shown_id};
 use crate::history::file::Spot;
+use crate::runner::Opener;
 
 /// Pieces between the thread and the task.
 const PIECES: usize = 4;
@@ -218,14 +219,14 @@ pub struct Sending {
 }
 
 /// Puts the bytes on a stream; its end is the caller's to say.
-pub async fn send(stream: &mut (impl AsyncWrite + Unpin), file: Sending, flag: Arc<Flag>) -> Outcome {
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), file: Sending, opener: Opener, flag: Arc<Flag>) -> Outcome {
     let head = FileBytes { id: file.id.to_vec(), offset: file.offset }.encode_to_vec();
     let mut first = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     first.extend_from_slice(&head);
     let (pieces, mut queue) = mpsc::channel(PIECES);
     let (spare, spares) = mpsc::channel(PIECES);
     let stopping = Arc::clone(&flag);
-    let reading = spawn_blocking(move || read(&file, &pieces, spares, &stopping));
+    let reading = spawn_blocking(move || read(&file, &opener, &pieces, spares, &stopping));
     let mut next = Some(first);
     while let Some(piece) = next {
         let written = tokio::select! {
@@ -252,11 +253,12 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), file: Sending, flag: A
 
 fn read(
     file: &Sending,
+    opener: &Opener,
     pieces: &mpsc::Sender<Vec<u8>>,
     mut spares: mpsc::Receiver<Vec<u8>>,
     flag: &Flag,
 ) -> Result<(), Refusal> {
-    let mut source = Source::reopen(&file.path, file.size, file.changed_ns)?;
+    let mut source = Source::reopen(&file.path, opener, file.size, file.changed_ns)?;
     source.seek(file.offset)?;
     let mut left = file.size - file.offset;
     while left > 0 {

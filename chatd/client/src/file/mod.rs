@@ -40,12 +40,8 @@ pub struct Setup {
 impl Setup {
     /// What holds for the profile whose history is this file, where `home` is what `~` means.
     pub fn new(config: &config::Files, home: &Path, history: &Path) -> Setup {
-        let folder = match config.folder.strip_prefix("~") {
-            Ok(rest) => home.join(rest),
-            Err(_) => config.folder.clone(),
-        };
         Setup {
-            folder,
+            folder: config.folder_in(home),
             held: history.with_file_name(HELD),
             auto_accept: config.auto_accept.clone(),
             max_size: config.max_size,

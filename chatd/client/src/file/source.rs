@@ -10,10 +10,10 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chat_proto::fault::Code;
 use chat_proto::limits::FILE_CHUNK;
-use rustix::fs::{Mode, OFlags};
 
 use super::job::Flag;
 use super::{Refusal, digest};
+use crate::runner::Opener;
 
 /// A file as it was when it was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Source {
 }
 
 /// Reads the whole file once; ends early where `flag` says so.
-pub fn offer(path: &Path, flag: &Arc<Flag>) -> Result<Offered, Refusal> {
-    let mut source = Source::open(path)?;
+pub fn offer(path: &Path, opener: &Opener, flag: &Arc<Flag>) -> Result<Offered, Refusal> {
+    let mut source = Source::open(path, opener)?;
     let mut hash = Context::new(&SHA256);
     let mut piece = vec![0; FILE_CHUNK];
     let mut read = 0;
@@ -57,11 +57,8 @@ pub fn offer(path: &Path, flag: &Arc<Flag>) -> Result<Offered, Refusal> {
 
 impl Source {
     /// Opens a regular file; a link to one is followed, as its user named it.
-    pub fn open(path: &Path) -> Result<Source, Refusal> {
-        // NONBLOCK: the open of a FIFO must not hang before it can be refused.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| unreadable(&errno.into()))?;
-        let file = File::from(opened);
+    pub fn open(path: &Path, opener: &Opener) -> Result<Source, Refusal> {
+        let file = File::from(opener.open(path).map_err(|error| unreadable(&error))?);
         let data = file.metadata().map_err(|error| unreadable(&error))?;
         match data.file_type() {
             kind if kind.is_file() => {}
@@ -73,8 +70,8 @@ impl Source {
     }
 
     /// Opens the file that was offered; refused where it is another one now.
-    pub fn reopen(path: &Path, size: u64, changed_ns: i64) -> Result<Source, Refusal> {
-        let source = Source::open(path)?;
+    pub fn reopen(path: &Path, opener: &Opener, size: u64, changed_ns: i64) -> Result<Source, Refusal> {
+        let source = Source::open(path, opener)?;
         match source.size == size && source.changed_ns == changed_ns {
             true => Ok(source),
             false => Err(Refusal::new(Code::FILE_DAMAGED, "the file was changed since it was offered")),
@@ -112,16 +109,21 @@ fn changed(data: &std::fs::Metadata) -> i64 {
 }
 
 fn unreadable(error: &io::Error) -> Refusal {
-    Refusal::new(Code::BAD_FILE, error)
+    match error.kind() {
+        // Of the way to the runner.
+        io::ErrorKind::BrokenPipe => Code::RUNNER_GONE.into(),
+        _ => Refusal::new(Code::BAD_FILE, error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::Mode;
     use std::fs;
 
     fn offered(path: &Path) -> Result<Offered, Refusal> {
-        offer(path, &Arc::default())
+        offer(path, &Opener::default(), &Arc::default())
     }
 
     fn refused(path: &Path) -> (Code, String) {
@@ -163,10 +165,10 @@ mod tests {
         let path = home.path().join("x");
         fs::write(&path, "one").expect("written");
         let first = offered(&path).expect("offered");
-        Source::reopen(&path, first.size, first.changed_ns).expect("the same");
+        Source::reopen(&path, &Opener::default(), first.size, first.changed_ns).expect("the same");
         let file = File::options().write(true).open(&path).expect("opened");
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
-        let other = Source::reopen(&path, first.size, first.changed_ns).err().expect("another");
+        let other = Source::reopen(&path, &Opener::default(), first.size, first.changed_ns).err().expect("another");
         assert_eq!(other.code, Code::FILE_DAMAGED);
     }
 
@@ -177,6 +179,6 @@ mod tests {
         fs::write(&path, "x").expect("written");
         let flag: Arc<Flag> = Arc::default();
         assert!(flag.stop());
-        assert_eq!(offer(&path, &flag).expect_err("stopped").code, Code::CANCELLED);
+        assert_eq!(offer(&path, &Opener::default(), &flag).expect_err("stopped").code, Code::CANCELLED);
     }
 }

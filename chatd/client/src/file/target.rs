@@ -289,9 +289,17 @@ fn taken() -> Refusal {
     Code::FILE_EXISTS.into()
 }
 
-/// The place cannot be written: no room, no right, no such folder.
+/// The place cannot be written: no room, no right, no such folder. A confined chatd may write into the folder that was there at its
+/// start, and into no other one that has got its name since.
 fn broken(path: &Path, error: &io::Error) -> Refusal {
-    Refusal::new(Code::DISK_FULL, format!("{}: {error}", path.display()))
+    let refusal = Refusal::new(Code::DISK_FULL, format!("{}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let detail = format!("{}; if the folder is newer than chatd: chatctl daemon restart", refusal.detail);
+            Refusal { detail, ..refusal }
+        }
+        _ => refusal,
+    }
 }
 
 #[cfg(test)]

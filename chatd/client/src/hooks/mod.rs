@@ -4,21 +4,22 @@
 //! Messages are taken from the history behind a cursor that is kept with it: a hook for messages runs at least once for each,
 //! whatever is killed in between. Other events are news: they are lost with chatd, and where too many wait. What fails is repeated
 //! and at last kept as a dead letter. `schedule.rs` decides, `run.rs` runs, `task.rs` brings both together, `notice.rs` says what a
-//! hook gets, `history/hooks.rs` keeps.
+//! hook gets, `history/hooks.rs` keeps. A chatd that is confined starts no program: its runner does ([`crate::runner`]).
 
 mod notice;
 mod run;
 mod schedule;
 mod task;
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use chat_proto::control::hooks::Occasion;
+use chat_proto::control::hooks::{Occasion, Outcome};
 use chat_proto::limits::HOOKS_AT_ONCE;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
-pub use run::Report;
+pub use run::{Input, Program, Report, run};
 pub use schedule::Counts;
 
 use crate::config::Hook;
@@ -26,9 +27,9 @@ use crate::history::hooks::{HookWrite, Letter};
 use crate::history::thread::Reader;
 use crate::history::{History, Trouble, Write};
 use crate::profile::{self, Published, View};
+use crate::runner::Runner;
 use crate::world::World;
 use notice::Notice;
-use run::Run;
 use schedule::{Begin, Schedule};
 use task::{Ask, Task};
 
@@ -36,18 +37,18 @@ use task::{Ask, Task};
 pub struct Setup {
     /// Hooks of the configuration.
     pub hooks: Vec<Hook>,
-    /// The environment of every hook, beside what tells of the event.
-    pub environment: Vec<(String, String)>,
-    /// Their working directory.
-    pub directory: PathBuf,
+    /// Their programs, by the hooks' names.
+    programs: HashMap<String, Program>,
+    /// Who starts them, where chatd may not.
+    runner: Option<Runner>,
     /// One for each hook that may run now, in the whole daemon.
     pub permits: Semaphore,
 }
 
 impl Setup {
-    /// With these hooks.
-    pub fn new(hooks: Vec<Hook>, environment: Vec<(String, String)>, directory: PathBuf) -> Setup {
-        Setup { hooks, environment, directory, permits: Semaphore::new(HOOKS_AT_ONCE) }
+    /// With these hooks and their programs.
+    pub fn new(hooks: Vec<Hook>, programs: HashMap<String, Program>, runner: Option<Runner>) -> Setup {
+        Setup { hooks, programs, runner, permits: Semaphore::new(HOOKS_AT_ONCE) }
     }
 
     /// The hooks of a profile.
@@ -58,29 +59,41 @@ impl Setup {
 
     /// Runs a hook once with a sample of what it waits for, beside everything else.
     pub async fn test(&self, profile: &str, hook: &Hook, user: &str, now_ms: i64) -> Report {
-        let mut run = self.prepare(profile, hook, &notice::sample(hook, user, now_ms));
-        run.environment.push(("CHAT_TEST".into(), "1".into()));
-        run::run(run).await
+        let sample = notice::sample(hook, user, now_ms);
+        let report = self.try_run(profile, hook, sample, true).await;
+        report.unwrap_or_else(|| Report::of(Outcome::NotStarted { detail: NO_RUNNER.into() }))
     }
 
-    /// The run of a hook for an event.
-    fn prepare(&self, profile: &str, hook: &Hook, notice: &Notice) -> Run {
-        let mut environment = self.environment.clone();
-        let told = [
-            ("CHAT_EVENT", hook.on.word()),
-            ("CHAT_FROM", &notice.from),
-            ("CHAT_ID", &notice.id),
-            ("CHAT_PROFILE", profile),
-        ];
-        environment.extend(told.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        Run {
-            argv: hook.run.clone(),
-            environment,
-            directory: self.directory.clone(),
-            input: format!("{}\n", notice.object),
-            limit: hook.timeout,
+    /// Runs a hook for an event. Where nobody can start it, it waits: a try that is none must not count as one, and what waits is not
+    /// done, so that it is done at the next start.
+    async fn run(&self, profile: &str, hook: &Hook, notice: Notice) -> Report {
+        match self.try_run(profile, hook, notice, false).await {
+            Some(report) => report,
+            None => std::future::pending().await,
         }
     }
+
+    async fn try_run(&self, profile: &str, hook: &Hook, notice: Notice, is_test: bool) -> Option<Report> {
+        let Notice { object, from, id } = notice;
+        let input = Input { event: hook.on.word().into(), from, id, profile: profile.into(), object, is_test };
+        match &self.runner {
+            Some(runner) => runner.run(&hook.name, input).await,
+            None => Some(run(self.programs.get(&hook.name)?.run(input)).await),
+        }
+    }
+}
+
+const NO_RUNNER: &str = "the process that starts hooks has ended: chatctl daemon restart";
+
+/// The programs of these hooks; `environment` is that of all of them, beside what tells of the event.
+pub fn programs(hooks: &[Hook], environment: &[(String, String)], directory: &Path) -> HashMap<String, Program> {
+    let program = |hook: &Hook| Program {
+        argv: hook.run.clone(),
+        environment: environment.to_vec(),
+        directory: directory.to_owned(),
+        limit: hook.timeout,
+    };
+    hooks.iter().map(|hook| (hook.name.clone(), program(hook))).collect()
 }
 
 /// What a profile's hooks start with, once it is written down.

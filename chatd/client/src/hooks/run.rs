@@ -10,6 +10,7 @@ use std::time::Duration;
 use chat_proto::control::hooks::Outcome;
 use chat_proto::limits::{HOOK_KILL_AFTER, HOOK_OUTPUT};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -17,6 +18,61 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Output that still comes when the program has ended is waited for so long: what it left running may hold the pipe for ever.
 const OUTPUT_AFTER: Duration = Duration::from_millis(100);
+
+/// The program of a hook, as it is configured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// A full path, and the arguments; never empty.
+    pub argv: Vec<String>,
+    /// Its environment, beside what tells of the event.
+    pub environment: Vec<(String, String)>,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// It may take so long.
+    pub limit: Duration,
+}
+
+/// What an event gives to a program. Only values: the names that they have in the environment are fixed here, so that nothing else
+/// gets in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Input {
+    /// CHAT_EVENT.
+    pub event: String,
+    /// CHAT_FROM; empty where nobody caused it.
+    pub from: String,
+    /// CHAT_ID; empty where it is no message.
+    pub id: String,
+    /// CHAT_PROFILE.
+    pub profile: String,
+    /// Its stdin.
+    pub object: String,
+    /// It is a sample: CHAT_TEST.
+    pub is_test: bool,
+}
+
+impl Program {
+    /// Its run for an event.
+    pub fn run(&self, input: Input) -> Run {
+        let mut environment = self.environment.clone();
+        let told = [
+            ("CHAT_EVENT", input.event),
+            ("CHAT_FROM", input.from),
+            ("CHAT_ID", input.id),
+            ("CHAT_PROFILE", input.profile),
+        ];
+        environment.extend(told.map(|(name, value)| (name.to_owned(), value)));
+        if input.is_test {
+            environment.push(("CHAT_TEST".into(), "1".into()));
+        }
+        Run {
+            argv: self.argv.clone(),
+            environment,
+            directory: self.directory.clone(),
+            input: format!("{}\n", input.object),
+            limit: self.limit,
+        }
+    }
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -34,7 +90,7 @@ pub struct Run {
 }
 
 /// What became of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
@@ -44,6 +100,13 @@ pub struct Report {
     pub cut: bool,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Report {
+    /// Of a run that was none.
+    pub fn of(outcome: Outcome) -> Report {
+        Report { outcome, output: String::new(), cut: false, took: Duration::ZERO }
+    }
 }
 
 /// Runs to the end. Dropped, it ends the program with all that it started.

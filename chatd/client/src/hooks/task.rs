@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::notice::{self, Notice};
-use super::run::{self, Report};
+use super::run::Report;
 use super::schedule::{Counts, HookNo, Schedule, Start};
 use super::{Around, Begun};
 use crate::config::Hook;
@@ -160,12 +160,12 @@ impl Task {
                     Told::Message(index) => match reader.ask(move |history| history.row(index)).await {
                         Ok(Some(row)) => notice::message(&shown::message(row)),
                         // It was erased: there is nothing left to tell.
-                        Ok(None) => return (hook, nothing(Outcome::Exited { code: 0 })),
-                        Err(error) => return (hook, nothing(Outcome::NotStarted { detail: error.to_string() })),
+                        Ok(None) => return (hook, Report::of(Outcome::Exited { code: 0 })),
+                        Err(error) => return (hook, Report::of(Outcome::NotStarted { detail: error.to_string() })),
                     },
                 };
                 let _permit = setup.permits.acquire().await;
-                (hook, run::run(setup.prepare(&profile, &hooks[hook], &notice)).await)
+                (hook, setup.run(&profile, &hooks[hook], notice).await)
             });
         }
     }
@@ -246,9 +246,4 @@ impl Task {
     fn unreadable(&self, error: &Trouble) {
         tracing::error!(profile = self.around.profile, %error, "the history cannot be read for hooks");
     }
-}
-
-/// A run that was none.
-fn nothing(outcome: Outcome) -> Report {
-    Report { outcome, output: String::new(), cut: false, took: Duration::ZERO }
 }

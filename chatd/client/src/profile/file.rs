@@ -22,6 +22,7 @@ use crate::file::{Refusal, Setup, target};
 use crate::history::Write;
 use crate::history::file::{FileWrite, Spot, Transfer};
 use crate::peer::Connection;
+use crate::runner::Opener;
 
 /// Texts go before bytes of files.
 const BEHIND_TEXTS: i32 = -1;
@@ -262,8 +263,9 @@ impl Owner {
                 Do::Send(session, job, sending, flag) => {
                     let (news, connection) =
                         (self.files.news.clone(), self.private.talk(&session).and_then(|talk| talk.connection()));
+                    let opener = self.around.opener.clone();
                     tokio::spawn(async move {
-                        let _ = news.send((job, send(connection, sending, flag).await));
+                        let _ = news.send((job, send(connection, sending, opener, flag).await));
                     });
                 }
                 Do::RemovePart(spot, id) => {
@@ -282,7 +284,7 @@ impl Owner {
 }
 
 /// Sends a file's bytes on a stream of their own. One that does not get to the file's end is broken off, never ended.
-async fn send(connection: Option<Connection>, sending: Sending, flag: std::sync::Arc<Flag>) -> Outcome {
+async fn send(connection: Option<Connection>, sending: Sending, opener: Opener, flag: std::sync::Arc<Flag>) -> Outcome {
     let Some(connection) = connection else { return Outcome::Broken };
     let opened = tokio::select! {
         opened = connection.open_bytes() => opened,
@@ -291,7 +293,7 @@ async fn send(connection: Option<Connection>, sending: Sending, flag: std::sync:
     let Ok(mut stream) = opened else { return Outcome::Broken };
     // A stream that is gone needs no order any more.
     let _ = stream.set_priority(BEHIND_TEXTS);
-    match job::send(&mut stream, sending, flag).await {
+    match job::send(&mut stream, sending, opener, flag).await {
         Outcome::Sent if stream.finish().is_ok() => Outcome::Sent,
         Outcome::Sent => Outcome::Broken,
         outcome => {

@@ -220,8 +220,8 @@ impl Chatd {
         let listener = chat_local::bind(&socket, &layout.state).expect("bound");
         let config = Config::load(&layout.config_file(), false).expect("defaults");
         let (host, boot_id, environment) = ("laptop".into(), "boot".into(), Vec::new());
-        let workers = Workers::default();
-        let setup = Setup { config, layout, socket, log: None, host, boot_id, workers, environment };
+        let (workers, confined, runner) = (Workers::default(), None, None);
+        let setup = Setup { config, layout, socket, log: None, host, boot_id, workers, environment, confined, runner };
         let shutdown = Shutdown::new();
         let running = tokio::spawn(chatd::run(listener, setup, shutdown.clone(), || {}));
         Chatd { home: home.to_owned(), shutdown, running: Some(running) }

@@ -63,6 +63,16 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// It was made and lies where the server could put it.
+    #[error("the backup is {}; it could not be moved to {}: {}", made.display(), dir.display(), files::said(error))]
+    Stays {
+        /// The backup.
+        made: PathBuf,
+        /// Where it was wanted.
+        dir: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// There is no backup at all.
     #[error("there is no backup in {}", .0.display())]
     None(PathBuf),
@@ -118,6 +128,33 @@ pub fn create(
     let path = free_name(dir, now_ms);
     let bytes = finish(&stage, &path, &manifest, &sources).map_err(|error| BackupError::io(&path, error))?;
     Ok(Made { path, bytes, manifest })
+}
+
+/// Makes the directory where a backup is wanted, and makes sure that one can be put there.
+pub fn ready(dir: &Path) -> Result<(), BackupError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| BackupError::io(dir, error))?;
+    Stage::new(dir, 0).map(drop)
+}
+
+/// Moves a backup of this time into `dir`, over whatever lies between: on the disk there before it goes here. Answers where it is now.
+pub fn take_away(made: &Path, created_ms: i64, dir: &Path) -> Result<PathBuf, BackupError> {
+    let stays = |error| BackupError::Stays { made: made.to_owned(), dir: dir.to_owned(), error };
+    clear(dir);
+    let path = free_name(dir, created_ms);
+    let stage = Stage::new(dir, 0)?;
+    let fresh = stage.0.join("archive");
+    let copy = || {
+        let mut to = create_private(&fresh)?;
+        io::copy(&mut File::open(made)?, &mut to)?;
+        to.sync_all()?;
+        // Never over another one.
+        fs::hard_link(&fresh, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    copy().map_err(stays)?;
+    fs::remove_file(made).map_err(|error| BackupError::io(made, error))?;
+    Ok(path)
 }
 
 /// Writes the archive beside everything else, and gives it its name once it is on the disk.
@@ -305,6 +342,26 @@ impl Drop for Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backup_is_moved_and_replaces_none() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let made = from.path().join("made");
+        let dir = to.path().join("new");
+        ready(&dir).unwrap();
+        fs::write(&made, b"one").unwrap();
+        let path = take_away(&made, 0, &dir).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), made.exists()), (b"one".to_vec(), false));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing unfinished stays");
+        fs::write(&made, b"two").unwrap();
+        let other = take_away(&made, 0, &dir).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        fs::create_dir(&made).unwrap();
+        let refused = take_away(&made, 0, &dir).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("the backup is {}", made.display())), "{refused}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+    }
 
     #[test]
     fn names_are_times() {

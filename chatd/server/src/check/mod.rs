@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chat_process::config::{ConfigError, find};
+use chat_process::sandbox::Kernel;
 use chat_proto::display;
 use serde::Serialize;
 
 use crate::account::credentials;
 use crate::config::{self, Config, Layout};
+use crate::sandbox::{self, Sandbox};
 use crate::start;
 
 /// How bad a finding is.
@@ -190,6 +192,22 @@ impl Found<'_> {
         }
         if let Some(file) = &self.config.credentials {
             self.credentials(file);
+        }
+        self.sandbox();
+    }
+
+    /// What the kernel here can hold of it; a running server says in its status what it was given.
+    fn sandbox(&mut self) {
+        const KEY: &str = "sandbox";
+        let kernel = Kernel::look();
+        let could = Sandbox { wanted: true, landlock: kernel.landlock.then_some(0), seccomp: kernel.seccomp };
+        if !sandbox::is_wanted(self.config) {
+            let text = "is off: who takes over the server has all that its user has".into();
+            self.warn(Section::Config, KEY, text, "config default");
+        } else if let Some(lack) = could.lacks() {
+            self.add(Level::Warn, Section::Config, Some(KEY), lack.into(), Some("uname -r".into()));
+        } else {
+            self.ok(Section::Config, "sandbox: landlock + seccomp".into());
         }
     }
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 
 use chat_proto::display;
-use chat_server::admin::backup::BackupCreate;
+use chat_server::admin::Line;
+use chat_server::admin::backup::{BackupCreate, BackupMade};
 use chat_server::backup::{self, Made, Manifest, restore};
 use chat_server::clock::Clock;
 use chat_server::config::{Config, Layout};
 use serde::Serialize;
 
-use super::{ask, json, local, number, rfc3339, say, size};
+use super::{ask, json, local, number, rfc3339, run, say, size};
 use crate::args::{Args, BackupVerb, Restore};
 
 /// Stands for the newest backup.
@@ -28,7 +29,10 @@ pub fn act(args: &Args, config: &Config, verb: &BackupVerb) -> anyhow::Result<Ex
 fn create(args: &Args, config: &Config, dir: Option<&Path>, keep: Option<usize>) -> anyhow::Result<ExitCode> {
     // The server has another working directory.
     let dir = dir.map(absolute).transpose()?;
-    let made = ask(config, BackupCreate { dir, keep })?;
+    let made = match dir {
+        Some(dir) if is_running(config)? => elsewhere(config, &dir, keep)?,
+        dir => ask(config, BackupCreate { dir, keep })?,
+    };
     if args.json {
         let object = Object { removed: Some(made.removed), ..Object::of(&made.path, made.bytes, &made.manifest) };
         return say(&json("backup", &object)?);
@@ -38,6 +42,20 @@ fn create(args: &Args, config: &Config, dir: Option<&Path>, keep: Option<usize>)
         count => format!("; {} older removed", number(count as u64)),
     };
     say(&format!("{}{gone}", line(&made.path.display().to_string(), made.bytes, &made.manifest)))
+}
+
+fn is_running(config: &Config) -> anyhow::Result<bool> {
+    run(async { Ok(Line::open(&config.admin_socket).await?.is_some()) })
+}
+
+/// A server that runs writes into its own directories alone: it makes the backup there, and this process takes it from there.
+fn elsewhere(config: &Config, dir: &Path, keep: Option<usize>) -> anyhow::Result<BackupMade> {
+    backup::ready(dir)?;
+    let made = ask(config, BackupCreate { dir: None, keep: None })?;
+    let path = backup::take_away(&made.path, made.manifest.created_ms, dir)?;
+    // The new one is not an older one.
+    let removed = keep.map(|keep| backup::prune(dir, keep.max(1))).transpose()?.map_or(0, |gone| gone.len());
+    Ok(BackupMade { path, removed, ..made })
 }
 
 fn verify(args: &Args, file: &Path) -> anyhow::Result<ExitCode> {

@@ -83,6 +83,9 @@ fn problems(status: &Status) -> Vec<(String, &'static str)> {
     if status.backup_due && status.backup_age_s.is_some() {
         found.push(("the last backup is too old".into(), "backup create"));
     }
+    if let Some(lack) = status.sandbox.lacks() {
+        found.push((lack.into(), "check config"));
+    }
     if !status.restart.is_empty() {
         found.push((format!("these keys count from the next start: {}", status.restart.join(", ")), "config diff"));
     }
@@ -195,6 +198,7 @@ struct Level {
 #[cfg(test)]
 mod tests {
     use chat_server::private::relay::Carried;
+    use chat_server::sandbox::Sandbox;
 
     use super::*;
 
@@ -220,6 +224,7 @@ mod tests {
             log: chat_server::config::Level::Info,
             restart: vec![],
             unheeded: vec![],
+            sandbox: Sandbox { wanted: true, landlock: Some(7), seccomp: true },
         }
     }
 
@@ -247,6 +252,7 @@ mod tests {
             backup_age_s: Some(200_000),
             restart: vec!["storage.dir".into()],
             unheeded: vec!["listen".into()],
+            sandbox: Sandbox { landlock: None, ..status().sandbox },
             ..status()
         };
         let text = text(&bad, "chat-server");

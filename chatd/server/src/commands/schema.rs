@@ -364,6 +364,19 @@ pub const OBJECTS: &[Object] = &[
                 List(&Text),
                 "keys whose value does not count, because the service manager listens elsewhere",
             ),
+            member(
+                "sandbox",
+                Members(&[
+                    member("wanted", Flag, "the configuration asks for it"),
+                    member(
+                        "landlock",
+                        Maybe(&Count),
+                        "the ABI by which files and ports are confined; null: they are not",
+                    ),
+                    member("seccomp", Flag, "system calls are confined"),
+                ]),
+                "how the running server is confined",
+            ),
         ],
     },
     Object { name: "stopped", about: "answer of stop: the server is gone", members: &[] },

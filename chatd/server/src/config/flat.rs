@@ -5,8 +5,16 @@ use std::collections::BTreeMap;
 use super::Written;
 
 /// Keys of which a running server keeps the value that it started with.
-pub const NEEDS_RESTART: &[&str] =
-    &["admin.http", "admin.socket", "auth.credentials", "listen", "log.format", "private.relay_listen", "storage.dir"];
+pub const NEEDS_RESTART: &[&str] = &[
+    "admin.http",
+    "admin.socket",
+    "auth.credentials",
+    "listen",
+    "log.format",
+    "private.relay_listen",
+    "sandbox",
+    "storage.dir",
+];
 
 /// Dotted keys with their values as TOML, in the order of the keys. Paths that were not written are not among them.
 pub type Flat = BTreeMap<String, String>;

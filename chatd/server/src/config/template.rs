@@ -26,6 +26,10 @@ pub fn text(layout: &Layout, name: &str, listen: Option<&str>) -> String {
         "Names of accounts: standard (a-z 0-9 . _ -), classic (any printable ASCII without blanks, case kept).",
         "names = \"standard\"".into(),
     );
+    key(
+        "Once it runs the server confines itself to its own files, ports and system calls: on, off (needs restart).",
+        "sandbox = \"on\"".into(),
+    );
     for (comment, line) in tables(layout) {
         key(comment, line);
     }

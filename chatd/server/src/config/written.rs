@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Addresses, Devices, Format, Idle, Level, Listen, LockoutBy, Names, Registration, Size, Wait};
+use super::values::{
+    Addresses, Devices, Format, Idle, Level, Listen, LockoutBy, Names, Registration, Size, Switch, Wait,
+};
 
 macro_rules! tables {
     ($($(#[doc = $doc:literal])+ $table:ident { $($(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $default:expr,)+ })+) => {
@@ -34,6 +36,8 @@ tables! {
         name: String = String::new(),
         /// Which names an account may have.
         names: Names = Names::Standard,
+        /// The server gives up what it has no use for once it runs.
+        sandbox: Switch = Switch::On,
         /// Certificates.
         tls: Tls = Tls::default(),
         /// New accounts.

@@ -118,6 +118,7 @@ async fn start(config: &Config, layout: &Layout) -> Server {
         reread,
         level: None,
         handed: Handed::default(),
+        sandbox: None,
     };
     Server::start(config.clone(), outside).await.unwrap()
 }

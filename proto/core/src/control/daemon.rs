@@ -47,6 +47,20 @@ pub struct DaemonInfo {
     pub profiles: Vec<String>,
     /// Connections on the control socket now.
     pub connections: u32,
+    /// How it is confined; absent in older ones.
+    #[serde(default)]
+    pub sandbox: Option<Sandbox>,
+}
+
+/// What chatd gave up when it began to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// Its configuration asks for it.
+    pub wanted: bool,
+    /// Landlock's ABI; absent where the kernel has none, or none is wanted.
+    pub landlock: Option<u32>,
+    /// System calls are filtered.
+    pub seccomp: bool,
 }
 
 /// End the daemon once everything accepted is on disk.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::super::job;
 use super::super::source;
 use super::*;
+use crate::runner::Opener;
 
 const SESSION: SessionId = [5; 16];
 const ALICE: usize = 0;
@@ -184,7 +185,7 @@ impl World {
     }
 
     fn offer_at(&mut self, path: PathBuf) -> Result<File, Refusal> {
-        let file = source::offer(&path, &Flag::at(0)).expect("a file");
+        let file = source::offer(&path, &Opener::default(), &Flag::at(0)).expect("a file");
         let mut id = [0; 16];
         getrandom::fill(&mut id).expect("random");
         self.sides[ALICE].desk.offer("bob", path, file, id, self.now)
@@ -286,7 +287,7 @@ impl World {
                     let _ = opened.send(Some((1 - side, head, Breaking { inner: far, left, broken: breaks })));
                 });
                 tokio::spawn(async move {
-                    let outcome = job::send(&mut near, sending, flag).await;
+                    let outcome = job::send(&mut near, sending, Opener::default(), flag).await;
                     broken.store(!matches!(outcome, Outcome::Sent), Ordering::Release);
                     drop(near);
                     let _ = news.send((job, outcome));

@@ -83,6 +83,8 @@ pub fn open_writer(dir: &Path, check: bool) -> Result<Connection, StoreError> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", 4096)?;
     conn.pragma_update(None, "cache_size", -4096)?;
+    // The directories for files of such a kind are not the server's.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(64);
     if planted("no-flush") {
         conn.pragma_update(None, "synchronous", "OFF")?;
@@ -113,6 +115,7 @@ pub fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
         Connection::open_with_flags(file(dir), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "cache_size", -1024)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(conn)
 }
 

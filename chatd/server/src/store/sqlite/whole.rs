@@ -65,6 +65,8 @@ pub fn faults(file: &Path) -> Result<Vec<String>, StoreError> {
 /// Rewrites the database of a stopped server without the room that deleted rows left; the caller holds the store's lock.
 pub fn vacuum(dir: &Path) -> Result<(), StoreError> {
     let conn = schema::open_writer(dir, false)?;
+    // All of it, beside the old one: too much for memory.
+    conn.pragma_update(None, "temp_store", "FILE")?;
     conn.execute_batch("VACUUM")?;
     schema::checkpoint(&conn)
 }

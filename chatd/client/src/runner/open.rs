@@ -1,0 +1,251 @@
+//! Opening files that are to be sent. A confined chatd sees few files; the runner opens the one that is meant and hands it over, for
+//! reading alone. It opens none that its user hides: files and directories of the home directory whose names begin with a dot are
+//! where keys and passwords lie. Nothing of the system's own (/proc, /sys, /dev) is a file to send.
+//!
+//! One datagram asks: a number and the path. One answers: the number, and what came of it, with the file where it was opened.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+};
+
+/// Bytes of a datagram: a path, its number, and room.
+const DATAGRAM: usize = 8 * 1024;
+/// An open that takes longer is given up: a share whose host is gone answers never.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Directories in which nothing is a file of the user's.
+const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Opens files for reading: by itself, or where chatd is confined by way of the runner. Blocks. Clones share the way.
+#[derive(Clone, Default)]
+pub struct Opener(Option<Arc<Mutex<Asking>>>);
+
+// One question at a time: the answers come in order, and a question takes no longer than an open does.
+struct Asking {
+    socket: OwnedFd,
+    number: u64,
+}
+
+impl Opener {
+    /// By way of the runner at the other end of this socket.
+    pub(super) fn outside(socket: OwnedFd) -> Opener {
+        // Without the bound a question waits for ever; it is no reason to have none.
+        let _ = sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(WITHIN));
+        Opener(Some(Arc::new(Mutex::new(Asking { socket, number: 0 }))))
+    }
+
+    /// The file of this path; what it is, is for the caller to look at.
+    pub fn open(&self, path: &Path) -> io::Result<OwnedFd> {
+        match &self.0 {
+            Some(asking) => asking.lock().unwrap_or_else(PoisonError::into_inner).ask(path),
+            None => open(path),
+        }
+    }
+}
+
+impl Asking {
+    fn ask(&mut self, path: &Path) -> io::Result<OwnedFd> {
+        self.number += 1;
+        let mut question = self.number.to_le_bytes().to_vec();
+        question.extend_from_slice(path.as_os_str().as_bytes());
+        if question.len() > DATAGRAM {
+            return Err(rustix::io::Errno::NAMETOOLONG.into());
+        }
+        send(self.socket.as_fd(), &question, None).map_err(|_| gone())?;
+        loop {
+            let (answer, file) = receive(self.socket.as_fd()).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => io::Error::other("it does not open within 20 s"),
+                _ => gone(),
+            })?;
+            let Some((number, said)) = answer.split_first_chunk::<8>() else { return Err(gone()) };
+            // The answer to a question that was given up came late.
+            if u64::from_le_bytes(*number) != self.number {
+                continue;
+            }
+            return match (file, said) {
+                (Some(file), []) => Ok(file),
+                (None, [b'e', code @ ..]) if code.len() == 4 => {
+                    let code = <[u8; 4]>::try_from(code).map_or(0, i32::from_le_bytes);
+                    Err(io::Error::from_raw_os_error(code))
+                }
+                (None, [b't', text @ ..]) => Err(io::Error::other(String::from_utf8_lossy(text).into_owned())),
+                _ => Err(gone()),
+            };
+        }
+    }
+}
+
+/// The other end is away: no open of a file fails so.
+fn gone() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}
+
+/// The two ends of the way.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Answers until the other end is closed.
+pub(super) fn serve(socket: BorrowedFd<'_>, home: &Path) {
+    let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+    while let Ok((question, None)) = receive(socket) {
+        let Some((number, path)) = question.split_first_chunk::<8>() else { return };
+        let mut answer = number.to_vec();
+        let file = match permitted(Path::new(OsStr::from_bytes(path)), &home) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                answer.extend(match error.raw_os_error() {
+                    Some(code) => [&b"e"[..], &code.to_le_bytes()].concat(),
+                    None => [&b"t"[..], error.to_string().as_bytes()].concat(),
+                });
+                None
+            }
+        };
+        if send(socket, &answer, file.as_ref().map(AsFd::as_fd)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Opens a file, looks where it really lies, and keeps it only where it may go.
+fn permitted(path: &Path, home: &Path) -> io::Result<OwnedFd> {
+    // Before it is opened: to open a device or a FIFO can be a deed. Once more behind it, for the file that is meant now.
+    judge(&path.canonicalize()?, home)?;
+    let file = open(path)?;
+    judge(&place(&file, path)?, home)?;
+    // Of a directory even its list is nobody's business.
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file),
+        FileType::Directory => Err(io::Error::other("it is a directory")),
+        _ => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
+/// NONBLOCK: the open of a FIFO must not hang before it can be refused.
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Where an open file lies, whatever links led there.
+fn place(file: &OwnedFd, path: &Path) -> io::Result<PathBuf> {
+    use std::os::fd::AsRawFd as _;
+    if cfg!(target_os = "linux") {
+        std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+    } else {
+        path.canonicalize()
+    }
+}
+
+fn judge(real: &Path, home: &Path) -> io::Result<()> {
+    if SYSTEM.iter().any(|place| real.starts_with(place)) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let hidden = |part: std::path::Component<'_>| part.as_os_str().as_bytes().first() == Some(&b'.');
+    match real.strip_prefix(home) {
+        Ok(below) if below.components().any(hidden) => Err(io::Error::other(
+            "it is hidden in your home directory, where chatd reads nothing: copy it to another place and send the copy",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&files));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The next datagram and the file that came with it; an error at the end.
+fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut bytes = vec![0; DATAGRAM];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let got = rustix::io::retry_on_intr(|| {
+        recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    if got.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bytes.truncate(got.bytes);
+    let files = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    Ok((bytes, files.flatten().next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::Read as _;
+
+    /// A home, and an opener whose other end is a thread.
+    fn outside() -> (tempfile::TempDir, Opener) {
+        let home = tempfile::tempdir().expect("a directory");
+        let (ours, theirs) = pair().expect("sockets");
+        let place = home.path().to_owned();
+        std::thread::spawn(move || serve(theirs.as_fd(), &place));
+        (home, Opener::outside(ours))
+    }
+
+    fn refused(opener: &Opener, path: &Path) -> String {
+        opener.open(path).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn files_come_over_and_hidden_ones_do_not() {
+        let (home, opener) = outside();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir_all(path(".ssh/deep")).expect("made");
+        for name in ["a", ".b", ".ssh/id", ".ssh/deep/x"] {
+            fs::write(path(name), name).expect("written");
+        }
+        std::os::unix::fs::symlink(path(".ssh/id"), path("innocent")).expect("a link");
+        let mut text = String::new();
+        File::from(opener.open(&path("a")).expect("opened")).read_to_string(&mut text).expect("read");
+        assert_eq!(text, "a");
+        for name in [".b", ".ssh/id", ".ssh/deep/x", "innocent", "x/../.b"] {
+            fs::create_dir_all(path("x")).expect("made");
+            assert!(refused(&opener, &path(name)).contains("hidden"), "{name}");
+        }
+        assert!(refused(&opener, Path::new("/proc/self/environ")).contains("not a regular file"));
+        assert!(refused(&opener, &path("none")).contains("No such file"));
+        assert!(refused(&opener, home.path()).contains("it is a directory"));
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        fs::write(elsewhere.path().join(".x"), "").expect("written");
+        opener.open(&elsewhere.path().join(".x")).expect("only the home directory hides");
+    }
+
+    #[test]
+    fn without_the_other_end_nothing_is_opened() {
+        let (ours, theirs) = pair().expect("sockets");
+        drop(theirs);
+        let refused = Opener::outside(ours).open(Path::new("/etc/hostname")).expect_err("nobody opens it");
+        assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn without_a_runner_it_opens_itself() {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::write(home.path().join(".b"), "").expect("written");
+        Opener::default().open(&home.path().join(".b")).expect("opened");
+    }
+}

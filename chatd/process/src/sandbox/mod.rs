@@ -1,0 +1,174 @@
+//! What a daemon gives up for good once it runs: programs, files that are not its own, ports and kinds of sockets that it has no use
+//! for, calls that only an attacker wants. Landlock holds files and ports, seccomp the calls.
+//!
+//! A daemon says as plain data what it needs ([`Rules`]); nothing here knows a daemon. `main` calls [`confine`] in its only thread,
+//! when the directories are there: both restrictions hold for that thread and all that it starts from then on. A kernel that lacks
+//! one of the two is named by the answer, for its daemon to be loud about; one that has it and refuses to apply it is an error.
+
+#[cfg(target_os = "linux")]
+mod landlock;
+#[cfg(target_os = "linux")]
+mod seccomp;
+
+use std::fmt;
+use std::path::PathBuf;
+
+#[cfg(target_os = "linux")]
+pub use seccomp::{Asked, Verdict, verdict};
+
+/// What a daemon may still do. Everything else of its kind is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Files, and directories with all below them, that may be read. One that is not there is left out.
+    pub read: Vec<PathBuf>,
+    /// Directories below which everything may be read, written, made, removed and renamed. They must be there. Devices and FIFOs are
+    /// made nowhere, and nothing is executed, here or elsewhere.
+    pub write: Vec<PathBuf>,
+    /// TCP ports that may be bound; 0 stands for any that the system picks.
+    pub bind: Vec<u16>,
+    /// TCP connections may be made.
+    pub connect: bool,
+    /// The system's addresses and routes may be asked for (a netlink socket of kind ROUTE).
+    pub routes: bool,
+    /// Abstract sockets of others may be reached, as some supervisors have one.
+    pub abstract_sockets: bool,
+    /// Modes of files may be changed by their paths. Landlock does not ask where.
+    pub modes: bool,
+}
+
+/// What the running kernel can do of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Landlock, of an ABI that lets files move between directories (2, Linux 5.19).
+    pub landlock: bool,
+    /// Filters of system calls, for this processor.
+    pub seccomp: bool,
+}
+
+impl Kernel {
+    /// Of a system without either.
+    pub const NONE: Kernel = Kernel { landlock: false, seccomp: false };
+
+    /// Asks the running one.
+    #[cfg(target_os = "linux")]
+    pub fn look() -> Kernel {
+        Kernel { landlock: landlock::is_there(), seccomp: seccomp::is_there() }
+    }
+
+    /// Other systems have neither.
+    #[cfg(not(target_os = "linux"))]
+    pub fn look() -> Kernel {
+        Kernel::NONE
+    }
+}
+
+/// What holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confined {
+    /// Landlock's ABI; nothing where the kernel lacks it.
+    pub landlock: Option<u32>,
+    /// The filter of system calls.
+    pub seccomp: bool,
+}
+
+impl Confined {
+    /// Neither is missing.
+    pub fn is_whole(&self) -> bool {
+        self.landlock.is_some() && self.seccomp
+    }
+}
+
+/// `landlock ABI 7 + seccomp`.
+impl fmt::Display for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.landlock, self.seccomp) {
+            (Some(abi), true) => write!(f, "landlock ABI {abi} + seccomp"),
+            (Some(abi), false) => write!(f, "landlock ABI {abi}"),
+            (None, true) => f.write_str("seccomp"),
+            (None, false) => f.write_str("none"),
+        }
+    }
+}
+
+/// Why a sandbox that the kernel has was not applied. The daemon must not go on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// A restriction of one thread would not hold for the others.
+    #[error("the sandbox cannot be applied: {0} threads run already")]
+    Threads(usize),
+    /// A directory of [`Rules::write`].
+    #[error("the sandbox cannot be applied: {}: {said}", path.display())]
+    Place {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        said: String,
+    },
+    /// The kernel refused.
+    #[error("the sandbox cannot be applied: {part}: {said}")]
+    Refused {
+        /// `landlock` or `seccomp`.
+        part: &'static str,
+        /// What it said.
+        said: String,
+    },
+}
+
+/// Gives up everything that the rules do not name, as far as this kernel can hold it. There is no way back.
+#[cfg(target_os = "linux")]
+pub fn confine(rules: &Rules, kernel: Kernel) -> Result<Confined, SandboxError> {
+    alone()?;
+    let landlock = if kernel.landlock { Some(landlock::apply(rules)?) } else { None };
+    if kernel.seccomp {
+        seccomp::apply(rules)?;
+    }
+    Ok(Confined { landlock, seccomp: kernel.seccomp })
+}
+
+/// Whether this is the only thread. One that was waited for is seen for a moment longer.
+#[cfg(target_os = "linux")]
+fn alone() -> Result<(), SandboxError> {
+    let began = std::time::Instant::now();
+    loop {
+        // Where /proc is not mounted nobody can tell.
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads <= 1 {
+            return Ok(());
+        }
+        if began.elapsed() > LINGERING {
+            return Err(SandboxError::Threads(threads));
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A thread that has ended is gone far sooner.
+#[cfg(target_os = "linux")]
+const LINGERING: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Other systems have none.
+#[cfg(not(target_os = "linux"))]
+pub fn confine(_: &Rules, _: Kernel) -> Result<Confined, SandboxError> {
+    Ok(Confined::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_is_named() {
+        let said = |landlock, seccomp| Confined { landlock, seccomp }.to_string();
+        assert_eq!(said(Some(7), true), "landlock ABI 7 + seccomp");
+        assert_eq!(said(None, true), "seccomp");
+        assert_eq!(said(None, false), "none");
+        assert!(!Confined { landlock: None, seccomp: true }.is_whole());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_with_threads_is_not_confined() {
+        let error = confine(&Rules::default(), Kernel::NONE).expect_err("the test runner has threads");
+        assert!(matches!(error, SandboxError::Threads(2..)), "{error}");
+    }
+}
