@@ -309,7 +309,7 @@ fn a_relay_is_nothing_to_warn_of() {
     let dir = initialised();
     set(dir.path(), "[private]\nrelay_listen = \"127.0.0.1:0\"");
     let (code, out, err) = done(dir.path(), &["check", "config"]);
-    assert_eq!((code, &*out), (0, "ok config\n"), "{err}");
+    assert_eq!((code, &*out), (0, "ok config: sandbox: landlock + seccomp\n"), "{err}");
     let (code, out, err) = done(dir.path(), &["check", "net"]);
     assert!(code == 0 && out.contains(" 127.0.0.1:0 127.0.0.1:0/udp"), "{out}{err}");
 }
