@@ -130,7 +130,7 @@ impl Exit {
             | Code::NO_SESSION
             | Code::UNKNOWN_FILE => Exit::Unknown,
             Code::TIMED_OUT | Code::EXPIRED | Code::REQUEST_EXPIRED => Exit::TimedOut,
-            Code::VERSION | Code::UNSUPPORTED => Exit::Versions,
+            Code::VERSION | Code::UNSUPPORTED | Code::NEWER_HISTORY => Exit::Versions,
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED | Code::IDENTITY_CHANGED => Exit::Trust,
             Code::SIGN_UP => Exit::Prompt,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,

@@ -137,7 +137,9 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::ACCEPTED => ("done.".into(), ""),
         Code::INTERNAL => ("something failed inside; the log says what.".into(), "daemon logs"),
         Code::PROTOCOL => ("the other side said something that makes no sense here.".into(), "daemon logs"),
-        Code::VERSION => ("the two sides speak no common version.".into(), "daemon restart"),
+        Code::VERSION => {
+            ("chatd and the server speak no common version; the older one must be upgraded.".into(), "daemon status")
+        }
         Code::NOT_LOGGED_IN => ("not logged in.".into(), "login"),
         Code::WRONG_CREDENTIALS => ("wrong name or password.".into(), "login"),
         Code::LOCKED_OUT => ("too many wrong passwords; login is locked for a while.".into(), "login"),
@@ -185,7 +187,10 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::SLOW_READER => ("the connection was too slow and resumes.".into(), "status --wait online"),
         Code::REPLACED => ("another login took over.".into(), "login"),
         Code::IDLE => ("logged out by the server after a time without activity.".into(), "login"),
-        Code::UNSUPPORTED => (format!("{} is not known to the other side.", what("this")), "daemon restart"),
+        // What chatd itself does not know is no refusal of its.
+        Code::UNSUPPORTED => {
+            ("the server is too old for this; ask its operator to upgrade it.".into(), "daemon status")
+        }
         Code::OUTCOME_LOST => ("what became of the message is no longer known; it is not sent again.".into(), "outbox"),
         Code::ACCOUNT_LOCKED => ("the account is locked by an operator of the server.".into(), "status"),
         Code::ACCOUNT_GONE => ("the account was deleted.".into(), "help register"),
@@ -265,6 +270,13 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::RUNNER_GONE => (
             "the process that starts hooks and opens files for chatd has ended: hooks wait, and no file is sent."
                 .into(),
+            "daemon restart",
+        ),
+        Code::NEWER_HISTORY => (
+            format!(
+                "the history of profile {} was written by a newer chatd, and is left as it is; install that chatd again.",
+                what("asked for")
+            ),
             "daemon restart",
         ),
         _ => ("refused for a reason that only a newer chatctl knows.".into(), "daemon status"),

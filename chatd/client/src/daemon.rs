@@ -17,8 +17,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::book::Entry;
 use crate::config::{Config, is_profile_name};
+use crate::history::sqlite::OpenHistoryError;
 use crate::keys;
-use crate::profile::{Answer, Ask, Profile, Surroundings};
+use crate::profile::{Answer, Ask, OpenProfileError, Profile, Surroundings};
 use crate::runner::Runner;
 
 /// The name used when nobody names a profile.
@@ -241,12 +242,24 @@ impl Daemon {
             around.book.put(&name, entry).map_err(|error| disk(&error))?;
         }
         // Opening waits for the disk: not on the thread that serves everybody.
-        let opened = tokio::task::spawn_blocking(move || Profile::start(&name, &file, around, connect)).await;
+        let named = name.clone();
+        let opened = tokio::task::spawn_blocking(move || Profile::start(&named, &file, around, connect)).await;
         match opened {
             Ok(Ok((profile, owner))) => Ok(Open { profile, owner }),
-            Ok(Err(error)) => Err(internal(&error)),
+            Ok(Err(error)) => Err(not_opened(name, &error)),
             Err(error) => Err(internal(&error)),
         }
+    }
+}
+
+fn not_opened(profile: String, error: &OpenProfileError) -> Box<ErrorData> {
+    match error {
+        OpenProfileError::History(OpenHistoryError::Newer { .. }) => Box::new(ErrorData {
+            subject: Some(profile),
+            detail: Some(error.to_string()),
+            ..Code::NEWER_HISTORY.into()
+        }),
+        error => internal(error),
     }
 }
 

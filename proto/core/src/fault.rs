@@ -212,6 +212,8 @@ codes! {
     TOO_MANY_FILES = 83, "too_many_files", Caller;
     /// The process that starts hooks and opens files for a confined chatd has ended.
     RUNNER_GONE = 84, "runner_gone", Other;
+    /// The history was written by a newer chatd; nothing of it was changed.
+    NEWER_HISTORY = 85, "newer_history", Caller;
 }
 
 impl Code {

@@ -39,7 +39,17 @@ pub enum OpenHistoryError {
         /// What it said.
         source: rusqlite::Error,
     },
-    /// The form is that of another build.
+    /// A newer chatd wrote it: nothing of it is changed (S51).
+    #[error("{}: it has form {found}, this chatd knows {known}", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its form.
+        found: i64,
+        /// The newest form that this build knows.
+        known: i64,
+    },
+    /// It cannot be brought to the form of this build.
     #[error("{}: {source}", path.display())]
     Schema {
         /// The database.
@@ -66,7 +76,10 @@ impl OpenHistoryError {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = match self {
             OpenHistoryError::Sqlite { source, .. } => Some(source),
             OpenHistoryError::Schema { source, .. } => Some(&**source),
-            OpenHistoryError::Place(_) | OpenHistoryError::Damaged { .. } | OpenHistoryError::Thread(_) => None,
+            OpenHistoryError::Place(_)
+            | OpenHistoryError::Newer { .. }
+            | OpenHistoryError::Damaged { .. }
+            | OpenHistoryError::Thread(_) => None,
         };
         while let Some(error) = cause {
             let sqlite = error.downcast_ref::<rusqlite::Error>();
@@ -92,6 +105,11 @@ impl Sqlite {
     pub fn open(file: &Path) -> Result<Sqlite, OpenHistoryError> {
         let (directory, name) = (file.parent().unwrap_or(Path::new(".")), file.file_name().unwrap_or_default());
         Directory::create(directory)?.open_file(&name.to_string_lossy(), true)?;
+        // To open it for writing would alone move its log into it.
+        let (found, known) = (schema::found(file).map_err(|source| at(file, source))?, schema::known());
+        if found > known {
+            return Err(OpenHistoryError::Newer { path: file.to_owned(), found, known });
+        }
         let mut connection = connect(file).map_err(|source| at(file, source))?;
         if !planted("no-start-sync") {
             checkpoint(&connection, file)?;
