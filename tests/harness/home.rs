@@ -8,22 +8,44 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::Output;
-use crate::process::{self, command, kill_child, kill_hard, listener_pid, until};
+use crate::process::{self, kill_child, kill_hard, listener_pid, until};
 use crate::watch::Watch;
+use crate::{Build, Output};
 
 /// A home directory with a chatd in it.
 pub struct Home {
     user: String,
     dir: PathBuf,
     chatd: Mutex<Option<Child>>,
+    builds: Mutex<Builds>,
+}
+
+/// Whose programs run in a home.
+#[derive(Clone, Default)]
+struct Builds {
+    chatd: Build,
+    chatctl: Build,
 }
 
 impl Home {
     /// An empty home at `dir` for `user`; no daemon yet.
     pub fn new(user: &str, dir: PathBuf) -> Home {
         fs::create_dir_all(&dir).expect("a fresh directory");
-        Home { user: user.to_owned(), dir, chatd: Mutex::new(None) }
+        Home { user: user.to_owned(), dir, chatd: Mutex::new(None), builds: Mutex::default() }
+    }
+
+    /// chatd and chatctl are of these builds from their next start on.
+    pub fn of(&self, chatd: &Build, chatctl: &Build) {
+        *self.lock_builds() = Builds { chatd: chatd.clone(), chatctl: chatctl.clone() };
+    }
+
+    /// The build of chatctl.
+    pub fn chatctl(&self) -> Build {
+        self.lock_builds().chatctl.clone()
+    }
+
+    fn lock_builds(&self) -> std::sync::MutexGuard<'_, Builds> {
+        self.builds.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The person.
@@ -56,7 +78,7 @@ impl Home {
     /// As [`Home::up`], run by another program (see [`process::wrapped`]) and allowed to end before it takes connections.
     pub fn launch(&self, wrap: &[String]) -> Result<(), ExitStatus> {
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
-        let mut inner = command("chatd");
+        let mut inner = self.lock_builds().chatd.command("chatd");
         inner.arg("--foreground").arg("--home").arg(&self.dir);
         let mut child = process::wrapped(wrap, inner)
             .stdout(log.try_clone().expect("a second handle"))
@@ -109,7 +131,7 @@ impl Home {
 
     /// chatctl with these arguments, in this home, that may start a daemon.
     pub fn autostarting(&self, args: &[&str]) -> Command {
-        let mut run = command("chatctl");
+        let mut run = self.chatctl().command("chatctl");
         run.env("CHAT_HOME", &self.dir).env("HOME", &self.dir).args(args);
         run
     }
@@ -143,13 +165,13 @@ impl Home {
         });
         let output = child.wait_with_output().expect("chatctl ends");
         let _ = writer.join();
-        Output::new(self.typed(args), &output)
+        Output::new(self.typed(args), &output).of(&self.chatctl())
     }
 
     /// Run a prepared chatctl to its end.
     pub fn finish(&self, mut run: Command, args: &[&str]) -> Output {
         let output = run.output().expect("chatctl can be run");
-        Output::new(self.typed(args), &output)
+        Output::new(self.typed(args), &output).of(&self.chatctl())
     }
 
     fn typed(&self, args: &[&str]) -> String {

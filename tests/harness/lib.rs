@@ -3,6 +3,7 @@
 //! Owned here: starting, killing and clearing up processes, waiting for facts, the delivery checker and a faulty network.
 //! Used by `e2e/`, and by the fault and load programs. No daemon's code is linked: only what they print and answer counts.
 
+pub mod build;
 pub mod checker;
 pub mod format;
 pub mod home;
@@ -16,6 +17,7 @@ pub mod traffic;
 pub mod watch;
 pub mod world;
 
+pub use build::Build;
 pub use home::Home;
 pub use output::Output;
 pub use rng::Rng;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::format;
+use crate::{Build, format};
 
 /// Result of a finished process.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Output {
     pub stdout: String,
     /// All of stderr.
     pub stderr: String,
+    /// Which build printed it.
+    pub build: Build,
 }
 
 impl Output {
@@ -25,7 +27,13 @@ impl Output {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            build: Build::Tested,
         }
+    }
+
+    /// What this build printed: an earlier one's objects may lack what the schema of the tested one has.
+    pub fn of(self, build: &Build) -> Output {
+        Output { build: build.clone(), ..self }
     }
 
     /// Must have ended with this code.
@@ -94,6 +102,9 @@ impl Output {
     /// What the program printed must be as its schema says.
     #[track_caller]
     fn described(&self, object: &Value) {
+        if self.build != Build::Tested {
+            return;
+        }
         format::check(if self.typed.starts_with("chat-server") { "chat-server" } else { "chatctl" }, object);
     }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use crate::build::Build;
+
 /// How long a test waits for a fact that should hold within milliseconds: long enough for a busy machine, short enough to fail in.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,18 +36,9 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A command of ours with nothing inherited from the tester's environment except the search path.
+/// A command of the build under test, see [`Build::command`].
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new(binary(name));
-    command.env_clear().env("TZ", "UTC").env("LANG", "C.UTF-8").env("RUST_BACKTRACE", "1");
-    // CHAT_PLANT: which defect a build with planted ones is to have (tests/faults)
-    for name in ["PATH", "CHAT_PLANT"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command.stdin(Stdio::null());
-    command
+    Build::Tested.command(name)
 }
 
 /// The same command run by another program, say strace, whose arguments come first.

@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 
-use crate::Output;
-use crate::process::{self, command, kill_child, until};
+use crate::process::{self, kill_child, until};
+use crate::{Build, Output};
 
 /// A chat-server with everything under one directory.
 pub struct Server {
@@ -17,6 +17,7 @@ pub struct Server {
     port: u16,
     fingerprint: String,
     child: Option<Child>,
+    build: Build,
 }
 
 /// Settings of every world: no rate limits and no disk reserve, so that a test meets only the rule it is about.
@@ -33,7 +34,12 @@ const SETTINGS: &[(&str, &str, &str)] = &[
 impl Server {
     /// Initialise under `dir` and start, with these settings (table, key, value in TOML) besides the usual ones.
     pub fn start(dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
-        let mut server = Server::made(dir);
+        Server::start_of(Build::Tested, dir, settings)
+    }
+
+    /// As [`Server::start`], by the programs of this build.
+    pub fn start_of(build: Build, dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
+        let mut server = Server::made(build, dir);
         server.set(settings);
         server.up();
         server
@@ -41,7 +47,7 @@ impl Server {
 
     /// As [`Server::start`], with the shipped classic profile; the settings win over it.
     pub fn classic(dir: PathBuf, settings: &[(&str, &str, &str)]) -> Server {
-        let mut server = Server::made(dir);
+        let mut server = Server::made(Build::Tested, dir);
         let drop_ins = server.dir.join("chat-server.d");
         fs::create_dir(&drop_ins).expect("a fresh directory");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/config/classic.toml");
@@ -53,13 +59,25 @@ impl Server {
     }
 
     /// Initialised, with the settings of every world, not started.
-    fn made(dir: PathBuf) -> Server {
-        let mut server = Server { dir, port: free_port(), fingerprint: String::new(), child: None };
+    fn made(build: Build, dir: PathBuf) -> Server {
+        let mut server = Server { dir, port: free_port(), fingerprint: String::new(), child: None, build };
         server.ctl(&["init", "--self-signed"]).ok();
         server.fingerprint = server.ctl(&["cert", "fingerprint"]).ok().stdout.trim().to_owned();
         assert!(server.fingerprint.starts_with("sha256:"), "fingerprint: {}", server.fingerprint);
         server.set(SETTINGS);
         server
+    }
+
+    /// What lies in `dir` already, on this port; not started.
+    pub fn found(dir: PathBuf, port: u16) -> Server {
+        let mut server = Server { dir, port, fingerprint: String::new(), child: None, build: Build::Tested };
+        server.fingerprint = server.ctl(&["cert", "fingerprint"]).ok().stdout.trim().to_owned();
+        server
+    }
+
+    /// Of this build from its next start on.
+    pub fn of(&mut self, build: &Build) {
+        self.build = build.clone();
     }
 
     /// Write settings into the configuration; they count from the next start.
@@ -76,7 +94,7 @@ impl Server {
     pub fn ctl(&self, args: &[&str]) -> Output {
         let mut run = self.command(args);
         let output = run.output().expect("chat-server can be run");
-        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
+        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output).of(&self.build)
     }
 
     /// As [`Server::ctl`], with this on stdin.
@@ -89,11 +107,11 @@ impl Server {
         let _ = stdin.write_all(input);
         drop(stdin);
         let output = child.wait_with_output().expect("chat-server ends");
-        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
+        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output).of(&self.build)
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut run = command("chat-server");
+        let mut run = self.build.command("chat-server");
         run.arg("--dir").arg(&self.dir).args(args);
         run
     }

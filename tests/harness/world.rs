@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::process;
 use crate::rng::Rng;
 use crate::server::Server;
-use crate::{Home, Output};
+use crate::{Build, Home, Output};
 
 /// The password of everyone in a test world; blanks belong to it (mission rule: passwords are opaque).
 pub const PASSWORD: &str = "correct horse  battery";
@@ -36,17 +36,23 @@ impl World {
         World::around(|dir| Server::start(dir, settings))
     }
 
+    /// A server of an earlier build.
+    pub fn of(build: &Build) -> World {
+        World::around(|dir| Server::start_of(build.clone(), dir, &[]))
+    }
+
+    /// A server that `make` puts into the directory it is given.
+    pub fn around(make: impl FnOnce(PathBuf) -> Server) -> World {
+        // short: the path of a local socket has at most 107 bytes
+        let dir = tempfile::Builder::new().prefix("ct-").tempdir_in("/tmp").expect("/tmp can be written");
+        let server = make(dir.path().join("s"));
+        fs::write(dir.path().join("password"), format!("{PASSWORD}\n")).expect("a fresh file");
+        World { server, rng: Rng::from_environment(), homes: Vec::new(), dir }
+    }
+
     /// A server with the shipped classic profile and these settings.
     pub fn classic(settings: &[(&str, &str, &str)]) -> World {
         World::around(|dir| Server::classic(dir, settings))
-    }
-
-    fn around(start: impl FnOnce(PathBuf) -> Server) -> World {
-        // short: the path of a local socket has at most 107 bytes
-        let dir = tempfile::Builder::new().prefix("ct-").tempdir_in("/tmp").expect("/tmp can be written");
-        let server = start(dir.path().join("s"));
-        fs::write(dir.path().join("password"), format!("{PASSWORD}\n")).expect("a fresh file");
-        World { server, rng: Rng::from_environment(), homes: Vec::new(), dir }
     }
 
     /// A path in the world's directory.
