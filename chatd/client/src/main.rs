@@ -241,6 +241,9 @@ fn confine(
     if !config.sandbox {
         return Ok((None, None));
     }
+    if !cfg!(target_os = "linux") {
+        return Ok((None, Some(Confined::default())));
+    }
     let received = chatd::received(config, layout, environment);
     chatd::sandbox::prepare(layout, socket, &received);
     let runner = runner::begin(chatd::outside(config, layout, socket, environment))
