@@ -36,6 +36,7 @@ macro_rules! carried_on {
 carried_on! {
     store_1_and_history_1_are_carried_on: "store1-history1";
     store_4_and_history_1_are_carried_on: "store4-history1";
+    store_4_and_history_4_are_carried_on: "store4-history4";
     store_5_and_history_6_are_carried_on: "store5-history6";
     store_5_and_history_8_are_carried_on: "store5-history8";
 }

@@ -334,12 +334,22 @@ impl Town {
             "UPDATE conversation SET last = (SELECT max(idx) FROM message WHERE message.peer = conversation.peer)",
         )
         .expect("the newest");
+        if self.forms.hooks() {
+            // they are no news for hooks
+            open.execute_batch("UPDATE hook SET cursor = (SELECT max(idx) FROM message)").expect("passed");
+        }
         drop(open);
         home.up();
     }
 
     /// What every home shows of itself, by the build that it has now.
     pub fn tell(&self) -> Map<String, Value> {
+        if self.forms.hooks() {
+            let bob = self.home("bob");
+            until("bob's hooks have nothing to do", || {
+                bob.json(&["hooks", "list"]).ok().items().iter().all(|hook| hook["waiting"] == 0).then_some(())
+            });
+        }
         self.homes().map(|(name, home)| (name.to_owned(), facts(home, self.forms))).collect()
     }
 
