@@ -78,6 +78,17 @@ impl Daemon {
         Err(NoDaemon::Absent)
     }
 
+    /// Dials without a hello: for the one call that a chatd of any version understands, the one that ends it.
+    pub async fn unfit(sockets: &[std::path::PathBuf], deadline: Instant) -> Option<Daemon> {
+        for socket in sockets {
+            if let Ok(client) = dial(socket, deadline).await {
+                let hello = HelloReply { version: 0, build: "of another version".to_owned(), pid: 0 };
+                return Some(Daemon { client, hello });
+            }
+        }
+        None
+    }
+
     /// Calls; chatd itself was told when to give up, so that this deadline only catches a hung one.
     pub async fn call<C: Call>(&mut self, params: &C, deadline: Instant) -> Result<C::Reply, CallError> {
         let answer = self.client.call::<_, C::Reply>(C::METHOD, params);

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod complete;
 mod daemon;
+mod doctor;
 mod exit;
 mod follow;
 mod handler;
@@ -20,6 +21,7 @@ mod shell;
 mod spawn;
 mod text;
 mod time;
+mod units;
 mod words;
 
 use std::ffi::OsString;

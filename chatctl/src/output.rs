@@ -74,6 +74,8 @@ pub struct Trouble {
     pub what: String,
     /// Arguments of the chatctl to run next.
     pub next: Option<String>,
+    /// `next` is a whole command, of another program.
+    pub whole: bool,
     /// When trying again may help.
     pub retry_after_ms: Option<u64>,
     /// Further members of the JSON object.
@@ -84,13 +86,25 @@ impl Trouble {
     /// A trouble without a next step.
     pub fn new(code: &'static str, exit: Exit, what: impl Into<String>) -> Trouble {
         let what = display::cause(&what.into()).into_owned();
-        Trouble { code, exit, what, next: None, retry_after_ms: None, more: Vec::new() }
+        Trouble { code, exit, what, next: None, whole: false, retry_after_ms: None, more: Vec::new() }
     }
 
     /// With the chatctl command to run next.
     pub fn next(mut self, arguments: impl Into<String>) -> Trouble {
-        self.next = Some(arguments.into());
+        (self.next, self.whole) = (Some(arguments.into()), false);
         self
+    }
+
+    /// With a command of another program to run next.
+    pub fn run(mut self, command: impl Into<String>) -> Trouble {
+        (self.next, self.whole) = (Some(command.into()), true);
+        self
+    }
+
+    /// The command to run next, as it is typed; `chatctl` is how this one was called.
+    pub fn hint(&self, chatctl: &str) -> Option<String> {
+        let next = self.next.as_ref()?;
+        Some(if self.whole { next.clone() } else { format!("{chatctl} {next}") })
     }
 
     /// Adds a member to the JSON object.
@@ -176,7 +190,7 @@ impl Output {
 
     /// Says a trouble on stderr: a sentence and a hint, or one JSON object.
     pub fn trouble(&self, trouble: &Trouble) {
-        let hint = trouble.next.as_ref().map(|next| format!("{} {next}", self.chatctl));
+        let hint = trouble.hint(&self.chatctl);
         let text = match self.form {
             Form::Json => error_object(trouble, hint),
             _ if trouble.what.is_empty() => return,

@@ -30,9 +30,12 @@ impl Prompt {
         Prompt { possible, yes }
     }
 
-    /// A password, without echo.
+    /// A password: that of the unit, where one is handed over, else asked for without echo.
     pub async fn password(self) -> Result<Secret, End> {
-        self.require("a password", "--password-file F or --password-stdin")?;
+        if let Some(password) = credential()? {
+            return Ok(password);
+        }
+        self.require("a password", "--password-file F, --password-stdin, or LoadCredential=chat.password:F in a unit")?;
         secret(ask::PASSWORD).await
     }
 
@@ -47,8 +50,9 @@ impl Prompt {
 
     /// The first password of an account, twice. `verb` is what to run again when they differ.
     pub async fn first_password(self, verb: &str) -> Result<Secret, End> {
+        let handed_over = credential()?.is_some();
         let first = self.password().await?;
-        self.again(first, verb).await
+        if handed_over { Ok(first) } else { self.again(first, verb).await }
     }
 
     /// Another password for an account, twice.
@@ -146,6 +150,14 @@ pub fn seal() {
 /// A password that no server takes is refused before anything is sent.
 pub fn checked(password: Secret) -> Result<Secret, Trouble> {
     if password.is_empty() || password.len() > PASSWORD_MAX { Err(troubles::bad_password()) } else { Ok(password) }
+}
+
+/// The password that the service manager hands to a unit: the credential `chat.password` (systemd.exec(5), LoadCredential=).
+fn credential() -> Result<Option<Secret>, Trouble> {
+    const NAME: &str = "chat.password";
+    let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty()) else { return Ok(None) };
+    let file = Path::new(&dir).join(NAME);
+    if file.exists() { secret_file(&file).map(Some) } else { Ok(None) }
 }
 
 /// A secret from a file; one newline at its end is not part of it.

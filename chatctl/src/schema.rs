@@ -166,6 +166,13 @@ const REQUEST: &[Member] = &[
     sometimes("session", Members(SESSION), "what became of it, once connected"),
 ];
 
+const FINDING: &[Member] = &[
+    member("check", Text, "what was looked at"),
+    member("result", Word(&["ok", "WARN", "FAIL"]), "FAIL: it does not work"),
+    member("detail", Text, "what was found"),
+    member("hint", Maybe(&Text), "the command that mends it"),
+];
+
 const WAYS: &[&str] = &["in", "out"];
 const KNOWN: &[&str] = &["first_seen", "known", "verified"];
 
@@ -330,6 +337,8 @@ pub const OBJECTS: &[Object] = &[
                 ])),
                 "how it is confined; null: an older chatd",
             ),
+            sometimes("unit", Flag, "install, uninstall: chatd is a unit of the user's service manager"),
+            sometimes("lingers", Flag, "install: units stay when the user logs out"),
         ],
     },
     Object { name: "device", about: "answer of device revoke", members: DEVICE },
@@ -337,6 +346,14 @@ pub const OBJECTS: &[Object] = &[
         name: "devices",
         about: "answer of device list",
         members: &[member("items", List(&Members(DEVICE)), "oldest first")],
+    },
+    Object {
+        name: "doctor",
+        about: "answer of doctor",
+        members: &[
+            member("items", List(&Members(FINDING)), "in the order in which a call passes them"),
+            sometimes("bundle", Text, "the report that was written"),
+        ],
     },
     Object {
         name: "error",

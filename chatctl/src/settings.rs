@@ -53,7 +53,7 @@ impl<'a> Settings<'a> {
         let file = places.layout.config_file();
         let text = match read(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| troubles::unreadable(&file.to_string_lossy(), &error))?,
+            text => text.map_err(|error| troubles::state_file(&file, &error))?,
         };
         let document = text
             .parse()
@@ -169,7 +169,8 @@ pub fn judge(places: &Places, file: Option<&Path>) -> Result<(), Trouble> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&outcome.stderr);
-    let words = words.lines().map(|line| line.strip_prefix("chatd: ").unwrap_or(line));
+    let words = words.lines().filter(|line| !line.trim_start().starts_with("next: "));
+    let words = words.map(|line| line.strip_prefix("chatd: ").unwrap_or(line));
     Err(troubles::bad_config(&words.collect::<Vec<_>>().join(" ")))
 }
 

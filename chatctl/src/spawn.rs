@@ -85,22 +85,66 @@ fn private_directory(path: &Path) -> std::io::Result<()> {
 
 /// Runs chatd, which detaches and returns: success when it is ready, else failure with the reason as the last words on stderr.
 async fn run(program: &PathBuf, places: &Places, deadline: Instant) -> Result<(), Trouble> {
-    let mut command = chatd(program, places);
+    if let Some(scoped) = in_scope(&chatd(program, places), places) {
+        match finished(scoped, deadline).await {
+            // The codes of systemd-run itself: there is no scope to be had, which is no reason to have no chatd.
+            Err(Ended::With(1 | 127, _)) | Err(Ended::NotStarted(_)) => {}
+            settled => return settled.map_err(Ended::trouble),
+        }
+    }
+    finished(chatd(program, places), deadline).await.map_err(Ended::trouble)
+}
+
+/// The same in a scope of the user's own service manager, where there is one: what is started from a session of a login would else
+/// end with it on a host that kills what a session leaves behind.
+fn in_scope(command: &Command, places: &Places) -> Option<Command> {
+    let manager = places.layout.manager()?;
+    if !manager.exists() || places.layout.home.is_some() {
+        return None;
+    }
+    let mut scoped = Command::new("systemd-run");
+    crate::units::reachable(&mut scoped);
+    scoped
+        .args(["--user", "--scope", "--quiet", "--collect", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    Some(scoped)
+}
+
+/// How a chatd that was started did not become ready.
+enum Ended {
+    /// With this code, after these words.
+    With(i32, String),
+    /// The program could not be run.
+    NotStarted(String),
+    /// Not in time, or the system does not tell.
+    Unknown(String),
+}
+
+impl Ended {
+    fn trouble(self) -> Trouble {
+        match self {
+            Ended::With(_, words) => refusal(&words),
+            Ended::NotStarted(why) | Ended::Unknown(why) => troubles::not_started(&why),
+        }
+    }
+}
+
+async fn finished(mut command: Command, deadline: Instant) -> Result<(), Ended> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| troubles::not_started(&error.to_string()))?;
+    let mut child = child.map_err(|error| Ended::NotStarted(error.to_string()))?;
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-            Ok(None) => return Err(troubles::not_started("it did not become ready in time")),
-            Err(error) => return Err(troubles::not_started(&error.to_string())),
+            Ok(None) => return Err(Ended::Unknown("it did not become ready in time".to_owned())),
+            Err(error) => return Err(Ended::Unknown(error.to_string())),
         }
     };
     if status.success() {
         return Ok(());
     }
-    let words = last_words(child).await;
-    Err(troubles::not_started(if words.is_empty() { "it gave no reason" } else { &words }))
+    Err(Ended::With(status.code().unwrap_or(-1), last_words(child).await))
 }
 
 /// chatd with the places of this call.
@@ -128,12 +172,28 @@ async fn last_words(mut child: Child) -> String {
     });
     let words = tokio::time::timeout(Duration::from_secs(1), read).await;
     let words = words.ok().and_then(Result::ok).unwrap_or_default();
-    last_line(&String::from_utf8_lossy(&words))
+    String::from_utf8_lossy(&words).into_owned()
 }
 
-fn last_line(words: &str) -> String {
-    let line = words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-    line.strip_prefix("chatd: ").unwrap_or(line).to_owned()
+/// chatd's last words: the reason, and below it what it says to run next.
+fn refusal(words: &str) -> Trouble {
+    let (reason, next) = understood(words);
+    match (reason, next) {
+        ("", _) => troubles::not_started("it gave no reason"),
+        (reason, None) => troubles::not_started(reason),
+        (reason, Some(next)) => troubles::not_started_but(reason, next),
+    }
+}
+
+/// The reason and the next command in what a chatd that failed has printed.
+pub fn understood(words: &str) -> (&str, Option<&str>) {
+    let mut lines = words.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
+    let last = lines.next().unwrap_or_default();
+    let (line, next) = match last.strip_prefix("next: ") {
+        Some(next) => (lines.next().unwrap_or_default(), Some(next)),
+        None => (last, None),
+    };
+    (line.strip_prefix("chatd: ").unwrap_or(line), next)
 }
 
 #[cfg(test)]
@@ -141,8 +201,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_is_the_last_line() {
-        assert_eq!(last_line("warn\nchatd: config line 12: no\n\n"), "config line 12: no");
-        assert_eq!(last_line(""), "");
+    fn the_reason_stands_last_with_the_next_step() {
+        assert_eq!(understood("warn\nchatd: config line 12: no\n\n"), ("config line 12: no", None));
+        let said = "warn\nchatd: config line 12: no\n  next: chatctl config edit\n";
+        assert_eq!(understood(said), ("config line 12: no", Some("chatctl config edit")));
+        assert_eq!(understood(""), ("", None));
     }
 }

@@ -187,6 +187,9 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server, password_file: &s
         match word {
             "{id}" | "{key}" | "ID" | "KEY" => id.to_owned(),
             "{}" if hint.words.starts_with("show") => id.to_owned(),
+            // the README speaks for both; this test is alice
+            "alice" if hint.words.starts_with("message") => "bob".to_owned(),
+            "report.txt" => server.dir().join("report.txt").display().to_string(),
             "{server}" | "HOST" | "HOST[:PORT]" => server.address().to_string(),
             word if word.starts_with("sha256:") => server.fingerprint().to_owned(),
             "{user}" | "{name}" | "{who}" | "{to}" | "{peer}" | "{}" | "NAME" | "USER" => "bob".to_owned(),
@@ -204,7 +207,9 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server, password_file: &s
             }
         }
     };
-    hint.words.split_whitespace().map(fill).collect()
+    // the verb itself is spoken of
+    let words = if hint.words == "message" { "help message" } else { &hint.words };
+    words.split_whitespace().map(fill).collect()
 }
 
 /// Runs it, for a while at the most; nothing where it goes on.

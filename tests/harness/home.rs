@@ -165,13 +165,13 @@ impl Home {
         });
         let output = child.wait_with_output().expect("chatctl ends");
         let _ = writer.join();
-        Output::new(self.typed(args), &output).of(&self.chatctl())
+        Output::by(&self.chatctl(), self.typed(args), &output)
     }
 
     /// Run a prepared chatctl to its end.
     pub fn finish(&self, mut run: Command, args: &[&str]) -> Output {
         let output = run.output().expect("chatctl can be run");
-        Output::new(self.typed(args), &output).of(&self.chatctl())
+        Output::by(&self.chatctl(), self.typed(args), &output)
     }
 
     fn typed(&self, args: &[&str]) -> String {

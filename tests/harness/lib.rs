@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod rng;
 pub mod server;
 pub mod shell;
+pub mod tidy;
 pub mod traffic;
 pub mod watch;
 pub mod world;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::tidy::tidy;
 use crate::{Build, format};
 
 /// Result of a finished process.
@@ -20,20 +21,27 @@ pub struct Output {
 }
 
 impl Output {
-    /// From the standard library's form.
+    /// From the standard library's form. Whatever the program did, it must have said it in words for people.
+    #[track_caller]
     pub fn new(typed: String, output: &std::process::Output) -> Output {
-        Output {
+        Output::by(&Build::Tested, typed, output)
+    }
+
+    /// What this build printed: an earlier one's objects may lack what the schema of the tested one has, and its words are its own.
+    #[track_caller]
+    pub fn by(build: &Build, typed: String, output: &std::process::Output) -> Output {
+        let output = Output {
             typed,
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            build: Build::Tested,
+            build: build.clone(),
+        };
+        if matches!(build, Build::Tested) {
+            tidy(&output.typed, &output.stdout);
+            tidy(&output.typed, &output.stderr);
         }
-    }
-
-    /// What this build printed: an earlier one's objects may lack what the schema of the tested one has.
-    pub fn of(self, build: &Build) -> Output {
-        Output { build: build.clone(), ..self }
+        output
     }
 
     /// Must have ended with this code.

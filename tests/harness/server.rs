@@ -94,7 +94,7 @@ impl Server {
     pub fn ctl(&self, args: &[&str]) -> Output {
         let mut run = self.command(args);
         let output = run.output().expect("chat-server can be run");
-        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output).of(&self.build)
+        Output::by(&self.build, format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
     }
 
     /// As [`Server::ctl`], with this on stdin.
@@ -107,7 +107,7 @@ impl Server {
         let _ = stdin.write_all(input);
         drop(stdin);
         let output = child.wait_with_output().expect("chat-server ends");
-        Output::new(format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output).of(&self.build)
+        Output::by(&self.build, format!("chat-server --dir {} {}", self.dir.display(), args.join(" ")), &output)
     }
 
     fn command(&self, args: &[&str]) -> Command {

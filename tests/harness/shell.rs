@@ -14,6 +14,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::Home;
 use crate::process::{PATIENCE, binary, kill_child, until};
+use crate::tidy::tidy;
 
 /// What the shell answers to `help quit`: a line that stands behind everything that came before.
 const BARRIER: &str = "leave and stay logged in";
@@ -96,6 +97,7 @@ impl Piped {
         }
         match self.coming.recv_timeout(PATIENCE) {
             Ok(line) => {
+                tidy(&self.who, &line);
                 self.lines.push(line.clone());
                 line
             }
@@ -165,8 +167,14 @@ pub struct Seated {
 const SIZE: (u16, u16) = (40, 100);
 
 impl Seated {
-    /// Starts it in this home; `TERM` and further variables.
+    /// Starts a shell in this home; `TERM` and further variables.
     pub fn start(home: &Home, args: &[&str], variables: &[(&str, &str)]) -> Seated {
+        let all: Vec<&str> = ["shell"].iter().chain(args).copied().collect();
+        Seated::run(home, &all, variables)
+    }
+
+    /// Starts chatctl with these arguments in this home, on a terminal of its own.
+    pub fn run(home: &Home, args: &[&str], variables: &[(&str, &str)]) -> Seated {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("our terminal");
         resize(&master, SIZE);
@@ -175,7 +183,7 @@ impl Seated {
         let handle = || Stdio::from(slave.try_clone().expect("one more handle"));
         // setsid gives chatctl the terminal as its own, so that /dev/tty is it
         let mut run = Command::new("/usr/bin/setsid");
-        run.args(["--ctty", "--wait"]).arg(binary("chatctl")).args(["--no-autostart", "shell"]).args(args);
+        run.args(["--ctty", "--wait"]).arg(binary("chatctl")).arg("--no-autostart").args(args);
         run.env_clear().env("CHAT_HOME", home.dir()).env("HOME", home.dir()).env("TZ", "UTC").env("TERM", "xterm");
         run.envs(variables.iter().copied());
         let child = run.stdin(handle()).stdout(handle()).stderr(handle()).spawn().expect("chatctl can be started");
@@ -282,6 +290,7 @@ impl Seated {
         while let Ok(bytes) = self.coming.recv_timeout(Duration::from_millis(50)) {
             self.take(&bytes);
         }
+        tidy("the terminal", &self.raw());
         status.code().unwrap_or(-1)
     }
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::process;
 use crate::rng::Rng;
 use crate::server::Server;
+use crate::tidy::tidy;
 use crate::{Build, Home, Output};
 
 /// The password of everyone in a test world; blanks belong to it (mission rule: passwords are opaque).
@@ -123,6 +124,22 @@ impl World {
     }
 }
 
+impl World {
+    /// What the daemons wrote down is in words too. The words of earlier builds are their own.
+    fn logs_are_tidy(&self) {
+        let program = std::env::current_exe().unwrap_or_default();
+        if program.file_name().is_some_and(|name| name.to_string_lossy().starts_with("upgrade")) {
+            return;
+        }
+        let own = |home: &Arc<Home>| home.dir().join("state/chatd.log");
+        let homes = self.homes.iter().flat_map(|home| [home.log(), own(home)]);
+        for log in homes.chain([self.server.log()]) {
+            let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            tidy(&log.display().to_string(), &text);
+        }
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -141,6 +158,9 @@ impl Drop for World {
         self.server.kill();
         for home in &self.homes {
             home.clear();
+        }
+        if !std::thread::panicking() {
+            self.logs_are_tidy();
         }
     }
 }

@@ -126,12 +126,18 @@ pub enum Verb {
     #[command(before_help = "Examples:
   chatctl register alice --server chat.example.org
   chatctl register alice --server localhost --password-file secret.txt --trust sha256:9f2c...
+
+Without a flag the password is asked for, twice. A server whose certificate no authority vouches for
+shows its key: compare it with what its admin says (chat-server cert fingerprint) before you trust it.
 ")]
     Register(Register),
     /// Log in, by this device's key or by password
     #[command(before_help = "Examples:
   chatctl login
   chatctl login alice --server chat.example.org
+  chatctl login alice --server chat.example.org --password-file /run/secrets/chat
+
+In a unit of systemd: LoadCredential=chat.password:FILE, and no flag.
 ")]
     Login(Login),
     /// Log out
@@ -284,6 +290,12 @@ Text given as an argument is visible in ps and in the shell's history; text on s
     /// Look at and steer chatd, the daemon
     #[command(subcommand, arg_required_else_help = true)]
     Daemon(Daemon),
+    /// Look for what is wrong between here and the server; each finding names the command that mends it
+    #[command(before_help = "Examples:
+  chatctl doctor
+  chatctl doctor --bundle report.txt
+")]
+    Doctor(Doctor),
     /// Look at the configuration and change it
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),

@@ -25,7 +25,7 @@ pub struct TrustArgs {
     pub ca: Option<PathBuf>,
 }
 
-/// Where the password comes from; never an argument or a variable.
+/// Where the password comes from; never an argument or a variable. In a unit of systemd also the credential `chat.password`.
 #[derive(Clone, Debug, Args)]
 pub struct PasswordArgs {
     /// Read the password from stdin
@@ -678,6 +678,22 @@ pub enum Daemon {
         #[arg(short, value_name = "N", default_value_t = 100)]
         n: usize,
     },
+    /// Have the system start chatd for you: a unit of your own, started with your sessions and by the first command
+    Install {
+        /// Keep it running while you are logged out, and start it with the host
+        #[arg(long)]
+        linger: bool,
+    },
+    /// Undo install; what waits to be sent stays on disk
+    Uninstall,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Write a report for whoever helps into FILE, without names, addresses, keys and texts
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
 }
 
 /// `config`

@@ -1,4 +1,4 @@
-//! daemon status, start, stop, restart, logs.
+//! daemon status, start, stop, restart, logs, install, uninstall.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -11,9 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::Context;
 use crate::args;
-use crate::daemon::{CallError, Daemon};
+use crate::daemon::{CallError, Daemon, NoDaemon};
+use crate::exit::Exit;
 use crate::json::{self, members};
 use crate::output::{End, Form, Shown};
+use crate::paths::Places;
+use crate::units::{self, Units};
 use crate::words::{self, troubles};
 
 /// How often a log is looked at for more, and a lock for its end.
@@ -29,6 +32,8 @@ pub async fn run(ctx: &mut Context, args: args::Daemon) -> Result<(), End> {
         args::Daemon::Stop => stop(ctx).await,
         args::Daemon::Restart => restart(ctx).await,
         args::Daemon::Logs { follow, n } => logs(ctx, follow, n).await,
+        args::Daemon::Install { linger } => install(ctx, linger).await,
+        args::Daemon::Uninstall => uninstall(ctx).await,
     }
 }
 
@@ -96,8 +101,15 @@ async fn restart(ctx: &mut Context) -> Result<(), End> {
 
 /// Stops chatd and waits until it is gone; its version, if it was there.
 async fn halt(ctx: &mut Context) -> Result<Option<String>, End> {
-    let Some(mut daemon) = ctx.dial().await? else {
-        return Ok(None);
+    let sockets = ctx.places()?.sockets();
+    let mut daemon = match Daemon::connect(&sockets, ctx.deadline(), &ctx.out.clock).await {
+        Ok(daemon) => daemon,
+        Err(NoDaemon::Absent) => return Ok(None),
+        // That it does not fit is why it is to make way.
+        Err(NoDaemon::Unusable(trouble)) if trouble.exit == Exit::Versions => {
+            Daemon::unfit(&sockets, ctx.deadline()).await.ok_or(trouble)?
+        }
+        Err(NoDaemon::Unusable(trouble)) => return Err(trouble.into()),
     };
     match daemon.call(&DaemonStop {}, ctx.deadline()).await {
         // One that hangs up in place of an answer does what was asked.
@@ -124,6 +136,56 @@ async fn is_unlocked(ctx: &Context) -> Result<bool, End> {
     }
 }
 
+/// Makes chatd a unit of the user's service manager; one that runs already makes way for it.
+async fn install(ctx: &mut Context, linger: bool) -> Result<(), End> {
+    let places = ctx.places()?;
+    let units = manager(&places)?;
+    let program = places.chatd().ok_or_else(troubles::no_program)?;
+    let asked = linger && !units::lingers();
+    if asked && !ctx.prompt.confirm(words::ask::LINGER, "--yes").await? {
+        return Err(troubles::declined().into());
+    }
+    ctx.restart_clock();
+    units.write(&program, asked).map_err(troubles::units)?;
+    halt(ctx).await?;
+    units.enable().map_err(troubles::units)?;
+    if asked {
+        units::linger(true).map_err(troubles::no_linger)?;
+    }
+    ctx.restart_clock();
+    let mut daemon = spawn(ctx).await?;
+    let info = ask(ctx, &mut daemon).await?;
+    let lingers = units::lingers();
+    match ctx.out.form {
+        Form::Json => ctx.out.object("daemon", json::daemon(&info).with("unit", &true).with("lingers", &lingers)),
+        Form::Plain => ctx.out.row(&["installed", &info.version, &info.pid.to_string(), &info.socket]),
+        Form::Human => ctx.out.success(&words::daemon_installed(lingers, &ctx.out.chatctl)),
+    }
+}
+
+/// Undoes [`install`]; lingering is switched off where it was switched on with it.
+async fn uninstall(ctx: &mut Context) -> Result<(), End> {
+    let units = manager(&ctx.places()?)?;
+    let (changed, lingered) = units.disable().map_err(troubles::units)?;
+    if lingered {
+        units::linger(false).map_err(troubles::units)?;
+    }
+    match ctx.out.form {
+        Form::Json => ctx.out.object("daemon", members!({ "state": "stopped", "unit": false, "changed": changed })),
+        Form::Plain => ctx.out.row(&["uninstalled"]),
+        Form::Human => ctx.out.success(words::daemon_uninstalled(changed)),
+    }
+}
+
+/// The user's own service manager. A home of its own has none: its chatd is found nowhere else.
+fn manager(places: &Places) -> Result<Units, End> {
+    if places.layout.home.is_some() || places.explicit.is_some() {
+        return Err(troubles::no_unit_for_home().into());
+    }
+    let configurations = places.layout.config.parent().unwrap_or(&places.layout.config);
+    Ok(Units::of(configurations).map_err(troubles::units)?)
+}
+
 async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
     let Some(path) = log_path(ctx).await? else {
         ctx.out.note(words::LOG_ELSEWHERE);
@@ -143,6 +205,11 @@ async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {
         sleep(LOOK_EVERY).await;
         more(ctx, &path, &mut file).map_err(unreadable)??;
     }
+}
+
+/// The last `n` lines of a log.
+pub fn last_lines(log: &Path, n: usize) -> io::Result<Vec<String>> {
+    tail(&mut File::open(log)?, n)
 }
 
 /// The file of a running chatd, if it keeps one; else where a chatd that ran before kept it.

@@ -4,6 +4,7 @@ pub mod account;
 pub mod config;
 pub mod daemon;
 pub mod device;
+pub mod doctor;
 pub mod events;
 pub mod file;
 pub mod help;
@@ -135,6 +136,7 @@ pub async fn dispatch(ctx: &mut Context, verb: Option<Verb>) -> Result<(), End> 
         Some(Verb::Sessions(args)) => private::sessions(ctx, args).await,
         Some(Verb::File(args)) => file::file(ctx, args).await,
         Some(Verb::Daemon(args)) => daemon::run(ctx, args).await,
+        Some(Verb::Doctor(args)) => doctor::doctor(ctx, args).await,
         Some(Verb::Config(args)) => config::config(ctx, args).await,
         Some(Verb::Trace(args)) => trace::trace(ctx, args).await,
         Some(Verb::Run(args)) => run::run(ctx, args).await,

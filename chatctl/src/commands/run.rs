@@ -82,11 +82,11 @@ async fn execute(command: &[std::ffi::OsString], tail: &Tail) -> (Outcome, u8) {
                 let _ = timeout(OUTPUT_AFTER, copied).await;
                 ended(status)
             }
-            Err(error) => (Outcome::NotStarted { detail: error.to_string() }, NOT_RUNNABLE),
+            Err(error) => (Outcome::not_started(&error), NOT_RUNNABLE),
         },
         Err(error) => {
             let exit = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUNNABLE };
-            (Outcome::NotStarted { detail: error.to_string() }, exit)
+            (Outcome::not_started(&error), exit)
         }
     }
 }

@@ -130,7 +130,7 @@ pub async fn run(ctx: &mut Context, entry: Entry) -> Result<(), End> {
     match ended {
         // The dialogue is on stdout, and so is its end.
         Err(End::Said(trouble)) => {
-            let next = trouble.next.as_ref().map(|next| format!("{} {next}", ctx.out.chatctl));
+            let next = trouble.hint(&ctx.out.chatctl);
             ctx.out.line(&words::refused(&trouble, next.as_deref()))?;
             Err(End::Quiet(trouble.exit))
         }
@@ -332,7 +332,7 @@ impl Session {
         if trouble.code == Code::NOT_LOGGED_IN.name() {
             return Err(trouble.clone().into());
         }
-        let next = trouble.next.as_deref().map(|next| spelled(ctx, next));
+        let next = trouble.next.as_deref().map(|next| if trouble.whole { next.to_owned() } else { spelled(ctx, next) });
         ctx.out.line(&words::refused(trouble, next.as_deref())).map(|()| Flow::Go)
     }
 

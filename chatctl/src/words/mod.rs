@@ -3,6 +3,7 @@
 //!
 //! Text is plain ASCII apart from what others wrote. A sentence starts small, as it stands behind `chatctl: `, when it is a trouble.
 
+pub mod doctor;
 pub mod file;
 pub mod hooks;
 pub mod private;
@@ -377,9 +378,10 @@ pub fn blocked(user: &str, blocked: bool, changed: bool, session: bool) -> Strin
 
 /// The question about an unknown server key.
 pub fn trust_question(server: &str, fingerprint: &str) -> String {
+    let server = Shown::line(server);
     format!(
-        "{} is not known yet. Key {fingerprint} (same as \"chat-server cert fingerprint\"?) Trust it? [y/N] ",
-        Shown::line(server)
+        "{server} is not known yet. So that nobody can stand in between, compare its key once:\n  {fingerprint}\n\
+         Whoever runs the server sees it by: chat-server cert fingerprint\nIt is remembered, and another key later is refused. Trust it? [y/N] "
     )
 }
 
@@ -560,6 +562,25 @@ pub fn daemon_restarted(old: Option<&str>, new: &str) -> String {
     }
 }
 
+/// After `daemon install`.
+pub fn daemon_installed(lingers: bool, chatctl: &str) -> String {
+    let stays = match lingers {
+        true => "It starts with the host and stays when you log out.".to_owned(),
+        false => format!("It ends when you log out; to keep it running: {chatctl} daemon install --linger"),
+    };
+    format!(
+        "chatd is a unit of yours now (chatd.socket, chatd.service). {stays}\n  to undo it: {chatctl} daemon uninstall"
+    )
+}
+
+/// After `daemon uninstall`.
+pub fn daemon_uninstalled(changed: bool) -> &'static str {
+    match changed {
+        true => "chatd is no unit any more; the next command that needs it starts it. What waits to be sent is kept.",
+        false => "chatd was no unit.",
+    }
+}
+
 /// Questions and prompts.
 pub mod ask {
     use crate::output::Shown;
@@ -574,6 +595,10 @@ pub mod ask {
     pub const NEW_PASSWORD: &str = "New password: ";
     /// For a new password once more.
     pub const AGAIN: &str = "Again: ";
+
+    /// Before lingering is switched on.
+    pub const LINGER: &str = "Units of yours end when you log out. With lingering they start with the host and stay: chatd then goes on receiving, \
+                              and whatever else you made a unit runs on too. Switch lingering on? [y/N] ";
 
     /// After a text that chatd refuses.
     pub const EDIT_AGAIN: &str = "Edit it again? [y/N] ";

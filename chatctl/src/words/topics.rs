@@ -20,6 +20,8 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("CHAT_SOCKET", "the control socket of chatd, as --socket"),
     ("CHAT_ACCESSIBLE", "1: progress in plain lines"),
     ("CI", "set: never ask, as --no-input"),
+    ("CREDENTIALS_DIRECTORY", "in a unit of systemd: the password is read from the credential chat.password in it"),
+    ("SHELL", "whose completion doctor looks at"),
     ("NO_COLOR", "set: no colour (no-color.org)"),
     ("TERM", "dumb: no colour"),
     ("VISUAL, EDITOR", "the editor of -e"),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chat_local::refusal::cannot_use;
 use chat_proto::control::config::TrustQuestion;
 use chat_proto::control::hooks::Outcome;
 use chat_proto::control::message::{Message, Pending};
@@ -12,6 +13,7 @@ use crate::commands::Waited;
 use crate::exit::Exit;
 use crate::output::{Shown, Trouble, quoted};
 use crate::time::Clock;
+use crate::units::Failure;
 
 fn path(path: &Path) -> Shown {
     Shown::line(&path.to_string_lossy())
@@ -31,6 +33,58 @@ pub fn not_started(reason: &str) -> Trouble {
         }
     };
     Trouble::new("daemon_unreachable", Exit::NoDaemon, what).next("config check")
+}
+
+/// As [`not_started`], with what chatd itself says to run next.
+pub fn not_started_but(reason: &str, next: &str) -> Trouble {
+    let trouble = not_started(reason);
+    match next.strip_prefix("chatctl ") {
+        Some(verb) => trouble.next(Shown::line(verb).to_string()),
+        None => trouble.run(Shown::line(next).to_string()),
+    }
+}
+
+/// `daemon install` in a home of its own.
+pub fn no_unit_for_home() -> Trouble {
+    let what = "a chatd with a home or socket of its own (--home, CHAT_HOME, --socket) is no unit: the first command that needs it starts it.";
+    Trouble::new("no_unit", Exit::No, what).next("daemon start")
+}
+
+/// The user's service manager would not.
+pub fn units(failure: Failure) -> Trouble {
+    match failure {
+        Failure::NoManager(why) => {
+            let what = format!(
+                "no service manager of yours answers here ({}), and none is needed: the first command starts chatd, and it stays.",
+                Shown::line(&why)
+            );
+            Trouble::new("no_service_manager", Exit::No, what).next("daemon start")
+        }
+        Failure::Foreign(file) => {
+            let what = format!("{} is there and was not written by chatctl; nothing was changed.", path(&file));
+            let moved = quoted(&file.to_string_lossy());
+            Trouble::new("unit_exists", Exit::Refused, what).run(format!("mv {moved} {moved}.old"))
+        }
+        Failure::File(file, error) => cannot_write(&file, &error),
+        Failure::Program(program, why) => {
+            let what = format!("{program} refused: {}.", Shown::line(why.trim_end_matches('.')));
+            Trouble::new("service_manager", Exit::BadState, what)
+                .run("systemctl --user status chatd.socket chatd.service")
+        }
+    }
+}
+
+/// chatd is a unit, and lingering was refused.
+pub fn no_linger(failure: Failure) -> Trouble {
+    let why = match failure {
+        Failure::Program(_, why) | Failure::NoManager(why) => why,
+        Failure::Foreign(file) | Failure::File(file, _) => file.to_string_lossy().into_owned(),
+    };
+    let what = format!(
+        "chatd is a unit of yours now, but lingering was refused ({}): it ends when you log out. An admin can allow it.",
+        Shown::line(why.trim_end_matches('.'))
+    );
+    Trouble::new("no_linger", Exit::Partly, what).run("sudo loginctl enable-linger \"$USER\"")
 }
 
 /// A key that names nothing to set.
@@ -189,7 +243,8 @@ pub fn unreadable(name: &str, error: &std::io::Error) -> Trouble {
 
 /// The text is not UTF-8; the offset is where it goes wrong.
 pub fn not_utf8(what: &str, at: usize) -> Trouble {
-    Trouble::new("bad_input", Exit::BadInput, format!("the {what} is not UTF-8 (byte {at})."))
+    Trouble::new("bad_input", Exit::BadInput, format!("the {what} is not UTF-8 (byte {at}); nothing was sent."))
+        .next("help")
 }
 
 /// There is no text.
@@ -232,8 +287,8 @@ pub fn no_paths(reason: &str) -> Trouble {
 
 /// A file of state cannot be used.
 pub fn state_file(file: &Path, error: &std::io::Error) -> Trouble {
-    let what = format!("cannot use {}: {error}.", path(file));
-    Trouble::new("bad_config", Exit::BadState, what).next("config path")
+    let what = format!("{}.", Shown::line(&cannot_use(file, error)));
+    Trouble::new("bad_config", Exit::BadState, what).next("doctor")
 }
 
 /// chatd's check found something.
@@ -348,7 +403,8 @@ pub fn interrupted(waited: Option<&Waited>) -> Trouble {
 
 /// The system gives this program nothing to run on.
 pub fn no_runtime(error: &std::io::Error) -> Trouble {
-    Trouble::new("internal", Exit::BadState, format!("the system refuses what chatctl needs to run: {error}."))
+    let what = format!("the system refuses what chatctl needs to run: {error}.");
+    Trouble::new("system", Exit::BadState, what).run("ulimit -n 256")
 }
 
 /// A defect: how to report it.
@@ -379,9 +435,9 @@ pub fn trust(question: &TrustQuestion, clock: &Clock) -> (String, Option<String>
     let (key, cause) = (question.fingerprint, Shown::line(&question.certificate));
     let Some(known) = question.known else {
         let what = format!(
-            "{server} is not known yet: its certificate alone does not verify ({cause}).\n  Its key is {key}. If \"chat-server cert fingerprint\" on the server says the same, add: --trust {key}"
+            "{server} is not known yet: its certificate alone does not verify ({cause}).\n  Its key is {key}\n  Ask whoever runs it what \"chat-server cert fingerprint\" says there. If that is the same key, it is safe to accept; then try again, or at once with --trust {key}"
         );
-        return (what, None);
+        return (what, Some(format!("trust accept {key}")));
     };
     let since =
         question.known_since_ms.map_or_else(|| " than before".to_owned(), |at| format!(" than on {}", clock.show(at)));

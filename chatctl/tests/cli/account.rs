@@ -40,7 +40,7 @@ fn a_prompt_is_refused_where_nobody_answers() {
     let home = Home::refusing(json!({"code": "wrong_credentials"}));
     home.run(&["login", "--no-input"]).complains(
         12,
-        "chatctl: a password is needed, and asking is not possible here; give it by --password-file F or --password-stdin.\n",
+        "chatctl: a password is needed, and asking is not possible here; give it by --password-file F, --password-stdin, or LoadCredential=chat.password:F in a unit.\n",
     );
     let error = home.run(&["--json", "login"]).error();
     assert_eq!(error["code"], "prompt_needed");

@@ -25,6 +25,35 @@ fn versions_that_do_not_fit_are_10() {
     assert!(ran.err.contains("it speaks 2 to 3") && ran.err.contains("next: chatctl daemon restart"), "{}", ran.err);
 }
 
+/// The hint of a mismatch must mend it: a chatd that does not fit is stopped without a hello.
+#[test]
+fn a_daemon_that_does_not_fit_makes_way() {
+    let home = Home::with(|method, _| match method {
+        "hello" => Answer::Refuse(json!({"code": "version_mismatch", "detail": "it speaks 2 to 3"})),
+        "daemon_stop" => Answer::Events(json!({}), Vec::new()),
+        other => panic!("{other} was asked of a chatd that does not fit"),
+    });
+    home.run(&["daemon", "stop"]).is(0, "chatd stopped; what waits to be sent is kept.\n");
+    assert_eq!(home.call_count("daemon_stop"), 1);
+}
+
+/// A chatd from before `doctor`: the finding says so, with the command that mends it.
+#[test]
+fn an_older_daemon_is_named_by_doctor() {
+    let home = Home::with(|method, _| match method {
+        "hello" => Answer::Ok(json!({"version": 1, "build": "0.0.9", "pid": 42})),
+        "daemon_status" => {
+            Answer::Ok(json!({"version": "0.0.9", "pid": 42, "proto": {"min": 1, "max": 1}, "since_ms": AT,
+            "socket": "/x/sock", "log": null, "profiles": ["work"], "connections": 2}))
+        }
+        _ => Answer::Refuse(json!({"code": "unsupported"})),
+    });
+    let found = home.run(&["--json", "doctor"]).json();
+    let versions = found["items"].as_array().and_then(|all| all.iter().find(|one| one["check"] == "versions")).cloned();
+    let versions = versions.unwrap_or_else(|| panic!("nothing about versions: {found}"));
+    assert_eq!((&versions["result"], &versions["hint"]), (&json!("WARN"), &json!("chatctl daemon restart")));
+}
+
 #[test]
 fn an_answer_of_another_form_is_10() {
     let home = Home::answering("whoelse", json!({"surprise": true}));

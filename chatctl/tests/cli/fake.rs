@@ -201,10 +201,11 @@ fn serve(stream: &UnixStream, script: &Script, calls: &Calls) {
     }
 }
 
-/// A script may answer hello itself, by refusing it.
+/// A script may answer hello itself: by refusing it, or as another build.
 fn hello(script: &Script, params: &Value) -> Answer {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script("hello", params))) {
         Ok(Answer::Refuse(data)) if data["code"] == "version_mismatch" => Answer::Refuse(data),
+        Ok(Answer::Ok(result)) if result["build"].is_string() => Answer::Ok(result),
         _ => Answer::Ok(json!({"version": 1, "build": "0.1.0", "pid": 42})),
     }
 }

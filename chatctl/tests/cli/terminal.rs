@@ -193,3 +193,40 @@ fn ctrl_c_at_a_prompt_is_130() {
     let (code, shown) = talk(&home, &["register", "alice", "--server", "localhost"], &[("Password:", "\u{3}")]);
     assert_eq!(code, 130, "{shown}");
 }
+
+/// Said once, to a person alone: scripts do not hear it.
+#[test]
+fn an_older_daemon_is_noted_on_a_terminal_alone() {
+    let home = Home::with(|method, _| match method {
+        "hello" => Answer::Ok(json!({"version": 1, "build": "0.0.9", "pid": 42})),
+        _ => Answer::Ok(json!({"items": []})),
+    });
+    let note = "note: chatd 0.0.9 is older than chatctl";
+    let (code, shown) = talk(&home, &["blocked"], &[]);
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(shown.matches(note).count(), 1, "{shown}");
+    assert!(shown.contains("next: chatctl daemon restart"), "{shown}");
+    let ran = home.run(&["blocked"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+/// A unit of systemd has nobody to ask: its password is a credential (LoadCredential=chat.password:FILE).
+#[test]
+fn a_unit_is_handed_its_password() {
+    let home = strange_server(account());
+    let credentials = home.path().join("credentials");
+    std::fs::create_dir(&credentials).expect("a directory");
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("CREDENTIALS_DIRECTORY", &credentials);
+        crate::fake::Ran::of(command.output().expect("chatctl runs"))
+    };
+    let login = ["--no-input", "login", "--trust", FP];
+    assert_eq!(run(&login).code, 12, "no credential of that name");
+    std::fs::write(credentials.join("chat.password"), "wise@!man\n").expect("a file");
+    assert_eq!(run(&login).code, 0);
+    assert_eq!(run(&["--no-input", "register", "alice", "--server", "localhost", "--trust", FP]).code, 0);
+    // what is typed wins
+    let other = home.file("other", b"wrong\n");
+    assert_eq!(run(&["--no-input", "login", "--trust", FP, "--password-file", &other.to_string_lossy()]).code, 7);
+}

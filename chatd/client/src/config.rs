@@ -283,10 +283,9 @@ impl Config {
     /// Reads the file; without one everything has its default. A file that was asked for must be there.
     pub fn load(file: &Path, asked_for: bool) -> Result<Config, ConfigError> {
         let source = (file.to_owned(), modified(file));
-        let written = match file.exists() || asked_for {
-            true => load::<Written>(file)?,
-            false => Written::default(),
-        };
+        // One that cannot be looked for is not missing: it may be there and say otherwise than the defaults.
+        let missing = matches!(file.try_exists(), Ok(false));
+        let written = if missing && !asked_for { Written::default() } else { load::<Written>(file)? };
         let config = written.meant().map_err(|(key, problem)| ConfigError {
             file: file.to_owned(),
             place: None,

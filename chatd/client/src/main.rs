@@ -1,16 +1,18 @@
 //! chatd's birth: arguments, configuration, background, logging, runtime; then `chatd::run`. It alone ends the process.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use chat_local::directory::{Directory, OpenError};
+use chat_local::directory::{Directory, OpenError, Rule, Unsafe};
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
 use chat_local::paths::{self, Layout};
+use chat_local::refusal::cannot_use;
 use chat_manual::pages::{self, Manual};
 use chat_process::background::{self, Readiness, Role};
+use chat_process::config::ConfigError;
 use chat_process::inherit::{Inherited, Socket};
 use chat_process::logging::{self, Form, Log, Logging, Target};
 use chat_process::notify::Supervisor;
@@ -18,7 +20,8 @@ use chat_process::runtime::{self, Threads};
 use chat_process::sandbox::{self, Confined, Kernel};
 use chat_process::shutdown::{self, Event, Shutdown};
 use chat_process::watchdog::{self, Workers};
-use chat_process::{exit, harden};
+use chat_process::{descriptors, exit, harden};
+use chat_proto::display;
 use chatd::config::{Config, KEYS};
 use chatd::sandbox::Surroundings;
 use chatd::{RunError, Setup, runner};
@@ -29,6 +32,8 @@ use tracing::level_filters::LevelFilter;
 const LOGS_KEPT: usize = 7;
 /// Bytes of log a day.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
+/// Files that must be able to be open: the socket and a caller, a history, the link to a server.
+const DESCRIPTORS: u64 = 32;
 /// Whoever started chatd waits so long for it to serve.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -72,8 +77,14 @@ struct Failure {
 }
 
 impl Failure {
-    fn new(code: u8, error: impl std::fmt::Display) -> Failure {
-        Failure { code, text: format!("chatd: {error}") }
+    /// `next` is the command to run then.
+    fn new(code: u8, error: impl std::fmt::Display, next: &str) -> Failure {
+        Failure { code, text: format!("chatd: {}\n  next: {next}", display::cause(&error.to_string())) }
+    }
+
+    /// What the system refuses: doctor looks for the reason.
+    fn system(code: u8, error: impl std::fmt::Display) -> Failure {
+        Failure::new(code, error, "chatctl doctor")
     }
 }
 
@@ -87,7 +98,8 @@ fn main() -> ExitCode {
     match start(&args) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("{}", failure.text);
+            // Where stderr is closed there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "{}", failure.text);
             ExitCode::from(failure.code)
         }
     }
@@ -96,26 +108,30 @@ fn main() -> ExitCode {
 /// Everything before the fork: one thread.
 fn start(args: &Args) -> Result<u8, Failure> {
     if args.keys {
-        KEYS.iter().for_each(|key| println!("{}\t{}\t{}", key.name, key.default, key.about));
-        return Ok(exit::OK);
+        let lines = KEYS.iter().map(|key| format!("{}\t{}\t{}\n", key.name, key.default, key.about));
+        return say(&lines.collect::<String>());
     }
     if let Some(dir) = &args.man {
-        return manual(dir).map(|()| exit::OK).map_err(|error| Failure::new(exit::CANNOT_CREATE, error));
+        let cannot =
+            |error| Failure::system(exit::CANNOT_CREATE, format!("cannot write below {}: {error}", dir.display()));
+        return manual(dir).map(|()| exit::OK).map_err(cannot);
     }
     let layout = layout(args)?;
     let file = args.config.clone().unwrap_or_else(|| layout.config_file());
-    let config = Config::load(&file, args.config.is_some()).map_err(|error| Failure::new(exit::CONFIG, error))?;
+    let config = Config::load(&file, args.config.is_some()).map_err(|error| bad_config(&error, &file))?;
     if args.check {
-        println!("{}: ok", file.display());
-        return Ok(exit::OK);
+        return say(&format!("{}: ok\n", file.display()));
     }
+    descriptors::take(DESCRIPTORS).map_err(|few| Failure::new(exit::OS, few, "ulimit -n 1024"))?;
     Directory::create(&layout.state).map_err(|error| cannot_open(&error))?;
     if args.foreground {
-        let given = Inherited::of_process().map_err(|error| Failure::new(exit::CONFIG, error))?;
+        let given = Inherited::of_process();
+        let given = given.map_err(|error| Failure::new(exit::CONFIG, error, "chatctl daemon start"))?;
         return serve(args, config, layout, given, Readiness::foreground());
     }
     let output = layout.state.join("chatd.err");
-    match background::detach(Some(&output), READY_WITHIN).map_err(|error| Failure::new(exit::OS, error))? {
+    let detached = background::detach(Some(&output), READY_WITHIN);
+    match detached.map_err(|error| Failure::system(exit::OS, format!("cannot go into the background: {error}")))? {
         Role::Parent(verdict) => {
             let (code, text) = verdict.exit();
             text.map_or(Ok(code), |text| Err(Failure { code, text }))
@@ -138,7 +154,34 @@ fn manual(dir: &Path) -> io::Result<()> {
 
 fn layout(args: &Args) -> Result<Layout, Failure> {
     let layout = paths::Surroundings::of_process(args.home.clone()).layout();
-    layout.map_err(|error| Failure::new(exit::CONFIG, error))
+    layout.map_err(|error| Failure::new(exit::CONFIG, error, "chatd --home DIR"))
+}
+
+/// A result, on stdout. Nobody who listens any more is no error.
+fn say(text: &str) -> Result<u8, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system(exit::IO, format!("cannot write the result: {error}")))
+        }
+        _ => Ok(exit::OK),
+    }
+}
+
+/// A file that is wrong is edited; one that cannot be read is looked at.
+fn bad_config(error: &ConfigError, file: &Path) -> Failure {
+    let next = match std::fs::File::open(file).and_then(|file| file.metadata()) {
+        Ok(there) if there.is_file() => "chatctl config edit".to_owned(),
+        _ => format!("ls -ld {}", quoted(file)),
+    };
+    Failure::new(exit::CONFIG, error, &next)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let shown = display::line(&path.to_string_lossy()).into_owned();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }
 
 /// Everything behind the fork.
@@ -165,11 +208,14 @@ fn try_serve(
     let level = args.log_level.or_else(|| config.log_level.as_deref()?.parse().ok()).unwrap_or(LevelFilter::INFO);
     let (_logging, log) = start_logging(args.foreground, level, &layout)?;
     tell_sandbox(confined);
-    let runtime = runtime::build(Threads::One, "chatd").map_err(|error| Failure::new(exit::OS, error))?;
+    let runtime = runtime::build(Threads::One, "chatd");
+    let runtime =
+        runtime.map_err(|error| Failure::system(exit::OS, format!("the system refuses to run it: {error}")))?;
     let served = runtime.block_on(async {
         let listener = listen(&layout, &socket, given)?;
         let shutdown = Shutdown::new();
-        let mut signals = shutdown::signals(&shutdown).map_err(|error| Failure::new(exit::OS, error))?;
+        let mut signals = shutdown::signals(&shutdown)
+            .map_err(|error| Failure::system(exit::OS, format!("cannot hear signals: {error}")))?;
         let (host, boot_id, workers) = (host(), boot_id(), Workers::default());
         let watched = workers.clone();
         let setup = Setup { config, socket, log, host, boot_id, workers, environment, layout, confined, runner };
@@ -204,7 +250,7 @@ fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Resul
         }
     };
     let logging = logging::start(Log { level, target, clock: SystemTime::now })
-        .map_err(|error| Failure::new(exit::CANNOT_CREATE, error))?;
+        .map_err(|error| Failure::system(exit::CANNOT_CREATE, error))?;
     Ok((logging, file))
 }
 
@@ -247,14 +293,14 @@ fn confine(
     let received = chatd::received(config, layout, environment);
     chatd::sandbox::prepare(layout, socket, &received);
     let runner = runner::begin(chatd::outside(config, layout, socket, environment))
-        .map_err(|error| Failure::new(exit::OS, format!("its runner cannot be started: {error}")))?;
+        .map_err(|error| Failure::system(exit::OS, format!("its runner cannot be started: {error}")))?;
     let authorities = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(std::env::var_os);
     let authorities = authorities.flat_map(|paths| std::env::split_paths(&paths).collect::<Vec<_>>()).collect();
     let around = Surroundings { authorities, supervisor: std::env::var_os("NOTIFY_SOCKET") };
     let rules = chatd::sandbox::rules(layout, socket, &received, &around);
     let confined = sandbox::confine(&rules, Kernel::look()).map_err(|error| {
-        let file = config.source.0.display();
-        Failure::new(exit::OS, format!("{error}.\n  next: write sandbox = \"off\" into {file} to run without it"))
+        let text = format!("{error}; without it chatd runs with sandbox = \"off\" in {}", config.source.0.display());
+        Failure::new(exit::OS, text, "chatctl config set sandbox off")
     })?;
     Ok((Some(runner), Some(confined)))
 }
@@ -269,29 +315,43 @@ fn tell_sandbox(confined: Option<Confined>) {
 }
 
 fn cannot_listen(error: &BindError) -> Failure {
-    let code = match error {
-        BindError::AlreadyRunning { .. } => exit::UNAVAILABLE,
-        BindError::BadDirectory(_) | BindError::ForeignSocket { .. } => exit::PERMISSION,
-        BindError::PathTooLong(_) | BindError::NotListening => exit::CONFIG,
-        BindError::Occupied { .. } | BindError::Io { .. } => exit::CANNOT_CREATE,
-    };
-    Failure::new(code, error)
+    match error {
+        BindError::AlreadyRunning { .. } => Failure::new(exit::UNAVAILABLE, error, "chatctl daemon status"),
+        BindError::BadDirectory(broken) => Failure::new(exit::PERMISSION, error, &mended(broken)),
+        BindError::ForeignSocket { path, .. } => {
+            Failure::new(exit::PERMISSION, error, &format!("ls -l {}", quoted(path)))
+        }
+        BindError::PathTooLong(_) | BindError::NotListening => Failure::new(exit::CONFIG, error, "chatctl config path"),
+        BindError::Occupied { path, .. } => {
+            Failure::new(exit::CANNOT_CREATE, error, &format!("mv {} {}.old", quoted(path), quoted(path)))
+        }
+        BindError::Io { .. } => Failure::system(exit::CANNOT_CREATE, error),
+    }
 }
 
 fn cannot_open(error: &OpenError) -> Failure {
-    let code = match error {
-        OpenError::Unsafe(_) => exit::PERMISSION,
-        OpenError::Io { .. } => exit::CANNOT_CREATE,
-    };
-    Failure::new(code, error)
+    match error {
+        OpenError::Unsafe(broken) => Failure::new(exit::PERMISSION, error, &mended(broken)),
+        OpenError::Io { path, source } => Failure::system(exit::CANNOT_CREATE, cannot_use(path, source)),
+    }
 }
 
 fn ended(error: &RunError) -> Failure {
     match error {
         RunError::State(error) => cannot_open(error),
-        RunError::Storage(_) => Failure::new(exit::IO, error),
-        RunError::Record(_) => Failure::new(exit::CANNOT_CREATE, error),
-        RunError::Random(_) | RunError::Listener(_) | RunError::Runner(_) => Failure::new(exit::OS, error),
+        RunError::Storage(_) => Failure::system(exit::IO, error),
+        RunError::Record(_) => Failure::system(exit::CANNOT_CREATE, error),
+        RunError::Random(_) | RunError::Listener(_) | RunError::Runner(_) => Failure::system(exit::OS, error),
+    }
+}
+
+/// The command that makes a directory or file what it must be.
+fn mended(broken: &Unsafe) -> String {
+    let path = quoted(&broken.path);
+    match broken.rule {
+        Rule::Private => format!("chmod go= {path}"),
+        Rule::Owner => format!("sudo chown {} {path}", rustix::process::geteuid().as_raw()),
+        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("mv {path} {path}.old"),
     }
 }
 

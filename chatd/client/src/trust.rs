@@ -92,6 +92,12 @@ impl TrustStore {
         })
     }
 
+    /// How a server would be decided about; nothing is remembered.
+    pub fn look(&self, shown: &Shown<'_>) -> Result<(), Box<Distrust>> {
+        let content = self.file.lock();
+        decide(shown, content.known.iter().find(|k| k.name == shown.name)).map(drop)
+    }
+
     /// All trusted keys.
     pub fn list(&self) -> Vec<Trusted> {
         self.file.lock().known.iter().filter_map(trusted).collect()

@@ -2,10 +2,11 @@
 //!
 //! A profile's owner starts one [`open`] at a time and then owns the link; HELLO and everything behind it is the owner's.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_link::{ConnectError, DeviceClaim, Link, LinkError, Roots, Target, verify_server};
+use chat_link::{CertificateProblem, ConnectError, DeviceClaim, Link, LinkError, Roots, Target, verify_server};
 use chat_proto::control::ErrorData;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
@@ -131,6 +132,43 @@ async fn steps(attempt: Attempt) -> Result<Opened, Box<ErrorData>> {
         server_version: identity.server_version,
         rtt_ms,
     })
+}
+
+/// What a server that proved its key says before a login.
+pub struct Greeted {
+    /// `HOST:PORT`.
+    pub name: String,
+    /// The key that it proved.
+    pub server: ServerId,
+    /// What its certificate is worth.
+    pub certificate: Result<(), CertificateProblem>,
+    /// What it says of itself.
+    pub identity: wire::Identity,
+    /// One round trip.
+    pub rtt_ms: u64,
+    /// This host's address on the connection.
+    pub local: SocketAddr,
+}
+
+/// Goes the way of a login up to where it would begin, and turns back.
+pub async fn greet(
+    target: &Target,
+    ca: Option<&str>,
+    world: World,
+    within: Duration,
+) -> Result<Greeted, Box<ErrorData>> {
+    let steps = async {
+        let connected = chat_link::connect(target, &roots(ca)?, within).await.map_err(|error| not_connected(&error))?;
+        let mut talk = Talk { link: connected.link, tag: 0 };
+        let (server, identity, rtt_ms) = identify(&mut talk, world).await?;
+        let (name, local) = (target.to_string(), talk.link.local_addr());
+        talk.link.close().await;
+        Ok(Greeted { name, server, certificate: connected.certificate, identity, rtt_ms, local })
+    };
+    match tokio::time::timeout(within, steps).await {
+        Ok(done) => done,
+        Err(_) => Err(unreachable("it did not answer in time")),
+    }
 }
 
 fn roots(ca: Option<&str>) -> Result<Roots, Box<ErrorData>> {

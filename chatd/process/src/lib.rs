@@ -1,4 +1,4 @@
-//! The order of birth of a daemon, for any daemon: this crate knows none of our others.
+//! The order of birth of a daemon, for any daemon: of our other crates this one knows only how text is made fit to print.
 //!
 //! ```text
 //! arguments -> config -> harden -> background (fork, readiness pipe) -> sandbox -> logging -> runtime -> ready -> shutdown
@@ -8,6 +8,8 @@
 #[cfg(unix)]
 pub mod background;
 pub mod config;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod exit;
 #[cfg(unix)]
 pub mod harden;

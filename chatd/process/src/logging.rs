@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use chat_proto::display;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
@@ -242,7 +243,7 @@ fn prefix(level: Level) -> &'static str {
 }
 
 /// Writes an event, which comes in one piece, with everything escaped that could look like another line or a command to
-/// a terminal.
+/// a terminal, and without the numbers that the system gives to its errors.
 struct Escape<W> {
     inner: W,
     priority: &'static str,
@@ -251,7 +252,7 @@ struct Escape<W> {
 impl<W: Write> Write for Escape<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let body = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
-        self.inner.write_all(format!("{}{}\n", self.priority, escape(&body)).as_bytes())?;
+        self.inner.write_all(format!("{}{}\n", self.priority, escape(&display::cause(&body))).as_bytes())?;
         Ok(event.len())
     }
 
@@ -358,6 +359,13 @@ mod tests {
         assert_eq!(text.matches('\n').count(), 2, "{text}");
         assert!(text.chars().all(|c| c == '\n' || harmless(c)), "{text}");
         assert!(text.contains("eve\\n2026"), "{text}");
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_said_without_its_number() {
+        let error = io::Error::from_raw_os_error(24);
+        let text = logged(false, LevelFilter::INFO, || tracing::warn!(%error, "cannot accept"));
+        assert!(text.contains("Too many open files") && !text.contains("os error"), "{text}");
     }
 
     #[test]

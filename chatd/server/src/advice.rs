@@ -4,6 +4,7 @@ use std::path::Path;
 use std::{io, iter};
 
 use chat_process::config::ConfigError;
+use chat_process::descriptors::TooFew;
 use chat_process::exit;
 use chat_proto::fault::Code;
 use serde::Serialize;
@@ -16,6 +17,8 @@ use crate::keys::KeysError;
 use crate::listen::HandedError;
 use crate::store::StoreError;
 
+/// EMFILE and ENFILE: the process, or the system, has no more descriptors.
+const EXHAUSTED: [i32; 2] = [rustix::io::Errno::MFILE.raw_os_error(), rustix::io::Errno::NFILE.raw_os_error()];
 /// Exit code of a verb whose files are no good, as chatctl's.
 const BAD_STATE: u8 = 14;
 
@@ -53,6 +56,9 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
     {
         return words::next(error, program, &asked.typed);
     }
+    if is_short_of_descriptors(error) {
+        return Some("ulimit -n 4096".into());
+    }
     if let Some(path) = unreadable(error) {
         return Allowed::of(path).map(|allowed| format!("{} {}", allowed.sudo(), asked.typed));
     }
@@ -80,8 +86,12 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
     if let Some(StartError::HalfRestored(backup)) = start_error(error) {
         return Some(format!("{program} restore {}", words::quoted(&backup.to_string_lossy())));
     }
-    if let Some(StartError::Store(StoreError::Newer { .. })) = start_error(error) {
-        return Some(format!("{program} backup list"));
+    match start_error(error) {
+        Some(StartError::Store(StoreError::Newer { .. })) => return Some(format!("{program} backup list")),
+        Some(StartError::Store(StoreError::Database(_) | StoreError::File { .. })) => {
+            return Some(format!("{program} check storage"));
+        }
+        _ => {}
     }
     if let Some(error) = error.downcast_ref::<BackupError>() {
         return backup(error, program);
@@ -124,6 +134,13 @@ fn unreadable(error: &anyhow::Error) -> Option<&Path> {
     let config: &ConfigError = error.downcast_ref()?;
     let looked = std::fs::File::open(&config.file).err()?;
     (looked.kind() == io::ErrorKind::PermissionDenied).then_some(config.file.as_path())
+}
+
+/// The system gives this process no more open files.
+fn is_short_of_descriptors(error: &anyhow::Error) -> bool {
+    let refused = |error: &io::Error| error.raw_os_error().is_some_and(|number| EXHAUSTED.contains(&number));
+    error.downcast_ref::<TooFew>().is_some()
+        || error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(refused))
 }
 
 /// The error of a start, whoever wanted it.
@@ -175,6 +192,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<io::Error>() {
         Some(error) if error.kind() == io::ErrorKind::PermissionDenied => exit::PERMISSION,
         Some(_) => exit::OS,
+        None if is_short_of_descriptors(error) => exit::OS,
         None => exit::CANNOT_CREATE,
     }
 }
@@ -190,10 +208,15 @@ pub fn text(error: &anyhow::Error) -> String {
     if let Some(path) = unreadable(error) {
         return format!("{} may not be read by this user", path.display());
     }
-    let mut said = String::new();
+    let mut said = match error.downcast_ref::<io::Error>() {
+        Some(_) => "the system refuses what chat-server needs".to_owned(),
+        None => String::new(),
+    };
     for cause in iter::successors(Some(error.as_ref() as &dyn std::error::Error), |cause| cause.source()) {
         let cause = cause.to_string();
-        if !said.contains(&cause) {
+        // What the database says of its own error is said before.
+        let cause = cause.split_once(": Error code ").map_or(cause.as_str(), |(cause, _)| cause);
+        if !said.contains(cause) {
             let colon = if said.is_empty() { "" } else { ": " };
             said = format!("{said}{colon}{cause}");
         }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use chat_process::config::ConfigError;
-use chat_process::harden;
 use chat_process::inherit::Inherited;
 use chat_process::logging::{self, Form, LevelHandle, Log, Target};
 use chat_process::notify::Supervisor;
 use chat_process::runtime::{self, Threads};
 use chat_process::sandbox::{self, Confined, Kernel, Rules, SandboxError};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
+use chat_process::{descriptors, harden};
+use chat_proto::display;
 use chat_server::admin::{init, words};
 use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
@@ -24,7 +25,10 @@ use chat_server::{Outside, Server, StartError, keys};
 use clap::{CommandFactory as _, Parser as _};
 
 use args::{Args, ConfigVerb, ImportVerb, Init, Run, Verb};
-use commands::say;
+use commands::{complain, say};
+
+/// Files that must be able to be open: the store, listeners, sockets, and a connection.
+const DESCRIPTORS: u64 = 40;
 
 fn main() -> ExitCode {
     harden::harden();
@@ -37,15 +41,13 @@ fn main() -> ExitCode {
     let layout = Layout::new(args.dir.as_deref(), args.config.as_deref()).with_credentials(credentials);
     act(&args, &layout).unwrap_or_else(|error| {
         let asked = Asked { program: program(&args), typed: typed(), config: &layout.config };
-        let (text, next) = (advice::text(&error), advice::next(&error, &asked));
-        if args.json {
-            eprintln!("{}", advice::json(&error, &text, next.as_deref()));
-        } else {
-            eprintln!("chat-server: {text}");
-            if let Some(next) = next {
-                eprintln!("  next: {next}");
-            }
-        }
+        let (text, next) = (display::cause(&advice::text(&error)).into_owned(), advice::next(&error, &asked));
+        let said = match (args.json, next) {
+            (true, next) => advice::json(&error, &text, next.as_deref()),
+            (false, Some(next)) => format!("chat-server: {text}\n  next: {next}"),
+            (false, None) => format!("chat-server: {text}"),
+        };
+        complain(&said);
         ExitCode::from(advice::code(&error))
     })
 }
@@ -143,6 +145,7 @@ fn by_service(layout: &Layout) -> bool {
 }
 
 fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
+    descriptors::take(DESCRIPTORS)?;
     let classic = wanted.classic.meant();
     if classic.is_asked_for() {
         begin(args, layout)?;

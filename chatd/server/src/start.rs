@@ -7,12 +7,11 @@ use std::time::Duration;
 use std::{fs, io};
 
 use chat_link::CertError;
-use chat_process::exit;
 use chat_process::sandbox::SandboxError;
+use chat_process::{descriptors, exit};
 use chat_proto::id::NameRule;
 use chat_proto::limits;
 use chat_proto::machine::private::broker::Terms;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
 use crate::account::{self, CredentialsError, HashError, Rules};
@@ -233,12 +232,8 @@ fn ms(time: Duration) -> u64 {
 /// How many connections there may be: what the operator says, within what the system gives, less a reserve for those who are
 /// logged in (S5). Takes all descriptors that may be had without asking anybody.
 fn connections(wanted: u32, relay: bool) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        // Refused only by a system that then leaves the lower limit, which is read again.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-    let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Too few to run at all were refused before.
+    let given = descriptors::take(0).unwrap_or(0);
     let room = room(given, relay);
     let wanted = if wanted == 0 { u64::MAX } else { wanted.into() };
     if wanted != u64::MAX && wanted > room {
@@ -316,7 +311,7 @@ mod tests {
         ] {
             assert_eq!(room(given, relay), left, "{given} {relay}");
         }
-        let given = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let given = descriptors::take(0).unwrap_or(0);
         for relay in [false, true] {
             assert_eq!(connections(0, relay) as u64, room(given, relay), "{relay}");
         }

@@ -68,6 +68,12 @@ pub struct Identity {
     /// The name that the server's operator gave it.
     #[prost(string, tag = "5")]
     pub name: String,
+    /// The server's clock, milliseconds since 1970 (UTC); 0: it does not say.
+    #[prost(int64, tag = "6")]
+    pub now_ms: i64,
+    /// The client's IP address as the server sees it; empty: it does not say.
+    #[prost(string, tag = "7")]
+    pub seen: String,
 }
 
 /// NAME: the account that the client wants to be (mission rule 1).

@@ -78,6 +78,7 @@ struct Inner {
     end: Option<End>,
     exporter: Exporter,
     peer: SocketAddr,
+    local: SocketAddr,
 }
 
 /// How the other side ended.
@@ -99,6 +100,7 @@ impl Link {
     /// Does the handshake and makes sure that both sides mean our protocol.
     pub(crate) async fn handshake(socket: TcpStream, tls: Connection) -> Result<Link, HandshakeError> {
         let peer = socket.peer_addr().map_err(HandshakeError::Io)?;
+        let local = socket.local_addr().map_err(HandshakeError::Io)?;
         let mut inner = Box::new(Inner {
             socket,
             tls,
@@ -110,6 +112,7 @@ impl Link {
             end: None,
             exporter: [0; 32],
             peer,
+            local,
         });
         poll_fn(|cx| inner.poll_handshake(cx)).await?;
         if inner.tls.alpn_protocol() != Some(ALPN) {
@@ -181,6 +184,11 @@ impl Link {
     /// The address of the other side.
     pub fn peer_addr(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    /// The address of this side.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local
     }
 
     /// Writes what is queued, says goodbye and waits for the other side to hang up, all within

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::refusal::cannot_use;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 /// A directory of ours with mode 0700, held open.
@@ -61,7 +62,7 @@ pub enum OpenError {
     #[error(transparent)]
     Unsafe(#[from] Unsafe),
     /// The system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", cannot_use(path, source))]
     Io {
         /// What was to be opened.
         path: PathBuf,

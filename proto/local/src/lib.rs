@@ -13,6 +13,7 @@ pub mod listener;
 pub mod lock;
 pub mod paths;
 pub mod record;
+pub mod refusal;
 pub mod rpc;
 
 #[cfg(unix)]

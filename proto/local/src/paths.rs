@@ -137,6 +137,12 @@ impl Layout {
         places.find(|place| place.parent().and_then(Path::parent).is_some_and(&exists)).cloned().unwrap_or(last)
     }
 
+    /// Where the user's own service manager takes calls, on a system that has one: beside the first socket's directory.
+    pub fn manager(&self) -> Option<PathBuf> {
+        let runtime = self.sockets.first()?.parent()?.parent()?;
+        Some(runtime.join("systemd/private"))
+    }
+
     /// The config file.
     pub fn config_file(&self) -> PathBuf {
         self.config.join(CONFIG_FILE)

@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod daemon;
 mod device;
+mod doctor;
 mod events;
 mod file;
 mod hooks;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use chat_local::connection::{Connection, LineError, Reader, Writer};
 use chat_local::rpc::{ErrorObject, INTERNAL_ERROR, Incoming, Notification, Response};
 use chat_proto::control::{self as calls, Call, EVENT, ErrorData};
+use chat_proto::display;
 use chat_proto::fault::Code;
 use serde_json::Value;
 
@@ -95,6 +97,7 @@ impl Session {
             "hello" => run(call, async |p| daemon::hello(&p)).await,
             "daemon_status" => run(call, async |_: calls::daemon::DaemonStatus| Ok(daemon::status(d))).await,
             "daemon_stop" => run(call, async |_: calls::daemon::DaemonStop| Ok(daemon::stop(d))).await,
+            "doctor" => run(call, async |p| doctor::doctor(d, p).await).await,
             "register" => run(call, async |p| account::register(d, p).await).await,
             "login" => run(call, async |p| account::login(d, p).await).await,
             "logout" => run(call, async |p| account::logout(d, p).await).await,
@@ -180,10 +183,13 @@ fn params<C: Call>(call: &Incoming) -> Result<C, ErrorObject> {
 }
 
 fn refused<T>(answer: Answer<T>) -> Result<T, ErrorObject> {
-    answer.map_err(|data| ErrorObject {
-        code: REFUSED + i64::from(data.code.0),
-        message: data.code.name().to_owned(),
-        data: serde_json::to_value(&*data).ok(),
+    answer.map_err(|mut data| {
+        data.detail = data.detail.map(|detail| display::cause(&detail).into_owned());
+        ErrorObject {
+            code: REFUSED + i64::from(data.code.0),
+            message: data.code.name().to_owned(),
+            data: serde_json::to_value(&*data).ok(),
+        }
     })
 }
 

@@ -114,7 +114,7 @@ pub async fn run(run: Run) -> Report {
     let start = Instant::now();
     let (outcome, printed) = match begin(&run) {
         Ok((group, printed)) => watch(group, printed, run).await,
-        Err(error) => (Outcome::NotStarted { detail: error.to_string() }, Printed::default()),
+        Err(error) => (Outcome::not_started(&error), Printed::default()),
     };
     Report {
         outcome,
@@ -173,7 +173,7 @@ async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outco
             let _ = timeout(OUTPUT_AFTER, rest).await;
             outcome(status)
         }
-        Some(Err(error)) => Outcome::NotStarted { detail: error.to_string() },
+        Some(Err(error)) => Outcome::not_started(&error),
         None => {
             group.end().await;
             Outcome::TimedOut

@@ -161,7 +161,7 @@ impl Task {
                         Ok(Some(row)) => notice::message(&shown::message(row)),
                         // It was erased: there is nothing left to tell.
                         Ok(None) => return (hook, Report::of(Outcome::Exited { code: 0 })),
-                        Err(error) => return (hook, Report::of(Outcome::NotStarted { detail: error.to_string() })),
+                        Err(error) => return (hook, Report::of(Outcome::not_started(&error))),
                     },
                 };
                 let _permit = setup.permits.acquire().await;
@@ -184,7 +184,7 @@ impl Task {
         if report.outcome.is_success() {
             tracing::debug!(profile, hook, took_ms, "a hook ran");
         } else {
-            tracing::warn!(profile, hook, took_ms, outcome = ?report.outcome, "a hook failed");
+            tracing::warn!(profile, hook, took_ms, "a hook failed: {}", how(&report.outcome));
         }
         for line in report.output.lines().take(HOOK_LOG_LINES) {
             tracing::info!(profile, hook, "printed: {}", display::line(line));
@@ -245,5 +245,15 @@ impl Task {
 
     fn unreadable(&self, error: &Trouble) {
         tracing::error!(profile = self.around.profile, %error, "the history cannot be read for hooks");
+    }
+}
+
+/// How a run ended, for the log.
+fn how(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Exited { code } => format!("exit {code}"),
+        Outcome::Killed { signal } => format!("killed by signal {signal}"),
+        Outcome::TimedOut => "ran too long and was ended".to_owned(),
+        Outcome::NotStarted { detail } => format!("could not be started: {}", display::line(detail)),
     }
 }

@@ -1,13 +1,14 @@
 //! The runner's own side: what it does from its first line to the end of its input.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as Socket;
 use std::process::ExitCode;
 
 use chat_process::runtime::{self, Threads};
 use chat_proto::control::hooks::Outcome;
+use chat_proto::display;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
@@ -22,7 +23,8 @@ pub fn serve() -> ExitCode {
     match try_serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("chatd: the runner ended: {error}");
+            // Where stderr is closed there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "chatd: the runner ended: {}", display::cause(&error.to_string()));
             ExitCode::FAILURE
         }
     }

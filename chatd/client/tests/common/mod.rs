@@ -104,6 +104,7 @@ impl Peer {
             version: 1,
             server_version: "0.0.0".into(),
             name: "fake".into(),
+            ..Default::default()
         };
         self.confirm(&asked, &answer);
     }

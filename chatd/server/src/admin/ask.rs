@@ -160,6 +160,10 @@ pub struct Line {
 impl Line {
     /// Connects; nothing when no server runs.
     pub async fn open(path: &Path) -> Result<Option<Line>, AskError> {
+        // Nobody can listen at such a place.
+        if super::socket::fits(path).is_err() {
+            return Ok(None);
+        }
         match UnixStream::connect(path).await {
             Ok(stream) => Ok(Some(Line { path: path.to_owned(), stream: BufReader::new(stream) })),
             Err(error) => match error.kind() {

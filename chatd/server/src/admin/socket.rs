@@ -20,11 +20,16 @@ use crate::StartError;
 use crate::files::FileError;
 use crate::store::Store;
 
+/// Bytes of a socket's path that the system takes: `sun_path` less the closing NUL.
+const SOCKET_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
 /// Listens at `path`, for owner and group. The caller holds the store's lock, so what is in the way is dead. The socket gets
 /// its mode under another name: there is no moment in which others may open it.
 pub fn listen(path: &Path) -> Result<UnixListener, StartError> {
     let fresh = path.with_extension("new");
     let make = || {
+        // The system's own words for it speak of no number and no place.
+        fits(&fresh).map_err(|long| io::Error::other(format!("{long}; admin.socket names another place")))?;
         remove(&fresh)?;
         let listener = UnixListener::bind(&fresh)?;
         std::fs::set_permissions(&fresh, Permissions::from_mode(0o660))?;
@@ -32,6 +37,15 @@ pub fn listen(path: &Path) -> Result<UnixListener, StartError> {
         Ok(listener)
     };
     make().map_err(|error| FileError::Io { path: path.to_owned(), error }.into())
+}
+
+/// Whether the system takes a socket's path of this length.
+pub(super) fn fits(path: &Path) -> Result<(), String> {
+    let length = path.as_os_str().len();
+    if length <= SOCKET_PATH_MAX {
+        return Ok(());
+    }
+    Err(format!("a socket's path has at most {SOCKET_PATH_MAX} bytes, and this one has {length}"))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -159,7 +159,7 @@ fn unusable(error: &ConfigError, looked: &Looked<'_>) -> Finding {
         line: error.place.map(|(line, _)| line),
         text: match &error.suggestion {
             Some(meant) => format!("{}; did you mean \"{meant}\"?", error.problem),
-            None => error.problem.clone(),
+            None => display::cause(&error.problem).into_owned(),
         },
         next: Some(format!("{} {next}", looked.program)),
     }
@@ -251,6 +251,7 @@ impl Found<'_> {
         let place = key.and_then(|key| find(&self.config.files, key));
         let (file, line) = place.map_or((None, None), |(file, (line, _))| (Some(file), Some(line)));
         let key = key.map(str::to_owned);
+        let text = display::cause(&text).into_owned();
         self.report.findings.push(Finding { level, section, key, file, line, text, next });
     }
 }

@@ -77,7 +77,11 @@ fn list(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
                 backup: Some(Object::of(path, made.bytes, &made.manifest)),
                 problem: None,
             },
-            Err(error) => Item { file: path.display().to_string(), backup: None, problem: Some(error.to_string()) },
+            Err(error) => Item {
+                file: path.display().to_string(),
+                backup: None,
+                problem: Some(display::cause(&error.to_string()).into_owned()),
+            },
         });
         return say(&json("backups", &Items { items: items.collect() })?);
     }
@@ -88,7 +92,7 @@ fn list(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
         Ok(Made { bytes, manifest, .. }) => {
             format!("{}  {}", local(manifest.created_ms), line(&file_name(path), *bytes, manifest))
         }
-        Err(error) => format!("{}: {error}", file_name(path)),
+        Err(error) => format!("{}: {}", file_name(path), display::cause(&error.to_string())),
     });
     say(&lines.collect::<Vec<_>>().join("\n"))
 }

@@ -18,7 +18,7 @@ use chat_server::config::Config;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{run, say, say_json};
+use super::{complain, run, say, say_json};
 use crate::args::{Args, ImportCredentials, OnConflict};
 
 /// Some lines were left out.
@@ -43,9 +43,9 @@ pub fn act(args: &Args, config: &Config, wanted: &ImportCredentials) -> anyhow::
         say(&report.words())?;
         if !wanted.dry_run && wanted.file != Path::new("-") {
             let file = quoted(&wanted.file.to_string_lossy());
-            eprintln!(
+            complain(&format!(
                 "{file} was not changed and still holds the passwords; once it is needed no more: shred -u {file}"
-            );
+            ));
         }
     }
     Ok(ExitCode::from(if report.skipped.is_empty() { 0 } else { PARTLY }))

@@ -11,7 +11,7 @@ use chat_server::config::Config;
 use chat_server::config::values::Wait;
 use serde::Serialize;
 
-use super::{ask, local, rfc3339, say};
+use super::{ask, complain, local, rfc3339, say};
 use crate::args::{Args, InviteCreate as Wanted, InviteVerb};
 
 /// Does one of them.
@@ -39,7 +39,7 @@ fn create(args: &Args, config: &Config, wanted: &Wanted) -> anyhow::Result<ExitC
         return say(&made_json(&made, &call)?);
     }
     // The code alone on stdout, for scripts; what it is on stderr.
-    eprintln!("{}", made_words(&made, &call, &config.name));
+    complain(&made_words(&made, &call, &config.name));
     say(&made.code.0)
 }
 

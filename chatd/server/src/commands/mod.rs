@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use chat_process::runtime::{self, Threads};
 use chat_server::admin::{self, Call};
+use chat_server::advice::Trouble;
 use chat_server::config::Config;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,9 +41,16 @@ pub fn run<T>(verb: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T
 pub fn say(text: &str) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Trouble::new(14, "output", format!("cannot write the result: {error}")).into())
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Words to people, on stderr; where it is closed there is nobody left to tell.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A result for scripts: one object.

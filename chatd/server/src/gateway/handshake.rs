@@ -230,6 +230,8 @@ impl<S: Store> Stranger<S> {
             version,
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.gateway.live.get().sessions.name.clone(),
+            now_ms: self.gateway.clock.wall_ms(),
+            seen: self.link.peer_addr().ip().to_canonical().to_string(),
         };
         Ok(answer.encode_to_vec().into())
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::display;
+
 /// What a hook waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,6 +88,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// It could not be started, for what the system said.
+    pub fn not_started(error: &impl std::fmt::Display) -> Outcome {
+        Outcome::NotStarted { detail: display::cause(&error.to_string()).into_owned() }
+    }
+
     /// Whether the hook did its work.
     pub fn is_success(&self) -> bool {
         *self == Outcome::Exited { code: 0 }

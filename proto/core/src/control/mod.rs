@@ -8,6 +8,7 @@ pub mod account;
 pub mod config;
 pub mod daemon;
 pub mod device;
+pub mod doctor;
 pub mod events;
 pub mod file;
 pub mod hooks;
@@ -45,6 +46,7 @@ calls! {
     daemon::Hello => "hello" -> daemon::HelloReply;
     daemon::DaemonStatus => "daemon_status" -> daemon::DaemonInfo;
     daemon::DaemonStop => "daemon_stop" -> Done;
+    doctor::Doctor => "doctor" -> doctor::Examined;
     account::Register => "register" -> account::Account;
     account::Login => "login" -> account::Account;
     account::Logout => "logout" -> account::LoggedOut;

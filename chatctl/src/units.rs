@@ -1,0 +1,187 @@
+//! chatd as a unit of the user's own service manager: the files that say so, and the calls that make it so. Called by `daemon install`
+//! and `daemon uninstall`. The texts are those that the packages ship; only the program's path is another.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The units as shipped, for a chatd in /usr/bin.
+const SHIPPED: &[(&str, &str)] = &[
+    (SERVICE, include_str!("../../packaging/systemd/user/chatd.service")),
+    (SOCKET, include_str!("../../packaging/systemd/user/chatd.socket")),
+];
+const SERVICE: &str = "chatd.service";
+const SOCKET: &str = "chatd.socket";
+/// The program that the shipped texts name.
+const SHIPPED_PROGRAM: &str = "/usr/bin/chatd";
+/// Where packages put units of users.
+const PACKAGED: &[&str] = &["/usr/local/lib/systemd/user", "/usr/lib/systemd/user", "/etc/systemd/user"];
+/// The first line of a file that is ours: nothing else is overwritten or removed.
+const MARK: &str = "# Written by chatctl daemon install. To remove it: chatctl daemon uninstall";
+/// The second one, where lingering was switched on along with it.
+const LINGERS: &str = "# Lingering was switched on for it.";
+
+/// Why chatd cannot be made a unit, or be one no longer.
+#[derive(Debug)]
+pub enum Failure {
+    /// There is no service manager of this user.
+    NoManager(String),
+    /// A file of the same name was written by somebody else.
+    Foreign(PathBuf),
+    /// A file cannot be written or removed.
+    File(PathBuf, io::Error),
+    /// A program of the system failed, with its last words.
+    Program(&'static str, String),
+}
+
+/// The user's units.
+pub struct Units {
+    folder: PathBuf,
+}
+
+impl Units {
+    /// Below the directory of configurations; `Err` where no service manager of this user answers.
+    pub fn of(configurations: &Path) -> Result<Units, Failure> {
+        match run("systemctl", &["--user", "show-environment"]) {
+            Ok(_) => Ok(Units { folder: configurations.join("systemd/user") }),
+            Err(Failure::Program(_, why)) => Err(Failure::NoManager(why)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Writes the files for this chatd; where a package's units name the same program, there is nothing to write.
+    pub fn write(&self, program: &Path, lingers: bool) -> Result<(), Failure> {
+        for (name, _) in SHIPPED {
+            let file = self.folder.join(name);
+            if file.exists() && !is_ours(&file) {
+                return Err(Failure::Foreign(file));
+            }
+        }
+        if is_packaged(program) {
+            return Ok(());
+        }
+        for (name, text) in SHIPPED {
+            let file = self.folder.join(name);
+            let written =
+                fs::create_dir_all(&self.folder).and_then(|()| fs::write(&file, written(text, program, lingers)));
+            written.map_err(|error| Failure::File(file, error))?;
+        }
+        Ok(())
+    }
+
+    /// Has the manager listen for chatctl, and start chatd with the user's sessions.
+    pub fn enable(&self) -> Result<(), Failure> {
+        run("systemctl", &["--user", "daemon-reload"])?;
+        run("systemctl", &["--user", "reset-failed", SERVICE, SOCKET]).ok();
+        run("systemctl", &["--user", "enable", "--now", SOCKET, SERVICE]).map(drop)
+    }
+
+    /// Undoes all of it; says whether there was anything, and whether lingering was a part of it.
+    pub fn disable(&self) -> Result<(bool, bool), Failure> {
+        let enabled = run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok();
+        let ours: Vec<PathBuf> =
+            SHIPPED.iter().map(|(name, _)| self.folder.join(name)).filter(|file| is_ours(file)).collect();
+        let lingered = ours.iter().any(|file| head(file).is_some_and(|head| head.contains(LINGERS)));
+        if enabled || !ours.is_empty() {
+            run("systemctl", &["--user", "disable", "--now", SOCKET, SERVICE])?;
+        }
+        for file in &ours {
+            fs::remove_file(file).map_err(|error| Failure::File(file.clone(), error))?;
+        }
+        run("systemctl", &["--user", "daemon-reload"])?;
+        Ok((enabled || !ours.is_empty(), lingered))
+    }
+}
+
+/// Whether this user's units stay when he logs out.
+pub fn lingers() -> bool {
+    let uid = uid();
+    run("loginctl", &["show-user", &uid, "--property=Linger", "--value"]).is_ok_and(|word| word.trim() == "yes")
+}
+
+/// Switches that on or off.
+pub fn linger(on: bool) -> Result<(), Failure> {
+    run("loginctl", &[if on { "enable-linger" } else { "disable-linger" }]).map(drop)
+}
+
+/// cron, su and ssh may not say where the user's manager listens: it is known by the user's number.
+pub fn reachable(command: &mut Command) {
+    let usual = PathBuf::from(format!("/run/user/{}", uid()));
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none_or(|dir| dir.is_empty()) && usual.is_dir() {
+        command.env("XDG_RUNTIME_DIR", usual);
+    }
+}
+
+fn uid() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
+fn written(text: &str, program: &Path, lingers: bool) -> String {
+    let text = text.replace(SHIPPED_PROGRAM, &as_word(program));
+    let lingers = if lingers { format!("{LINGERS}\n") } else { String::new() };
+    format!("{MARK}\n{lingers}{text}")
+}
+
+/// A path as systemd takes it in a command line (systemd.service(5), "Command lines").
+fn as_word(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    if text.contains([' ', '\t', '\'', '"', '\\']) { format!("\"{text}\"") } else { text }
+}
+
+fn head(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.lines().take(2).collect::<Vec<_>>().join("\n"))
+}
+
+fn is_ours(file: &Path) -> bool {
+    head(file).is_some_and(|head| head.starts_with(MARK))
+}
+
+/// A package has brought the units for this very program.
+fn is_packaged(program: &Path) -> bool {
+    program == Path::new(SHIPPED_PROGRAM) && PACKAGED.iter().any(|folder| Path::new(folder).join(SOCKET).exists())
+}
+
+/// What a program of the system prints; its last words where it fails.
+fn run(program: &'static str, arguments: &[&str]) -> Result<String, Failure> {
+    let mut command = Command::new(program);
+    reachable(&mut command);
+    match command.args(arguments).stdin(Stdio::null()).output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::Program(program, format!("there is no program {program}")))
+        }
+        Err(error) => Err(Failure::Program(program, error.to_string())),
+        Ok(outcome) if outcome.status.success() => Ok(String::from_utf8_lossy(&outcome.stdout).into_owned()),
+        Ok(outcome) => {
+            let words = String::from_utf8_lossy(&outcome.stderr).into_owned();
+            Err(Failure::Program(program, words.lines().next().unwrap_or("it gave no reason").trim().to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_texts_name_the_program_once_and_take_another() {
+        let (_, service) = SHIPPED[0];
+        assert_eq!(service.matches(SHIPPED_PROGRAM).count(), 1, "{service}");
+        let text = written(service, Path::new("/opt/50% of it/chatd"), true);
+        assert!(text.starts_with(&format!("{MARK}\n{LINGERS}\n[Unit]")), "{text}");
+        assert!(text.contains("ExecStart=\"/opt/50%% of it/chatd\" --foreground"), "{text}");
+        assert!(!text.contains(SHIPPED_PROGRAM));
+    }
+
+    #[test]
+    fn only_files_of_its_own_are_ours() {
+        let dir = tempfile::tempdir().expect("a directory to play in");
+        let file = dir.path().join(SERVICE);
+        assert!(!is_ours(&file));
+        fs::write(&file, "[Unit]\n").expect("written");
+        assert!(!is_ours(&file));
+        fs::write(&file, written("[Unit]\n", Path::new("/x"), false)).expect("written");
+        assert!(is_ours(&file));
+    }
+}

@@ -1,0 +1,232 @@
+//! doctor: finds what is wrong, and what it says to type mends it. Works with chatd down, logged out and without a server.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use chat_tests::process::binary;
+use chat_tests::{Home, Output, World};
+use serde_json::Value;
+
+/// What must never be in a report.
+const CANARY: &str = "the-canary-sings-at-dawn";
+
+/// The finding about this; the worst, where there are several.
+#[track_caller]
+fn finding(home: &Home, check: &str) -> Value {
+    let output = home.json(&["doctor"]);
+    let rank = |item: &Value| ["ok", "WARN", "FAIL"].iter().position(|word| item["result"] == *word);
+    let found = output.items().into_iter().filter(|item| item["check"] == check).max_by_key(rank);
+    found.unwrap_or_else(|| panic!("nothing about {check} in: {output}"))
+}
+
+#[track_caller]
+fn is_ok(home: &Home, check: &str) {
+    let found = finding(home, check);
+    assert_eq!(found["result"], "ok", "{found}");
+    assert!(found["hint"].is_null(), "{found}");
+}
+
+/// Types the hint of a finding into a shell, as its reader would.
+#[track_caller]
+fn mend(home: &Home, check: &str, result: &str) -> Output {
+    let found = finding(home, check);
+    assert_eq!(found["result"], result, "{found}");
+    let hint = found["hint"].as_str().unwrap_or_else(|| panic!("no hint: {found}"));
+    typed(home, hint)
+}
+
+fn typed(home: &Home, line: &str) -> Output {
+    let programs = binary("chatctl").parent().expect("a folder").display().to_string();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", line]).env_clear().env("PATH", format!("{programs}:{path}")).env("EDITOR", "true");
+    shell.env("CHAT_HOME", home.dir()).env("HOME", home.dir()).stdin(Stdio::null());
+    Output::new(line.to_owned(), &shell.output().expect("a shell"))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our file");
+}
+
+#[test]
+fn all_is_well_where_it_is() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    home.run(&["doctor"]).ok().says("chatd").says("127.0.0.1");
+    for check in ["directories", "credentials", "disk", "config", "daemon", "socket", "versions", "login", "dns", "tls"]
+    {
+        is_ok(&home, check);
+    }
+    is_ok(&home, "clock");
+    assert!(finding(&home, "nat")["detail"].as_str().is_some_and(|text| text.contains("no router")));
+    // a quiet call is told what needs it, and nothing does
+    let quiet = home.run(&["doctor", "-q"]).ok();
+    assert!(!quiet.stdout.contains("ok "), "{quiet}");
+    home.run(&["doctor", "--plain"]).ok().says("ok\tdaemon\t");
+}
+
+#[test]
+fn it_works_without_a_daemon_an_account_and_a_server() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    // nothing is made or started by looking
+    let output = home.json(&["doctor"]).ok();
+    assert_eq!(home.daemon_pid(), None);
+    assert!(!home.dir().join("state").exists(), "{output}");
+    assert_eq!(finding(&home, "server")["result"], "WARN");
+    // every hint can be typed
+    for item in output.items() {
+        let Some(hint) = item["hint"].as_str() else { continue };
+        let ran = typed(&home, hint);
+        assert!(![2, 70, 126, 127].contains(&ran.code), "{item}: {ran}");
+    }
+    // among them the one that starts chatd
+    is_ok(&home, "daemon");
+    mend(&home, "login", "WARN").ok().says("register");
+    home.run(&["daemon", "stop"]).ok();
+    mend(&home, "daemon", "WARN").ok();
+    is_ok(&home, "daemon");
+}
+
+#[test]
+fn logged_out_and_server_down_are_said() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    home.run(&["logout"]).ok();
+    mend(&home, "login", "WARN").ok();
+    is_ok(&home, "login");
+    world.server.kill();
+    let found = finding(&home, "tls");
+    assert_eq!(found["result"], "FAIL", "{found}");
+    assert!(found["detail"].as_str().is_some_and(|text| text.contains("refused")), "{found}");
+    home.run(&["doctor"]).exits(1).says("FAIL tls").says("next: ");
+    world.server.up();
+    home.online();
+    is_ok(&home, "tls");
+}
+
+#[test]
+fn a_name_without_an_address_is_said() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    fs::create_dir_all(home.dir().join("config")).expect("a fresh directory");
+    let text = "profile.work = { server = \"nowhere.invalid\", user = \"alice\", autologin = false }\n";
+    fs::write(home.dir().join("config/config.toml"), text).expect("a fresh file");
+    home.up();
+    let found = finding(&home, "dns");
+    assert_eq!(found["result"], "FAIL", "{found}");
+    assert!(found["detail"].as_str().is_some_and(|text| text.contains("nowhere.invalid")), "{found}");
+}
+
+#[test]
+fn what_others_could_use_is_closed_again() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    for dir in ["state", "data"] {
+        set_mode(&home.dir().join(dir), 0o755);
+        home.run(&["doctor"]).exits(1).says("0755");
+        mend(&home, "directories", "FAIL").ok();
+        is_ok(&home, "directories");
+    }
+    let key = home.dir().join("state/profiles.json");
+    set_mode(&key, 0o640);
+    home.run(&["doctor"]).exits(1).says("profiles.json");
+    mend(&home, "credentials", "FAIL").ok();
+    is_ok(&home, "credentials");
+    // the way to chatd itself: nobody is talked to, and it is mended all the same
+    set_mode(&home.dir().join("run"), 0o755);
+    assert_eq!(finding(&home, "daemon")["result"], "FAIL");
+    mend(&home, "directories", "FAIL").ok();
+    is_ok(&home, "daemon");
+}
+
+#[test]
+fn a_wrong_configuration_is_said_with_its_place() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    fs::create_dir_all(home.dir().join("config")).expect("a fresh directory");
+    let file = home.dir().join("config/config.toml");
+    fs::write(&file, "histroy = 3\n").expect("a fresh file");
+    home.run(&["doctor"]).exits(1).says("FAIL config").says("histroy");
+    fs::write(&file, "").expect("our file");
+    is_ok(&home, "config");
+    // a path that no socket can have
+    let long = Home::new("alice", world.path(&"x".repeat(100)));
+    let found = finding(&long, "socket");
+    assert_eq!(found["result"], "FAIL", "{found}");
+}
+
+#[test]
+fn completion_is_one_line_away() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let look = || {
+        let mut run = home.command(&["doctor", "--json"]);
+        let output = home.finish(
+            {
+                run.env("SHELL", "/bin/fish-that-is-no-shell");
+                run
+            },
+            &["doctor", "--json"],
+        );
+        assert!(output.items().iter().all(|item| item["check"] != "completions"), "{output}");
+        let mut run = home.command(&["doctor", "--json"]);
+        run.env("SHELL", "/usr/bin/bash");
+        let output = home.finish(run, &["doctor", "--json"]);
+        let found = output.items().into_iter().find(|item| item["check"] == "completions");
+        found.unwrap_or_else(|| panic!("nothing about completions in: {output}"))
+    };
+    let found = look();
+    if found["result"] == "ok" {
+        // a package of ours is installed on this host
+        return;
+    }
+    typed(&home, found["hint"].as_str().expect("a hint")).ok();
+    assert_eq!(look()["result"], "ok");
+    let line = fs::read_to_string(home.dir().join(".bashrc")).expect("the hint wrote it");
+    assert_eq!(line, "source <(chatctl completions bash)\n");
+}
+
+#[test]
+fn a_report_names_nobody_and_no_place() {
+    let mut world = World::start();
+    let (alice, bob) = (world.user("alice"), world.user("bobette"));
+    alice.run(&["message", "bobette", CANARY, "--wait", "delivered"]).ok();
+    bob.run(&["message", "alice", CANARY, "--wait", "delivered"]).ok();
+    // the log knows addresses
+    world.server.kill();
+    world.server.up();
+    alice.online();
+    let file = world.path("report.txt");
+    let path = file.display().to_string();
+    // a home that is not the user's own is replaced too
+    let elsewhere = world.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a fresh directory");
+    let mut run = alice.command(&["doctor", "--bundle", &format!("{path}0")]);
+    run.env("HOME", &elsewhere);
+    Output::new("chatctl doctor --bundle".into(), &run.output().expect("chatctl")).ok();
+    let other = fs::read_to_string(format!("{path}0")).expect("the report");
+    assert!(!other.contains(&alice.dir().display().to_string()), "{other}");
+    alice.run(&["doctor", "--bundle", &path]).ok().says("Read it before");
+    let text = fs::read_to_string(&file).expect("the report");
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let home = alice.dir().display().to_string();
+    let address = world.server.address().to_string();
+    let secret = fs::read_to_string(world.path("password")).expect("the password");
+    for never in [CANARY, "alice", "bobette", "127.0.0.1", &address, &home, secret.trim(), world.server.fingerprint()] {
+        assert!(!text.contains(never), "the report names {never:?}:\n{text}");
+    }
+    for always in ["== Findings", "== Programs", "== Settings", "== Status", "person-1", "server-1", "chatctl 0."] {
+        assert!(text.contains(always), "the report has no {always:?}:\n{text}");
+    }
+    // what is there is not overwritten
+    alice.run(&["doctor", "--bundle", &path]).exits(14);
+    assert_eq!(fs::read_to_string(&file).expect("the report"), text);
+    let json = alice.json(&["doctor", "--bundle", &format!("{path}2")]).ok().json();
+    assert_eq!(json["bundle"], format!("{path}2"));
+    // without chatd there is one too
+    alice.kill();
+    alice.run(&["doctor", "--bundle", &format!("{path}3")]).ok();
+}

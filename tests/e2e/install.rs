@@ -1,0 +1,133 @@
+//! `daemon install` and `uninstall`, with programs in the place of systemctl and loginctl that write down how they were called. What
+//! the units do is shown by a booted systemd (tests/systemd).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chat_tests::Output;
+use chat_tests::process::{binary, command, kill_hard, listener_pid};
+
+/// A person with a home, and a system of which the tests know what it was asked.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    /// None where the system itself has a runtime directory for this user: a chatd would listen there.
+    fn new() -> Option<Desk> {
+        let uid = rustix::process::geteuid().as_raw();
+        if Path::new(&format!("/run/user/{uid}")).exists() {
+            eprintln!("skipped: this user has a runtime directory, which a test must not use");
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("cu-").tempdir_in("/tmp").expect("/tmp can be written");
+        let desk = Desk { dir };
+        desk.script("systemctl", "echo systemctl \"$@\" >>\"$HOME/calls\"; test ! -e \"$HOME/no-manager\"");
+        let lingers = "case $1 in show-user) cat \"$HOME/linger\" 2>/dev/null || echo no;; enable-linger) echo yes >\"$HOME/linger\";; \
+                       disable-linger) rm \"$HOME/linger\";; esac";
+        desk.script("loginctl", &format!("echo loginctl \"$1\" >>\"$HOME/calls\"; {lingers}"));
+        Some(desk)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A shell writes it, so that no other test's child holds it open for writing while it is run.
+    fn script(&self, name: &str, text: &str) {
+        let write = "mkdir -p bin && printf '#!/bin/sh\\n%s\\n' \"$2\" >\"bin/$1\" && chmod 755 \"bin/$1\"";
+        let mut shell = Command::new("/bin/sh");
+        shell.current_dir(self.dir.path()).args(["-c", write, "sh", name, text]);
+        assert!(shell.status().expect("a shell").success());
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut run = command("chatctl");
+        let path = std::env::var("PATH").unwrap_or_default();
+        run.args(args).env("HOME", self.dir.path()).env("PATH", format!("{}:{path}", self.path("bin").display()));
+        Output::new(format!("chatctl {}", args.join(" ")), &run.output().expect("chatctl can be run"))
+    }
+
+    /// What the system was asked since the last look.
+    fn calls(&self) -> String {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        let _ = fs::remove_file(self.path("calls"));
+        calls
+    }
+
+    fn unit(&self, name: &str) -> PathBuf {
+        self.path(".config/systemd/user").join(name)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Some(pid) = listener_pid(&self.path(".local/state/chat/run/sock")) {
+            kill_hard(pid);
+        }
+    }
+}
+
+#[test]
+fn chatd_becomes_a_unit_and_is_none_again() {
+    let Some(desk) = Desk::new() else { return };
+    // one that runs already makes way
+    desk.run(&["daemon", "start"]).ok();
+    desk.calls();
+    desk.run(&["daemon", "install"]).ok().says("chatd is a unit of yours now").says("daemon install --linger");
+    let calls = desk.calls();
+    for call in ["systemctl --user daemon-reload", "systemctl --user enable --now chatd.socket chatd.service"] {
+        assert!(calls.contains(call), "{call} is not among {calls}");
+    }
+    assert!(!calls.contains("enable-linger"), "nobody asked for that: {calls}");
+    let service = fs::read_to_string(desk.unit("chatd.service")).expect("it was written");
+    assert!(service.contains(&format!("ExecStart={} --foreground", binary("chatd").display())), "{service}");
+    assert!(desk.unit("chatd.socket").exists());
+    // again is harmless
+    desk.run(&["daemon", "install", "--json"]).ok();
+    desk.calls();
+    desk.run(&["daemon", "uninstall"]).ok().says("no unit any more");
+    assert!(desk.calls().contains("systemctl --user disable --now chatd.socket chatd.service"));
+    assert!(!desk.unit("chatd.service").exists() && !desk.unit("chatd.socket").exists());
+    assert!(!desk.path("linger").exists());
+}
+
+#[test]
+fn lingering_is_asked_for_and_undone() {
+    let Some(desk) = Desk::new() else { return };
+    // nobody can be asked: the flag is named, and nothing was done
+    desk.run(&["daemon", "install", "--linger"]).exits(12).says("--yes");
+    assert!(!desk.unit("chatd.service").exists());
+    desk.run(&["daemon", "install", "--linger", "--yes"]).ok().says("stays when you log out");
+    assert!(desk.path("linger").exists());
+    desk.run(&["daemon", "uninstall"]).ok();
+    assert!(!desk.path("linger").exists(), "lingering was switched on for it alone");
+    // lingering that was there before stays
+    fs::write(desk.path("linger"), "yes\n").expect("a file");
+    desk.run(&["daemon", "install", "--linger"]).ok();
+    desk.run(&["daemon", "uninstall"]).ok();
+    assert!(desk.path("linger").exists());
+}
+
+#[test]
+fn nothing_of_others_is_touched_and_nothing_is_made_where_it_makes_no_sense() {
+    let Some(desk) = Desk::new() else { return };
+    fs::create_dir_all(desk.path(".config/systemd/user")).expect("a directory");
+    fs::write(desk.unit("chatd.service"), "[Unit]\nDescription=mine\n").expect("a file");
+    let refused = desk.run(&["daemon", "install"]).exits(7).says("not written by chatctl");
+    assert!(refused.stderr.contains("next: mv "), "{refused}");
+    assert!(fs::read_to_string(desk.unit("chatd.service")).expect("it is there").contains("mine"));
+    desk.run(&["daemon", "uninstall"]).ok();
+    assert!(desk.unit("chatd.service").exists());
+    // a home of its own is no unit
+    let home = desk.path("home").display().to_string();
+    desk.run(&["--home", &home, "daemon", "install"]).exits(1).says("daemon start");
+    // a system without a manager for this user
+    fs::write(desk.path("no-manager"), "").expect("a file");
+    desk.run(&["daemon", "install"]).exits(1).says("no service manager").says("daemon start");
+    desk.run(&["--json", "daemon", "uninstall"]).fails_with("no_service_manager", 1);
+    fs::set_permissions(desk.path("bin/systemctl"), fs::Permissions::from_mode(0o644)).expect("our file");
+    desk.run(&["daemon", "install"]).exits(1);
+}

@@ -1,0 +1,397 @@
+//! Another user of the same host, with races (S33 to S38, S40): what he prepares, puts in the way or listens on gets nothing of ours.
+//! A short slice here; `tests/safety/run local` has the long form. Needs root, to be two users, and says so where there is none.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use chat_tests::process::{alive, binary, command, kill_child, listener_pid, signal, until, within};
+use chat_tests::{Home, Output, World};
+use rustix::process::Signal;
+
+/// The other user.
+const STRANGER: u32 = 54_321;
+/// Races of a slice.
+const RACES: u64 = 15;
+
+/// How many races there are: CHAT_RACES, else a slice.
+fn races() -> u64 {
+    std::env::var("CHAT_RACES").ok().and_then(|count| count.parse().ok()).unwrap_or(RACES)
+}
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can be two users");
+    }
+    root
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our file");
+}
+
+/// What the stranger does until it is dropped, on a thread of its own: a thread's uid counts.
+struct Attack {
+    goes_on: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Attack {
+    fn start(mut step: impl FnMut() + Send + 'static) -> Attack {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&goes_on);
+        let thread = std::thread::spawn(move || {
+            let uid = rustix::process::Uid::from_raw(STRANGER);
+            let gid = rustix::process::Gid::from_raw(STRANGER);
+            rustix::thread::set_thread_res_gid(gid, gid, gid).expect("root may become anyone");
+            rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may become anyone");
+            while flag.load(Ordering::Relaxed) {
+                step();
+            }
+        });
+        Attack { goes_on, thread: Some(thread) }
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.goes_on.store(false, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the stranger's own steps failed");
+        }
+    }
+}
+
+fn daemon(home: &Home, socket: &Path) -> Child {
+    let mut run = command("chatd");
+    run.arg("--foreground").arg("--home").arg(home.dir()).arg("--socket").arg(socket);
+    run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("chatd can be started")
+}
+
+/// Waits until the daemon listens or has ended.
+fn settled(child: &mut Child, socket: &Path) -> bool {
+    let pid = child.id();
+    until("chatd serves or gives up", || match child.try_wait().expect("our child") {
+        Some(_) => Some(false),
+        None => (listener_pid(socket) == Some(pid)).then_some(true),
+    })
+}
+
+#[test]
+fn s33_a_stranger_who_gets_in_hears_nothing() {
+    if !is_root() {
+        return;
+    }
+    let mut world = World::start();
+    let home = world.user("alice");
+    // let in through every directory by mistake, while our own calls go on from within
+    for open in [home.dir().parent().expect("the world"), home.dir(), &home.dir().join("run")] {
+        set_mode(open, 0o755);
+    }
+    set_mode(&home.socket(), 0o666);
+    let (tries, heard) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let attack = {
+        let (socket, tries, heard) = (home.socket(), Arc::clone(&tries), Arc::clone(&heard));
+        Attack::start(move || {
+            let Ok(mut stream) = UnixStream::connect(&socket) else { return };
+            let hello = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{\"versions\":{\"min\":1,\"max\":1},\"build\":\"x\"}}\n";
+            let _ = std::io::Write::write_all(&mut stream, hello);
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            heard.fetch_add(answer.len() as u64, Ordering::Relaxed);
+            tries.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    until("the stranger has tried often enough", || (tries.load(Ordering::Relaxed) >= races()).then_some(()));
+    drop(attack);
+    assert_eq!(heard.load(Ordering::Relaxed), 0, "the stranger was answered");
+    set_mode(&home.dir().join("run"), 0o700);
+    home.run(&["status"]).ok();
+}
+
+#[test]
+fn s34_what_a_stranger_prepares_is_never_used() {
+    if !is_root() {
+        return;
+    }
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    // a place where everybody may make something, as /tmp is
+    let place = world.path("place");
+    fs::create_dir(&place).expect("a fresh directory");
+    set_mode(&place, 0o1777);
+    set_mode(place.parent().expect("the world"), 0o755);
+    let trap = world.path("trap");
+    fs::create_dir(&trap).expect("a fresh directory");
+    chown(&trap, Some(STRANGER), None).expect("root may give away");
+    set_mode(&trap, 0o777);
+    let turn = Arc::new(AtomicU64::new(0));
+    let attack = {
+        let (turn, place, trap) = (Arc::clone(&turn), place.clone(), trap.clone());
+        let mut step = 0_u64;
+        Attack::start(move || {
+            let run = place.join(turn.load(Ordering::Relaxed).to_string());
+            step += 1;
+            let _ = if step.is_multiple_of(2) { symlink(&trap, &run) } else { fs::create_dir(&run) };
+            std::thread::yield_now();
+        })
+    };
+    let (mut served, mut refused) = (0, 0);
+    for race in 1..=races() {
+        let socket = place.join(race.to_string()).join("sock");
+        let mut child = daemon(&home, &socket);
+        // half of the races the stranger comes first
+        if race.is_multiple_of(2) {
+            turn.store(race, Ordering::Relaxed);
+        }
+        let serves = settled(&mut child, &socket);
+        turn.store(0, Ordering::Relaxed);
+        if serves {
+            served += 1;
+            let dir = fs::symlink_metadata(place.join(race.to_string())).expect("chatd's directory");
+            assert!(dir.is_dir() && dir.permissions().mode() & 0o777 == 0o700, "race {race}: {dir:?}");
+            assert_eq!(std::os::unix::fs::MetadataExt::uid(&dir), 0, "race {race}: the stranger's directory is used");
+            kill_child(&mut child);
+        } else {
+            refused += 1;
+            let output = Output::new("chatd".into(), &child.wait_with_output().expect("it ended"));
+            assert!([77, 73].contains(&output.code) && output.stderr.contains("next: "), "race {race}: {output}");
+        }
+        assert!(
+            fs::read_dir(&trap).expect("the trap").next().is_none(),
+            "race {race}: something of ours is in the trap"
+        );
+    }
+    drop(attack);
+    assert!(served > 0, "no race was won by us: {refused} refused");
+}
+
+#[test]
+fn s35_a_squatter_never_gets_a_byte() {
+    if !is_root() {
+        return;
+    }
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    // the worst place: everybody may rename what is in it, our directory too
+    let place = world.path("place");
+    fs::create_dir(&place).expect("a fresh directory");
+    set_mode(&place, 0o777);
+    set_mode(place.parent().expect("the world"), 0o755);
+    let (ours, his) = (place.join("run"), place.join("his"));
+    let socket = ours.join("sock");
+    let mut child = daemon(&home, &socket);
+    assert!(settled(&mut child, &socket));
+    fs::create_dir(&his).expect("a fresh directory");
+    set_mode(&his, 0o777);
+    let bytes = Arc::new(AtomicU64::new(0));
+    let swaps = Arc::new(AtomicU64::new(0));
+    let attack = {
+        let (ours, his, place) = (ours.clone(), his.clone(), place.clone());
+        let (bytes, swaps) = (Arc::clone(&bytes), Arc::clone(&swaps));
+        let mut listener: Option<UnixListener> = None;
+        Attack::start(move || {
+            let listener = listener.get_or_insert_with(|| {
+                let _ = fs::remove_file(his.join("sock"));
+                let listener = UnixListener::bind(his.join("sock")).expect("the squatter binds");
+                listener.set_nonblocking(true).expect("his listener");
+                listener
+            });
+            let aside = place.join("aside");
+            let swapped = fs::rename(&ours, &aside).and_then(|()| fs::rename(&his, &ours));
+            let end = std::time::Instant::now() + Duration::from_millis(2);
+            while std::time::Instant::now() < end {
+                if let Ok((mut stream, _)) = listener.accept() {
+                    let _ = stream.set_nonblocking(false);
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
+                    let mut got = [0; 64];
+                    bytes.fetch_add(stream.read(&mut got).unwrap_or(0) as u64, Ordering::Relaxed);
+                }
+            }
+            if swapped.is_ok() {
+                let _ = fs::rename(&ours, &his);
+                swaps.fetch_add(1, Ordering::Relaxed);
+            }
+            let _ = fs::rename(&aside, &ours);
+        })
+    };
+    let (mut answered, mut refused) = (0, 0);
+    for race in 0..races() {
+        let mut run = command("chatctl");
+        run.args(["--no-autostart", "--timeout", "5s", "--socket"]).arg(&socket).args(["profile", "list"]);
+        let output =
+            Output::new(format!("chatctl, race {race}"), &run.env("CHAT_HOME", home.dir()).output().expect("chatctl"));
+        match output.code {
+            0 => answered += 1,
+            3 => refused += 1,
+            _ => panic!("race {race}: {output}"),
+        }
+    }
+    until("the squatter has swapped", || (swaps.load(Ordering::Relaxed) > 0).then_some(()));
+    drop(attack);
+    kill_child(&mut child);
+    assert_eq!(bytes.load(Ordering::Relaxed), 0, "the squatter got something ({answered} answered, {refused} refused)");
+}
+
+#[test]
+fn s37_secrets_are_in_no_place_that_others_see() {
+    const SECRET: &str = "not-to-be-seen-9f2c";
+    let mut world = World::start();
+    let home = world.home("alice", "alice");
+    let file = world.file("secret", SECRET.as_bytes());
+    world.register(&home, &["--password-file", &file]).ok();
+    let seen = |pid: u32| {
+        ["cmdline", "environ"].map(|name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default()).concat()
+    };
+    let holds = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    for pid in [home.daemon_pid().expect("chatd runs"), world.server.pid().expect("it runs")] {
+        assert!(!holds(&seen(pid)), "a secret is among arguments or variables of {pid}");
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits of our process");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit of cores");
+        assert!(core.contains(" 0 "), "{core}");
+    }
+    // no file of either holds it, logs among them: neither password nor key in readable form
+    for dir in [home.dir().to_path_buf(), world.server.dir().to_path_buf()] {
+        let mut files = Vec::new();
+        gather(&dir, &mut files);
+        files.extend([home.log(), world.server.log()]);
+        for file in files {
+            assert!(!holds(&fs::read(&file).unwrap_or_default()), "{} holds the password", file.display());
+        }
+    }
+    if !is_root() {
+        return;
+    }
+    // a process of one's own that may be dumped belongs to its user in /proc; ours do not
+    let stage = world.path("stranger");
+    fs::create_dir(&stage).expect("a fresh directory");
+    chown(&stage, Some(STRANGER), Some(STRANGER)).expect("root may give away");
+    set_mode(stage.parent().expect("the world"), 0o755);
+    let copy = world.path("chatd-copy");
+    assert!(Command::new("cp").arg(binary("chatd")).arg(&copy).status().expect("cp").success());
+    set_mode(&copy, 0o755);
+    let mut run = Command::new(&copy);
+    run.args(["--foreground", "--home"]).arg(&stage).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = run.uid(STRANGER).gid(STRANGER).spawn().expect("chatd can be started");
+    let socket = stage.join("run/sock");
+    until("chatd serves", || socket.exists().then_some(()));
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/mem", child.id())).expect("it runs"));
+    kill_child(&mut child);
+    assert_eq!(owner, 0, "its memory can be read by other processes of its user");
+}
+
+fn gather(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => gather(&entry.path(), files),
+            Ok(kind) if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn s38_callers_that_hang_or_flood_are_dropped_and_others_served() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let pid = home.daemon_pid().expect("chatd runs");
+    // as many as there are seats, all of them silent: the next one waits for its turn, as long as its deadline
+    let mut silent: Vec<_> = (0..60).map(|_| UnixStream::connect(home.socket()).expect("a seat")).collect();
+    home.run(&["status"]).ok();
+    silent.extend((0..20).filter_map(|_| UnixStream::connect(home.socket()).ok()));
+    home.run(&["--timeout", "1s", "status"]).exits(9).says("did not answer in time");
+    silent.clear();
+    home.run(&["status"]).ok();
+    // a line without an end
+    let mut endless = UnixStream::connect(home.socket()).expect("a seat");
+    let _ = endless.set_write_timeout(Some(Duration::from_secs(20)));
+    let chunk = [b'x'; 64 * 1024];
+    let cut = within(Duration::from_secs(20), || std::io::Write::write_all(&mut endless, &chunk).err());
+    assert!(cut.is_some(), "a line without an end is cut off");
+    assert!(alive(pid), "chatd lives");
+    home.run(&["status"]).ok();
+    // one that asks and never reads, stopped in the middle of a stream
+    let mut watcher = home.command(&["watch"]).stdout(Stdio::null()).spawn().expect("chatctl");
+    signal(watcher.id(), Signal::STOP);
+    let bob = world.user("bob");
+    bob.sends("alice", "for all who listen");
+    home.gets(&["for all who listen"]);
+    kill_child(&mut watcher);
+}
+
+#[test]
+fn s40_files_that_are_not_what_they_seem_are_refused_whatever_the_umask() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let start = || {
+        // the loosest umask that anybody could have set
+        let mut run = Command::new("/bin/sh");
+        run.args(["-c", "umask 0; exec \"$0\" \"$@\""])
+            .arg(binary("chatd"))
+            .arg("--foreground")
+            .arg("--home")
+            .arg(home.dir());
+        run.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        run.spawn().expect("chatd can be started")
+    };
+    let mut child = start();
+    until("chatd serves", || (home.daemon_pid() == Some(child.id())).then_some(()));
+    world.register(&home, &[]).ok();
+    kill_child(&mut child);
+    let mut files = Vec::new();
+    gather(home.dir(), &mut files);
+    assert!(files.len() > 4, "{files:?}");
+    for file in &files {
+        let mode = fs::metadata(file).expect("our file").permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{}", file.display());
+    }
+    // a second name elsewhere, a link, a FIFO in the place of each file that chatd reads
+    for name in ["state/profiles.json", "state/known-servers.json", "state/chatd.lock", "data/default/chat.db"] {
+        let (file, aside) = (home.dir().join(name), world.path("aside"));
+        for wrong in ["hard link", "link", "fifo"] {
+            fs::rename(&file, &aside).expect("our file");
+            match wrong {
+                "hard link" => fs::hard_link(&aside, &file).expect("one more name"),
+                "link" => symlink(&aside, &file).expect("a link"),
+                _ => assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().expect("mkfifo").success()),
+            }
+            let mut child = start();
+            let ended = within(Duration::from_secs(5), || child.try_wait().expect("our child"));
+            match ended {
+                Some(_) => {
+                    let output = Output::new(
+                        format!("chatd with a {wrong} as {name}"),
+                        &child.wait_with_output().expect("ended"),
+                    );
+                    assert_eq!(output.code, 77, "{output}");
+                    assert!(output.stderr.contains("next: mv "), "{output}");
+                }
+                // a history concerns one profile alone: chatd serves the others, and says why this one is not there
+                None => {
+                    assert!(name.ends_with("chat.db"), "{name} as a {wrong} was taken");
+                    let status = home.run(&["status"]);
+                    assert_ne!(status.code, 0, "{name} as a {wrong}: {status}");
+                    kill_child(&mut child);
+                }
+            }
+            fs::remove_file(&file).expect("what was put there");
+            fs::rename(&aside, &file).expect("our file");
+        }
+    }
+    let mut child = start();
+    until("chatd serves again", || (home.daemon_pid() == Some(child.id())).then_some(()));
+    home.online();
+    kill_child(&mut child);
+}
