@@ -18,6 +18,7 @@ mod prompt;
 mod schema;
 mod settings;
 mod shell;
+mod signals;
 mod spawn;
 mod text;
 mod time;

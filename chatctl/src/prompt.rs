@@ -103,8 +103,18 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-fn tty() -> io::Result<File> {
-    File::options().read(true).write(true).open("/dev/tty")
+/// The terminal itself, to read from and to write to.
+#[cfg(unix)]
+fn tty() -> io::Result<(File, File)> {
+    let tty = File::options().read(true).write(true).open("/dev/tty")?;
+    Ok((tty.try_clone()?, tty))
+}
+
+/// The console itself, to read from and to write to.
+#[cfg(windows)]
+fn tty() -> io::Result<(File, File)> {
+    let open = |name| File::options().read(true).write(true).open(name);
+    Ok((open("CONIN$")?, open("CONOUT$")?))
 }
 
 /// Asks on the terminal itself, so that stdin stays free.
@@ -114,10 +124,10 @@ async fn answer(question: String) -> Result<String, End> {
 
 async fn answer_or_end(question: String) -> Result<Option<String>, End> {
     blocking(move || {
-        let mut tty = tty()?;
-        tty.write_all(question.as_bytes())?;
+        let (typed, mut shown) = tty()?;
+        shown.write_all(question.as_bytes())?;
         let mut line = String::new();
-        let read = io::BufReader::new(tty).take(4096).read_line(&mut line)?;
+        let read = io::BufReader::new(typed).take(4096).read_line(&mut line)?;
         Ok((read > 0).then(|| line.trim().to_owned()))
     })
     .await

@@ -80,6 +80,9 @@ fn read_text(from: impl Read, name: &str) -> Result<String, Trouble> {
     String::from_utf8(bytes).map_err(|error| troubles::not_utf8("text", error.utf8_error().valid_up_to()))
 }
 
+/// The editor of a user who names none.
+const EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
+
 fn edited(prompt: Prompt) -> Result<String, Trouble> {
     let text = edited_from(prompt, "", "an argument, -f FILE, or stdin")?;
     Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
@@ -93,11 +96,11 @@ pub fn edited_from(prompt: Prompt, text: &str, instead: &str) -> Result<String, 
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
-    let editor = editor.unwrap_or_else(|| "vi".to_owned());
+    let editor = editor.unwrap_or_else(|| EDITOR.to_owned());
     let draft = Draft::new(text).map_err(|error| troubles::editor(&editor, &error.to_string()))?;
     // The variable may hold arguments, e.g. `code --wait`.
     let mut words = editor.split_whitespace();
-    let program = words.next().unwrap_or("vi");
+    let program = words.next().unwrap_or(EDITOR);
     let status = std::process::Command::new(program).args(words).arg(&draft.path).status();
     let status = status.map_err(|error| troubles::editor(program, &error.to_string()))?;
     if !status.success() {

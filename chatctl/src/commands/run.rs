@@ -2,9 +2,7 @@
 //! the message is said on stderr and changes nothing.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +12,8 @@ use chat_proto::control::hooks::Outcome;
 use chat_proto::control::message::{RunEnded, SendMessage, State};
 use chat_proto::display;
 use chat_proto::limits::TEXT_MAX;
-use rustix::process::{Pid, Signal, getpgrp, kill_process};
-use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::Context;
@@ -26,6 +21,7 @@ use crate::args;
 use crate::daemon::CallError;
 use crate::key;
 use crate::output::{End, Trouble};
+use crate::signals::Signals;
 use crate::words::{refusals, run as words, troubles};
 
 /// Output that still comes when the command has ended is waited for so long: what it left running may hold it open for ever.
@@ -70,7 +66,7 @@ fn name(args: &args::Run) -> String {
 /// Runs the command to its end; its output goes out as it comes and leaves its last lines in `tail`.
 async fn execute(command: &[std::ffi::OsString], tail: &Tail) -> (Outcome, u8) {
     // Before the command is there, or a signal that is meant for it would end us.
-    let signals = passed_on();
+    let signals = Signals::listen();
     match signals.and_then(|signals| Ok((signals, begin(command, tail)?))) {
         Ok((signals, (child, copied))) => match attend(child, signals).await {
             Ok(status) => {
@@ -92,13 +88,24 @@ async fn execute(command: &[std::ffi::OsString], tail: &Tail) -> (Outcome, u8) {
 }
 
 fn ended(status: ExitStatus) -> (Outcome, u8) {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => (Outcome::Exited { code }, u8::try_from(code).unwrap_or(u8::MAX)),
-        (None, signal) => {
-            let signal = signal.unwrap_or_default();
+    match status.code() {
+        Some(code) => (Outcome::Exited { code }, u8::try_from(code).unwrap_or(u8::MAX)),
+        None => {
+            let signal = signal(status).unwrap_or_default();
             (Outcome::Killed { signal }, u8::try_from(128 + signal).unwrap_or(u8::MAX))
         }
     }
+}
+
+#[cfg(unix)]
+fn signal(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+/// Windows ends every process with a code.
+#[cfg(windows)]
+fn signal(_status: ExitStatus) -> Option<i32> {
+    None
 }
 
 fn begin(command: &[std::ffi::OsString], tail: &Tail) -> io::Result<(Child, Vec<oneshot::Receiver<()>>)> {
@@ -131,44 +138,13 @@ fn copy(mut from: PipeReader, mut to: impl Write + Send + 'static, tail: Tail) -
 }
 
 /// Waits for the command's end and passes signals on to it.
-async fn attend(mut child: Child, mut signals: mpsc::UnboundedReceiver<Signal>) -> io::Result<ExitStatus> {
-    let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+async fn attend(mut child: Child, mut signals: Signals) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
-            Some(signal) = signals.recv() => {
-                if let Some(number) = number.filter(|_| !from_terminal(signal)) {
-                    // It may have ended meanwhile.
-                    let _ = kill_process(number, signal);
-                }
-            }
+            Some(signal) = signals.next() => Signals::pass_on(signal, &child),
         }
     }
-}
-
-/// Signals that are the command's, not ours.
-fn passed_on() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
-    // Not bounded itself: the system keeps one of each kind.
-    let (sender, receiver) = mpsc::unbounded_channel();
-    for (kind, signal_) in [
-        (SignalKind::interrupt(), Signal::INT),
-        (SignalKind::quit(), Signal::QUIT),
-        (SignalKind::terminate(), Signal::TERM),
-        (SignalKind::hangup(), Signal::HUP),
-        (SignalKind::user_defined1(), Signal::USR1),
-        (SignalKind::user_defined2(), Signal::USR2),
-    ] {
-        let (mut source, sender) = (signal(kind)?, sender.clone());
-        tokio::spawn(async move { while source.recv().await.is_some() && sender.send(signal_).is_ok() {} });
-    }
-    Ok(receiver)
-}
-
-/// A key at the terminal reaches the command by itself, as it is in our process group.
-fn from_terminal(signal: Signal) -> bool {
-    let key = [Signal::INT, Signal::QUIT].contains(&signal);
-    let foreground = || File::open("/dev/tty").ok().and_then(|tty| tcgetpgrp(tty).ok());
-    key && foreground() == Some(getpgrp())
 }
 
 /// Sends the message. One lost conversation is made again: the key keeps it from being sent twice.
@@ -322,9 +298,19 @@ mod tests {
         assert!(text.len() <= TEXT_MAX - 4000 && text.len() > LINES_MAX / 2, "{}", text.len());
     }
 
+    #[cfg(unix)]
     #[test]
     fn codes_are_those_of_a_shell() {
+        use std::os::unix::process::ExitStatusExt as _;
         assert_eq!(ended(ExitStatus::from_raw(3 << 8)), (Outcome::Exited { code: 3 }, 3));
         assert_eq!(ended(ExitStatus::from_raw(9)), (Outcome::Killed { signal: 9 }, 137));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn codes_beyond_a_byte_are_failures() {
+        use std::os::windows::process::ExitStatusExt as _;
+        assert_eq!(ended(ExitStatus::from_raw(3)), (Outcome::Exited { code: 3 }, 3));
+        assert_eq!(ended(ExitStatus::from_raw(0xC000_0005)).1, u8::MAX);
     }
 }

@@ -27,10 +27,17 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("VISUAL, EDITOR", "the editor of -e"),
     ("LC_ALL, LC_TIME, LANG", "whether hours go to 12 or to 24"),
     ("TZ", "the time zone that times are shown in"),
+    #[cfg(not(windows))]
     ("XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME", "where files are, see: chatctl help files"),
+    #[cfg(not(windows))]
     ("HOME, PATH", "where files are; where the program chatd is, unless it lies beside chatctl"),
+    #[cfg(windows)]
+    ("APPDATA, LOCALAPPDATA", "where files are, see: chatctl help files"),
+    #[cfg(windows)]
+    ("PATH", "where the program chatd is, unless it lies beside chatctl"),
 ];
 
+#[cfg(not(windows))]
 const FILES: &str = "\
 Where things are; the paths that hold for you: chatctl config path
 
@@ -43,6 +50,20 @@ Where things are; the paths that hold for you: chatctl config path
 
 XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_STATE_HOME take the place of the first parts. With CHAT_HOME=DIR (or --home DIR) everything lies
 under DIR. All of it is readable by you alone. Message texts are in the history, and nowhere else: never in a log.";
+
+#[cfg(windows)]
+const FILES: &str = "\
+Where things are; the paths that hold for you: chatctl config path
+
+  configuration     %APPDATA%\\chat\\config.toml
+  history, outbox   %LOCALAPPDATA%\\chat\\data\\PROFILE\\chat.db
+  keys, servers     %LOCALAPPDATA%\\chat\\state\\        (also this account's key for peers, and theirs)
+  received files    Downloads: files.dir of the configuration, or where file accept -o says
+  log of chatd      %LOCALAPPDATA%\\chat\\state\\chatd.log
+  control socket    the named pipe \\\\.\\pipe\\chat-SID, which lets in nobody but you
+
+With CHAT_HOME=DIR (or --home DIR) everything lies under DIR and the pipe has a name of its own. Nobody but you, administrators and the
+system may read any of it. Message texts are in the history, and nowhere else: never in a log.";
 
 const PRIVACY: &str = "\
 Who can see what:

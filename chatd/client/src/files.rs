@@ -34,8 +34,10 @@ pub(crate) fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()
         file.set_len(0)?;
         file.write_all(content)?;
         file.sync_all()?;
+        // Not every Windows renames what is open.
+        drop(file);
         dir.rename(&draft, name)?;
-        Ok(rustix::fs::fsync(&dir)?)
+        dir.sync()
     })();
     written.map_err(|source: io::Error| OpenError::Io { path: directory.join(name), source })
 }

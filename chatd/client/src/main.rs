@@ -321,7 +321,7 @@ fn cannot_listen(error: &BindError) -> Failure {
         BindError::ForeignSocket { path, .. } => {
             Failure::new(exit::PERMISSION, error, &format!("ls -l {}", quoted(path)))
         }
-        BindError::PathTooLong(_) | BindError::NotListening => Failure::new(exit::CONFIG, error, "chatctl config path"),
+        BindError::BadPath(_) | BindError::NotListening => Failure::new(exit::CONFIG, error, "chatctl config path"),
         BindError::Occupied { path, .. } => {
             Failure::new(exit::CANNOT_CREATE, error, &format!("mv {} {}.old", quoted(path), quoted(path)))
         }

@@ -1,17 +1,16 @@
 //! The order of birth of a daemon, for any daemon: of our other crates this one knows only how text is made fit to print.
 //!
 //! ```text
-//! arguments -> config -> harden -> background (fork, readiness pipe) -> sandbox -> logging -> runtime -> ready -> shutdown
+//! arguments -> config -> harden -> background (readiness pipe) -> sandbox -> logging -> runtime -> ready -> shutdown
 //! ```
-//! Everything before logging happens in one thread, because a fork keeps only the thread that called it.
+//! Everything before logging happens in one thread, because a fork keeps only the thread that called it. What Windows lacks (fork, modes, a
+//! supervisor) is said in each module.
 
-#[cfg(unix)]
 pub mod background;
 pub mod config;
 #[cfg(unix)]
 pub mod descriptors;
 pub mod exit;
-#[cfg(unix)]
 pub mod harden;
 #[cfg(unix)]
 pub mod inherit;

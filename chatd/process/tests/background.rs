@@ -1,9 +1,7 @@
-//! The readiness pipe with real forks: this program starts itself in a role, and the role says how it ends.
-#![cfg(unix)]
+//! The readiness pipe with real daemons: this program starts itself in a role, and the role says how it ends.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use chat_process::background::{Role, detach};
@@ -14,7 +12,13 @@ const WITHIN: Duration = Duration::from_secs(20);
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match &arguments[1..] {
-        [flag, role, dir] if flag == "--role" => play(role, Path::new(dir)),
+        // On Windows the daemon has an argument more.
+        [flag, role, dir, ..] if flag == "--role" => play(role, Path::new(dir)),
+        // Lives until its stdin ends.
+        [flag] if flag == "--wait" => {
+            let _ = std::io::stdin().read_line(&mut String::new());
+            ExitCode::SUCCESS
+        }
         // Test runners ask first which tests there are, and then which of them are ignored.
         [first, ..] if first == "--list" => {
             if !arguments.iter().any(|argument| argument == "--ignored") {
@@ -43,11 +47,13 @@ fn play(role: &str, dir: &Path) -> ExitCode {
         }
         Ok(Role::Child(readiness)) => {
             println!("in the background");
+            eprintln!("with a log");
             match role {
                 "ready" => {
                     std::fs::write(dir.join("state"), format!("{:?}", std::env::current_dir())).unwrap();
                     // A program that the daemon starts must not hold the pipe open.
-                    let mut other = Command::new("sleep").arg("30").spawn().unwrap();
+                    let mut other = Command::new(std::env::current_exe().unwrap());
+                    let mut other = other.arg("--wait").stdin(Stdio::piped()).spawn().unwrap();
                     readiness.ready();
                     other.kill().unwrap();
                     other.wait().unwrap();
@@ -75,14 +81,11 @@ fn check() {
     let dir = fresh_dir();
     let ready = run("ready", &dir);
     assert_eq!((ready.status.code(), text(&ready)), (Some(0), String::new()));
-    assert_eq!(std::fs::read_to_string(dir.join("state")).unwrap(), "Ok(\"/\")");
-    for file in ["state", "log"] {
-        assert_eq!(std::fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
-    }
+    check_place(&dir);
 
     let failed = run("failed", &dir);
     assert_eq!(
-        (failed.status.code(), text(&failed)),
+        (failed.status.code(), text(&failed).replace("\r\n", "\n")),
         (Some(69), "port 7443 is taken\nby another program\n".to_owned())
     );
 
@@ -90,17 +93,43 @@ fn check() {
     assert_eq!(died.status.code(), Some(70));
     assert!(text(&died).contains(dir.join("log").to_str().unwrap()), "{}", text(&died));
     let log = std::fs::read_to_string(dir.join("log")).unwrap();
-    assert!(log.contains("in the background") && log.contains("died as told"), "{log}");
+    assert!(log.contains("with a log") && log.contains("died as told"), "{log}");
+    assert_eq!(log.contains("in the background"), cfg!(unix), "{log}");
 
     std::fs::write(dir.join("hold"), "").unwrap();
     let slow = run("slow", &dir);
     assert_eq!(slow.status.code(), Some(69), "{}", text(&slow));
-    std::fs::remove_dir_all(dir).unwrap();
+    std::fs::remove_file(dir.join("hold")).unwrap();
+    // A daemon that has its log open keeps the folder for a moment on Windows.
+    let removed = std::fs::remove_dir_all(dir);
+    assert!(removed.is_ok() || cfg!(windows), "{removed:?}");
     println!("background: ready, failed, died and slow daemons are told apart");
 }
 
+/// A daemon leaves the directory that it was started in, and its files are private.
+#[cfg(unix)]
+fn check_place(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::read_to_string(dir.join("state")).unwrap(), "Ok(\"/\")");
+    for file in ["state", "log"] {
+        assert_eq!(std::fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+}
+
+/// On Windows it stays: what was typed relative to the directory is read again in it.
+#[cfg(windows)]
+fn check_place(dir: &Path) {
+    let here = format!("{:?}", std::env::current_dir());
+    assert_eq!(std::fs::read_to_string(dir.join("state")).unwrap(), here);
+}
+
+/// What the parent says goes to a file: through a pipe it would end with the daemon on Windows.
 fn run(role: &str, dir: &Path) -> Output {
-    Command::new(std::env::current_exe().unwrap()).arg("--role").arg(role).arg(dir).output().unwrap()
+    let said = dir.join("said");
+    let stderr = std::fs::File::create(&said).unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap());
+    let status = parent.arg("--role").arg(role).arg(dir).stdout(Stdio::null()).stderr(stderr).status().unwrap();
+    Output { status, stdout: Vec::new(), stderr: std::fs::read(said).unwrap() }
 }
 
 fn text(output: &Output) -> String {

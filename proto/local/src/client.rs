@@ -4,11 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use interprocess::local_socket::tokio::{Stream, prelude::*};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Connection;
-use crate::endpoint::{TooLong, fits};
+use crate::endpoint::{Unfit, fits};
 use crate::system;
 
 /// Why there is no connection.
@@ -24,12 +23,11 @@ pub enum DialError {
         uid: Option<u32>,
     },
     /// The socket's directory is not private; the text names owner, mode and rule.
-    #[cfg(unix)]
     #[error(transparent)]
     BadDirectory(#[from] crate::directory::Unsafe),
     /// No such path can be a socket.
     #[error(transparent)]
-    PathTooLong(#[from] TooLong),
+    BadPath(#[from] Unfit),
     /// The deadline passed; chatd may be stopped or have all its seats taken.
     #[error("chatd did not answer in time")]
     TimedOut,
@@ -49,18 +47,17 @@ pub async fn connect(path: &Path, deadline: Instant) -> Result<Connection, DialE
     system::check_before_dial(path)?;
     let dialled = timeout_at(deadline, dial(path)).await;
     let stream = dialled.map_err(|_| DialError::TimedOut)??;
-    match system::check_peer(&stream)? {
+    match system::check_server(&stream)? {
         Ok(()) => Ok(Connection::over(stream)),
         Err(refusal) => Err(DialError::ForeignOwner { uid: refusal.uid }),
     }
 }
 
-/// Where the backlog is full, the transport hands out a stream that leads nowhere: someone lives there and may take us later.
-async fn dial(path: &Path) -> Result<Stream, DialError> {
+/// Where the backlog is full, someone lives there and may take us later.
+async fn dial(path: &Path) -> Result<system::Dialled, DialError> {
     let mut wait = Duration::from_millis(5);
     loop {
-        let stream = Stream::connect(system::name(path)?).await.map_err(not_connected)?;
-        if system::is_connected(&stream) {
+        if let Some(stream) = system::dial(path).await? {
             return Ok(stream);
         }
         tokio::time::sleep(wait).await;
@@ -70,11 +67,3 @@ async fn dial(path: &Path) -> Result<Stream, DialError> {
 
 /// Longest wait between two tries: a user at a terminal should not notice.
 const REDIAL_WAIT_MAX: Duration = Duration::from_millis(200);
-
-fn not_connected(error: io::Error) -> DialError {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => DialError::NotRunning,
-        io::ErrorKind::TimedOut => DialError::TimedOut,
-        _ => DialError::Io(error),
-    }
-}

@@ -1,12 +1,13 @@
 //! The control socket: how chatctl (and scripts) talk to chatd on the same host, as the same user.
 //!
-//! [`endpoint`] says where the socket may be, [`listener`] owns it on chatd's side, [`client`] dials it on chatctl's side;
+//! [`paths`] says where the socket may be, [`listener`] owns it on chatd's side, [`client`] dials it on chatctl's side;
 //! [`connection`] carries JSON lines both ways and [`rpc`] puts JSON-RPC 2.0 on top; [`json`] makes the objects that both
 //! say. Both ends check that the other belongs to the same user before they trust it. No TLS, no configuration and no storage live
 //! here, so chatctl stays small and quick.
 
 pub mod client;
 pub mod connection;
+pub mod directory;
 pub mod endpoint;
 pub mod json;
 pub mod listener;
@@ -17,13 +18,13 @@ pub mod refusal;
 pub mod rpc;
 
 #[cfg(unix)]
-pub mod directory;
-#[cfg(unix)]
 #[path = "unix.rs"]
 mod system;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod system;
+#[cfg(windows)]
+pub mod user;
 
 pub use client::{DialError, connect};
 pub use connection::{Connection, LineError};

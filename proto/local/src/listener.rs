@@ -10,7 +10,7 @@ use interprocess::local_socket::tokio::{self as local, prelude::*};
 use tokio::sync::Semaphore;
 
 use crate::connection::Connection;
-use crate::endpoint::{TooLong, fits};
+use crate::endpoint::{Unfit, fits};
 use crate::lock::Lock;
 use crate::system;
 
@@ -24,12 +24,11 @@ pub enum BindError {
         lock: PathBuf,
     },
     /// A directory or the lock file is there and must not be used; the text names owner, mode and rule.
-    #[cfg(unix)]
     #[error(transparent)]
     BadDirectory(crate::directory::Unsafe),
-    /// The system does not take a path of this length.
+    /// No such path can be a control socket.
     #[error(transparent)]
-    PathTooLong(#[from] TooLong),
+    BadPath(#[from] Unfit),
     /// Something that is no dead socket of ours has the name.
     #[error("{} is taken by {by}; it is not removed", path.display())]
     Occupied {
@@ -67,7 +66,6 @@ impl BindError {
     }
 }
 
-#[cfg(unix)]
 impl From<crate::directory::OpenError> for BindError {
     fn from(error: crate::directory::OpenError) -> Self {
         use crate::directory::OpenError;
@@ -129,7 +127,7 @@ impl Listener {
         let seat = self.seats.clone().acquire_owned().await.map_err(io::Error::other)?;
         loop {
             let stream = self.accept_any().await;
-            match system::check_peer(&stream) {
+            match system::check_client(&stream) {
                 Ok(Ok(())) => return Ok(Connection::seated(stream, seat)),
                 Ok(Err(refusal)) => tracing::warn!(uid = refusal.uid, "refused another user on the control socket"),
                 Err(error) => {

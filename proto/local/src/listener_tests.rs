@@ -242,8 +242,8 @@ async fn a_false_daemon_gets_no_byte() {
 async fn long_paths_are_refused_by_both_sides() {
     let home = Home::new();
     let path = home.run().join("x".repeat(200));
-    assert!(matches!(bind(&path, &home.state()), Err(BindError::PathTooLong(_))));
-    assert!(matches!(connect(&path, soon()).await, Err(DialError::PathTooLong(_))));
+    assert!(matches!(bind(&path, &home.state()), Err(BindError::BadPath(_))));
+    assert!(matches!(connect(&path, soon()).await, Err(DialError::BadPath(_))));
     assert!(!home.state().exists(), "refused before anything is made");
 }
 

@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::directory::Directory;
 use crate::listener::BindError;
 
 /// Name of the file in the state directory.
@@ -19,7 +20,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock or says that another chatd lives. The state directory is made with mode 0700 when it is missing.
+    /// Takes the lock or says that another chatd lives. The state directory is made, for our user alone, when it is missing.
     pub fn take(state_dir: &Path) -> Result<Self, BindError> {
         let path = state_dir.join(FILE);
         let file = open(state_dir)?;
@@ -36,15 +37,6 @@ impl Lock {
     }
 }
 
-#[cfg(unix)]
 fn open(state_dir: &Path) -> Result<File, BindError> {
-    Ok(crate::directory::Directory::create(state_dir)?.open_file(FILE, true)?)
-}
-
-#[cfg(windows)]
-fn open(state_dir: &Path) -> Result<File, BindError> {
-    let path = state_dir.join(FILE);
-    let opened = std::fs::create_dir_all(state_dir)
-        .and_then(|()| File::options().read(true).write(true).create(true).truncate(false).open(&path));
-    opened.map_err(|source| BindError::Io { doing: "open", path, source })
+    Ok(Directory::create(state_dir)?.open_file(FILE, true)?)
 }

@@ -1,7 +1,8 @@
 //! Where config, data, state and the control socket of one user are. chatd and chatctl both ask here, so that they agree.
 //!
-//! `CHAT_HOME` (or `--home`) moves everything under one directory; without it the XDG base directories hold. The computation is
-//! pure: [`Surroundings`] carries what the environment says, and [`Surroundings::of_process`] is the one place that reads it.
+//! `CHAT_HOME` (or `--home`) moves everything under one directory; without it the XDG base directories hold, on Windows `%APPDATA%`
+//! and `%LOCALAPPDATA%`. The computation is pure: [`Surroundings`] carries what the environment says, and
+//! [`Surroundings::of_process`] is the one place that reads it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,23 +16,41 @@ pub struct Surroundings {
     /// The user's home directory: `HOME`, else what the user database says.
     pub home: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`.
+    #[cfg(not(windows))]
     pub xdg_config_home: Option<PathBuf>,
     /// `XDG_DATA_HOME`.
+    #[cfg(not(windows))]
     pub xdg_data_home: Option<PathBuf>,
     /// `XDG_STATE_HOME`.
+    #[cfg(not(windows))]
     pub xdg_state_home: Option<PathBuf>,
+    /// `APPDATA`.
+    #[cfg(windows)]
+    pub app_data: Option<PathBuf>,
+    /// `LOCALAPPDATA`.
+    #[cfg(windows)]
+    pub local_app_data: Option<PathBuf>,
     /// The current directory, for a relative `CHAT_HOME`: a daemon that detaches leaves it.
     pub current: Option<PathBuf>,
     /// The user's number: `/run/user/<uid>` is computed from it, so that cron, su and ssh find the same socket.
+    #[cfg(not(windows))]
     pub uid: u32,
+    /// The user's security identifier, a part of the pipe's name.
+    #[cfg(windows)]
+    pub sid: Option<String>,
 }
 
 /// No directory can be named for the user's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathsError {
     /// Neither `CHAT_HOME` nor a home directory is known.
-    #[error("HOME is not set and the user database names no home directory")]
+    #[cfg_attr(not(windows), error("HOME is not set and the user database names no home directory"))]
+    #[cfg_attr(windows, error("USERPROFILE is not set and the system names no profile directory"))]
     NoHome,
+    /// The system does not say who the user is.
+    #[cfg(windows)]
+    #[error("the system does not say which user this is")]
+    NoUser,
     /// `CHAT_HOME` is relative and the current directory is gone.
     #[error("CHAT_HOME is a relative path and the current directory cannot be read")]
     NoCurrent,
@@ -65,29 +84,52 @@ pub const SPAWN_LOCK_FILE: &str = "spawn.lock";
 
 impl Surroundings {
     /// Reads the process's environment, user number and current directory.
-    #[cfg(unix)]
     pub fn of_process(home_flag: Option<PathBuf>) -> Surroundings {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Surroundings {
             home_flag,
             chat_home: var("CHAT_HOME"),
             home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            #[cfg(not(windows))]
             xdg_config_home: var("XDG_CONFIG_HOME"),
+            #[cfg(not(windows))]
             xdg_data_home: var("XDG_DATA_HOME"),
+            #[cfg(not(windows))]
             xdg_state_home: var("XDG_STATE_HOME"),
+            #[cfg(windows)]
+            app_data: var("APPDATA"),
+            #[cfg(windows)]
+            local_app_data: var("LOCALAPPDATA"),
             current: std::env::current_dir().ok(),
+            #[cfg(not(windows))]
             uid: rustix::process::geteuid().as_raw(),
+            #[cfg(windows)]
+            sid: crate::user::sid().ok(),
         }
     }
 
     /// The layout that these surroundings ask for.
     pub fn layout(&self) -> Result<Layout, PathsError> {
         match self.home_flag.as_ref().or(self.chat_home.as_ref()) {
-            Some(dir) => Ok(under(self.absolute(dir)?)),
+            Some(dir) => self.under(self.absolute(dir)?),
             None => self.base_directories(),
         }
     }
 
+    fn under(&self, home: PathBuf) -> Result<Layout, PathsError> {
+        Ok(Layout {
+            config: home.join("config"),
+            data: home.join("data"),
+            state: home.join("state"),
+            #[cfg(not(windows))]
+            sockets: vec![home.join("run/sock")],
+            #[cfg(windows)]
+            sockets: vec![self.pipe(Some(&home))?],
+            home: Some(home),
+        })
+    }
+
+    #[cfg(not(windows))]
     fn base_directories(&self) -> Result<Layout, PathsError> {
         let state = self.base(self.xdg_state_home.as_ref(), ".local/state")?;
         let run_user = PathBuf::from(format!("/run/user/{}/chat/sock", self.uid));
@@ -98,6 +140,34 @@ impl Surroundings {
             sockets: vec![run_user, state.join("run/sock")],
             state,
         })
+    }
+
+    #[cfg(windows)]
+    fn base_directories(&self) -> Result<Layout, PathsError> {
+        let local = self.base(self.local_app_data.as_ref(), r"AppData\Local")?;
+        Ok(Layout {
+            home: None,
+            config: self.base(self.app_data.as_ref(), r"AppData\Roaming")?,
+            data: local.join("data"),
+            state: local.join("state"),
+            sockets: vec![self.pipe(None)?],
+        })
+    }
+
+    /// The pipe of the user, or of one of his homes. Names of pipes are one list for the whole host: the user's identifier keeps
+    /// users apart, a hash keeps homes apart.
+    #[cfg(windows)]
+    fn pipe(&self, home: Option<&Path>) -> Result<PathBuf, PathsError> {
+        use sha2::Digest as _;
+        let sid = self.sid.as_ref().ok_or(PathsError::NoUser)?;
+        let Some(home) = home else {
+            return Ok(format!("{}chat-{sid}", crate::endpoint::PIPE_PREFIX).into());
+        };
+        // One directory has many spellings; what a chatd wrote down settles those that this does not.
+        let spelled = home.to_string_lossy().replace('/', r"\").to_lowercase();
+        let hash = sha2::Sha256::digest(spelled.trim_end_matches('\\'));
+        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{}chat-{sid}-{hash}", crate::endpoint::PIPE_PREFIX).into())
     }
 
     /// A base directory: the variable where it is absolute (the XDG rule ignores others), else its place in the home directory.
@@ -115,16 +185,6 @@ impl Surroundings {
         }
         let current = self.current.as_ref().ok_or(PathsError::NoCurrent)?;
         Ok(current.join(path).components().collect())
-    }
-}
-
-fn under(home: PathBuf) -> Layout {
-    Layout {
-        config: home.join("config"),
-        data: home.join("data"),
-        state: home.join("state"),
-        sockets: vec![home.join("run/sock")],
-        home: Some(home),
     }
 }
 
@@ -174,7 +234,7 @@ impl Layout {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(windows)))]
 mod tests {
     use super::*;
 
@@ -229,5 +289,54 @@ mod tests {
         assert_eq!(nothing.layout(), Err(PathsError::NoHome));
         let relative = Surroundings { chat_home: Some("try".into()), ..nothing };
         assert_eq!(relative.layout(), Err(PathsError::NoCurrent));
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    fn alice() -> Surroundings {
+        Surroundings {
+            home: Some(r"C:\Users\alice".into()),
+            app_data: Some(r"C:\Users\alice\AppData\Roaming".into()),
+            local_app_data: Some(r"D:\local".into()),
+            current: Some(r"C:\try".into()),
+            sid: Some("S-1-5-21-7".into()),
+            ..Surroundings::default()
+        }
+    }
+
+    #[test]
+    fn base_directories_by_default() {
+        let layout = alice().layout().expect("a home is known");
+        assert_eq!(layout.config_file(), Path::new(r"C:\Users\alice\AppData\Roaming\chat\config.toml"));
+        assert_eq!(layout.history_file("work"), Path::new(r"D:\local\chat\data\work\chat.db"));
+        assert_eq!(layout.state, Path::new(r"D:\local\chat\state"));
+        assert_eq!(layout.sockets, [Path::new(r"\\.\pipe\chat-S-1-5-21-7")]);
+        assert_eq!(layout.listen_path(Path::exists), layout.sockets[0]);
+        let bare = Surroundings { app_data: None, local_app_data: Some("relative".into()), ..alice() };
+        let layout = bare.layout().expect("a home is known");
+        assert_eq!(layout.config, Path::new(r"C:\Users\alice\AppData\Roaming\chat"));
+        assert_eq!(layout.state, Path::new(r"C:\Users\alice\AppData\Local\chat\state"));
+    }
+
+    #[test]
+    fn chat_home_holds_everything_and_has_a_pipe_of_its_own() {
+        let under = |dir: &str| Surroundings { chat_home: Some(dir.into()), ..alice() }.layout().expect("a home");
+        let layout = under("home");
+        assert_eq!(layout.home.as_deref(), Some(Path::new(r"C:\try\home")));
+        assert_eq!(layout.config, Path::new(r"C:\try\home\config"));
+        assert_eq!(layout.state, Path::new(r"C:\try\home\state"));
+        assert_eq!(under(r"c:/TRY/home\").sockets, layout.sockets);
+        assert_ne!(under(r"C:\try\other").sockets, layout.sockets);
+        assert!(crate::endpoint::fits(&layout.sockets[0]).is_ok(), "{:?}", layout.sockets);
+        assert!(layout.sockets[0].to_string_lossy().starts_with(r"\\.\pipe\chat-S-1-5-21-7-"));
+    }
+
+    #[test]
+    fn nothing_known_is_a_clear_error() {
+        assert_eq!(Surroundings { sid: None, ..alice() }.layout(), Err(PathsError::NoUser));
+        assert_eq!(Surroundings { sid: alice().sid, ..Surroundings::default() }.layout(), Err(PathsError::NoHome));
     }
 }

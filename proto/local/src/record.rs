@@ -8,6 +8,8 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+use crate::directory::{Directory, OpenError};
+
 /// Name of the file in the state directory.
 pub const FILE: &str = "endpoint.json";
 /// Where a new one is written before it takes the name.
@@ -30,9 +32,8 @@ pub struct Record {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file or its directory is not private, or the system refused.
-    #[cfg(unix)]
     #[error(transparent)]
-    Open(#[from] crate::directory::OpenError),
+    Open(#[from] OpenError),
     /// The system refused.
     #[error("{FILE}: {0}")]
     Io(#[from] io::Error),
@@ -65,9 +66,7 @@ pub fn remove(state_dir: &Path) -> io::Result<()> {
     }
 }
 
-#[cfg(unix)]
 fn open(state_dir: &Path) -> Result<Option<fs::File>, RecordError> {
-    use crate::directory::{Directory, OpenError};
     match Directory::open(state_dir).and_then(|dir| dir.open_file(FILE, false)) {
         Ok(file) => Ok(Some(file)),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -75,34 +74,20 @@ fn open(state_dir: &Path) -> Result<Option<fs::File>, RecordError> {
     }
 }
 
-#[cfg(unix)]
 fn replace(state_dir: &Path, content: &[u8]) -> Result<(), RecordError> {
-    let dir = crate::directory::Directory::create(state_dir)?;
+    let dir = Directory::create(state_dir)?;
     let mut file = dir.open_file(DRAFT, true)?;
     file.set_len(0)?;
     file.write_all(content)?;
+    // Not every Windows renames what is open.
+    drop(file);
     Ok(dir.rename(DRAFT, FILE)?)
 }
 
-#[cfg(windows)]
-fn open(state_dir: &Path) -> Result<Option<fs::File>, RecordError> {
-    match fs::File::open(state_dir.join(FILE)) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(windows)]
-fn replace(state_dir: &Path, content: &[u8]) -> Result<(), RecordError> {
-    fs::create_dir_all(state_dir)?;
-    fs::File::create(state_dir.join(DRAFT))?.write_all(content)?;
-    Ok(fs::rename(state_dir.join(DRAFT), state_dir.join(FILE))?)
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use std::os::unix::fs::PermissionsExt;
 
     fn record(path: &str) -> Record {
@@ -118,12 +103,15 @@ mod tests {
             write(&state, &record(path)).expect("written");
             assert_eq!(read(&state).expect("there"), Some(record(path)));
         }
+        #[cfg(unix)]
         assert_eq!(fs::metadata(state.join(FILE)).expect("there").permissions().mode() & 0o7777, 0o600);
         remove(&state).expect("removed");
         remove(&state).expect("nothing to remove");
         assert_eq!(read(&state).expect("absent"), None);
     }
 
+    /// Modes are what makes a file open; Windows has none.
+    #[cfg(unix)]
     #[test]
     fn an_open_or_odd_record_is_refused() {
         let home = tempfile::tempdir().expect("a directory to play in");

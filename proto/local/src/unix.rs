@@ -47,18 +47,40 @@ pub(crate) fn adopt(fd: OwnedFd) -> Result<Listener, BindError> {
     adopted.map(Listener::from).map_err(|source| BindError::io("adopt", Path::new("(descriptor)"), source))
 }
 
-/// The peer's uid must be ours (S33, S35); never its process id.
-pub(crate) fn check_peer(stream: &Stream) -> io::Result<Result<(), Refusal>> {
+/// What dialling gives.
+pub(crate) type Dialled = Stream;
+
+/// The uid of who dialled must be ours (S33); never his process id.
+pub(crate) fn check_client(stream: &Stream) -> io::Result<Result<(), Refusal>> {
+    check_peer(stream)
+}
+
+/// The uid of who listens must be ours (S35).
+pub(crate) fn check_server(stream: &Dialled) -> io::Result<Result<(), Refusal>> {
+    check_peer(stream)
+}
+
+fn check_peer(stream: &Stream) -> io::Result<Result<(), Refusal>> {
     let uid = stream.peer_creds()?.euid();
     let ours = rustix::process::geteuid().as_raw();
     Ok(if uid == Some(ours) { Ok(()) } else { Err(Refusal { uid }) })
 }
 
-/// Does the stream lead to anybody? The transport takes "again" (a full backlog) for a connection on its way, which a Unix socket
-/// never makes.
-pub(crate) fn is_connected(stream: &Stream) -> bool {
-    let Stream::UdSocket(socket) = stream;
-    rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some())
+/// Dials; nothing where the backlog is full: the transport takes that "again" for a connection on its way, which a Unix socket
+/// never makes, and hands out a stream that leads nowhere.
+pub(crate) async fn dial(path: &Path) -> Result<Option<Dialled>, DialError> {
+    match Stream::connect(name(path)?).await {
+        Ok(stream) => {
+            let Stream::UdSocket(socket) = &stream;
+            let connected = rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some());
+            Ok(connected.then_some(stream))
+        }
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => DialError::NotRunning,
+            io::ErrorKind::TimedOut => DialError::TimedOut,
+            _ => DialError::Io(error),
+        }),
+    }
 }
 
 /// Looks at the way to the socket before it is dialled: its directory and its owner must be ours.
@@ -79,7 +101,7 @@ pub(crate) fn check_before_dial(path: &Path) -> Result<(), DialError> {
     Ok(())
 }
 
-pub(crate) fn name(path: &Path) -> io::Result<Name<'_>> {
+fn name(path: &Path) -> io::Result<Name<'_>> {
     path.to_fs_name::<GenericFilePath>()
 }
 

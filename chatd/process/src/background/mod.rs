@@ -1,20 +1,25 @@
-//! Goes into the background and tells whoever waits at the terminal how it went. The only user of `daemonize`.
+//! Goes into the background and tells whoever waits at the terminal how it went.
 //!
-//! daemonize alone reports success before the daemon has done anything, so a pipe of ours is made before the fork: the
-//! child writes one line when it serves or has failed, the parent waits for it. Called by `main` before any thread.
+//! The child says one line when it serves or has failed, the parent waits for it. How a child comes to be is the system's matter: a
+//! fork on Unix, the program started again on Windows. Called by `main` before any thread.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use daemonize::{Daemonize, Outcome, Stdio};
-use rustix::fs::OFlags;
-use rustix::pipe::{PipeFlags, pipe_with};
-
 use crate::exit;
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
+
+#[cfg(windows)]
+pub use system::DETACHED;
+pub use system::detach;
 
 /// Bytes of the line that the child may send: an error text and its causes.
 const LINE_MAX: u64 = 16 * 1024;
@@ -72,7 +77,7 @@ impl Verdict {
 
 /// The child's end of the pipe. Dropping it unused tells the parent that the daemon died.
 #[derive(Debug)]
-pub struct Readiness(Option<File>);
+pub struct Readiness(Option<system::Pipe>);
 
 impl Readiness {
     /// A handle that tells nobody: for a daemon that stays in the foreground.
@@ -92,68 +97,22 @@ impl Readiness {
 
     /// Writes the line at once, so that it is whole or not there.
     fn tell(self, line: &str) {
-        if let Some(mut pipe) = self.0 {
+        if let Some(pipe) = self.0 {
             // A parent that is gone does not want to know.
-            let _ = pipe.write_all(line.as_bytes());
+            let _ = system::tell(pipe, line);
         }
     }
 }
 
-/// Forks. The child has no terminal, `/` as its directory (so paths must be absolute by now), umask 077, and `log` (made
-/// 0600, or `/dev/null`) as its stdout and stderr. The parent waits `within` for the child's word.
-pub fn detach(log: Option<&Path>, within: Duration) -> io::Result<Role> {
-    refuse_threads()?;
-    let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stdout, stderr) = match log {
-        Some(path) => {
-            let file = open_log(path)?;
-            (Stdio::from(file.try_clone()?), Stdio::from(file))
-        }
-        None => (Stdio::devnull(), Stdio::devnull()),
-    };
-    let readiness = Readiness(Some(File::from(ours)));
-    match Daemonize::new().umask(0o077).stdout(stdout).stderr(stderr).execute() {
-        Outcome::Parent(Ok(_)) => {
-            // Ours must be closed, or the pipe never ends.
-            drop(readiness);
-            Ok(Role::Parent(listen(File::from(theirs), log, within)))
-        }
-        Outcome::Parent(Err(error)) => Err(io::Error::other(error.to_string())),
-        Outcome::Child(Ok(_)) => Ok(Role::Child(readiness)),
-        Outcome::Child(Err(error)) => {
-            readiness.failed(exit::OS, &format!("cannot go into the background: {error}"));
-            Err(io::Error::other(error.to_string()))
-        }
-    }
-}
-
-/// A fork keeps one thread; locks that others held would stay locked for ever.
-fn refuse_threads() -> io::Result<()> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads > 1 {
-        return Err(io::Error::other("a fork after threads were started"));
-    }
-    Ok(())
-}
-
-/// Opens the log for appending, private, and never through a link that somebody put there (S40).
-fn open_log(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits();
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags as i32).open(path)
-}
-
-/// Waits for the child's line. Threads are harmless now: this process never forks again.
-fn listen(pipe: File, log: Option<&Path>, within: Duration) -> Verdict {
+/// Waits for the child's line. Threads are harmless now: this process never detaches again.
+fn listen(pipe: impl Read + Send + 'static, log: Option<PathBuf>, within: Duration) -> Verdict {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut line = Vec::new();
-        let _ = pipe.take(LINE_MAX).read_to_end(&mut line);
-        let _ = tell.send(String::from_utf8_lossy(&line).into_owned());
+        let _ = tell.send(system::hear(pipe));
     });
-    let log = || log.map(Path::to_owned);
     match told.recv_timeout(within) {
-        Ok(line) => understand(&line).unwrap_or_else(|| Verdict::Died { log: log() }),
-        Err(_) => Verdict::Slow { log: log() },
+        Ok(line) => understand(&line).unwrap_or(Verdict::Died { log }),
+        Err(_) => Verdict::Slow { log },
     }
 }
 
@@ -186,6 +145,7 @@ mod tests {
         assert_eq!((code, text.as_deref()), (70, Some("the daemon ended before it was ready; see /x/chatd.log")));
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_process_with_threads_does_not_fork() {
         assert!(detach(None, Duration::ZERO).is_err());

@@ -1,6 +1,5 @@
-//! Directories and files that only their owner may touch: opened without following a link, and judged on the open descriptor,
-//! so that nothing can be exchanged between the look and the use. The lock, the listener, the endpoint record and the dialling
-//! side use it; chatd may use it for its data directory.
+//! Descriptors, modes and uids. What is opened is judged on the descriptor, so that nothing can be exchanged between the look and the
+//! use.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -8,73 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::refusal::cannot_use;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+
+use super::{OpenError, Rule, Unsafe};
 
 /// A directory of ours with mode 0700, held open.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
     path: PathBuf,
-}
-
-/// The rule that a directory or file breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rule {
-    /// A link could be pointed elsewhere at any time.
-    #[error("it must not be a symbolic link")]
-    NoLink,
-    /// Something else has that name.
-    #[error("it must be a directory")]
-    Directory,
-    /// FIFOs, devices and sockets are refused where a file is meant.
-    #[error("it must be a regular file")]
-    RegularFile,
-    /// Another name for the same file lies elsewhere.
-    #[error("it must not have a second hard link")]
-    OneLink,
-    /// Another user made it.
-    #[error("it must belong to you")]
-    Owner,
-    /// Group or others have rights in it.
-    #[error("group and others must have no rights in it")]
-    Private,
-}
-
-/// A directory or file that cannot be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} (owner {owner}, mode {mode:04o}) is not safe to use: {rule}", path.display())]
-pub struct Unsafe {
-    /// What was looked at.
-    pub path: PathBuf,
-    /// Its owner's uid.
-    pub owner: u32,
-    /// Its permission bits.
-    pub mode: u32,
-    /// What it breaks.
-    pub rule: Rule,
-}
-
-/// Why a private directory or file cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It is there and must not be used.
-    #[error(transparent)]
-    Unsafe(#[from] Unsafe),
-    /// The system refused.
-    #[error("{}", cannot_use(path, source))]
-    Io {
-        /// What was to be opened.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    fn io(path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Io { path: path.to_owned(), source: source.into() }
-    }
 }
 
 impl Directory {
@@ -129,6 +70,11 @@ impl Directory {
     /// Gives the file `from` the name `to`, replacing what had it.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Makes durable which names it holds.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
     }
 
     /// The path under which it was opened.
