@@ -69,11 +69,14 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_the_answer() {
-        assert_eq!(run(&["true"], "a line that is not read\n"), Outcome::Done);
-        assert_eq!(run(&["sh", "-c", "exit 3"], ""), Outcome::Failed("exit 3".into()));
+        let (shell, flag) = if cfg!(windows) { ("cmd", "/c") } else { ("sh", "-c") };
+        assert_eq!(run(&[shell, flag, "exit 0"], "a line that is not read\n"), Outcome::Done);
+        assert_eq!(run(&[shell, flag, "exit 3"], ""), Outcome::Failed("exit 3".into()));
         assert!(matches!(run(&["/no/such/program"], ""), Outcome::Missing(_)));
     }
 
+    /// In the language of sh.
+    #[cfg(unix)]
     #[test]
     fn it_gets_the_line_and_the_variables() {
         let test = r#"read l && test "$l/$CHAT_EVENT/$CHAT_PROFILE" = "a  \$b/message/work""#;

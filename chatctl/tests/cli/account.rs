@@ -45,7 +45,9 @@ fn a_prompt_is_refused_where_nobody_answers() {
     let error = home.run(&["--json", "login"]).error();
     assert_eq!(error["code"], "prompt_needed");
     assert_eq!(home.run(&["register", "alice", "--server", "h"]).code, 12);
-    assert_eq!(home.run(&["register", "--server", "h", "--password-file", "/dev/null"]).code, 12);
+    let empty = home.file("empty", b"");
+    let empty = empty.to_str().expect("UTF-8");
+    assert_eq!(home.run(&["register", "--server", "h", "--password-file", empty]).code, 12);
     // erasing asks, and only --yes answers where nobody is there
     let home = Home::answering("profile_remove", json!({}));
     assert_eq!(home.run(&["profile", "remove", "old"]).code, 12);

@@ -1,7 +1,5 @@
 //! The way to chatd: absent, misfit, started; usage errors; config.
 
-use std::os::unix::fs::PermissionsExt;
-
 use serde_json::json;
 
 use crate::fake::{AT, Answer, Home};
@@ -60,8 +58,11 @@ fn an_answer_of_another_form_is_10() {
     assert_eq!(home.run(&["whoelse"]).code, 10);
 }
 
+/// A pipe lies in no directory.
+#[cfg(unix)]
 #[test]
 fn an_unsafe_place_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
     let home = Home::answering("status", json!({}));
     std::fs::set_permissions(home.path().join("run"), std::fs::Permissions::from_mode(0o755)).expect("our directory");
     let ran = home.run(&["status"]);
@@ -88,6 +89,7 @@ fn daemon_status_says_how_it_is() {
 
 /// A program chatd that only says `words` and fails, and a chatctl that stands alone: in a build of everything the real chatd
 /// lies beside it. A shell writes both, so that no other test's child holds them open for writing while they are run.
+#[cfg(unix)]
 fn failing(home: &Home, words: &str) -> std::process::Command {
     const WRITE: &str = r#"cp "$1" chatctl && mkdir bin && printf '#!/bin/sh\necho "chatd: %s" >&2\nexit 78\n' "$2" >bin/chatd && chmod 755 bin/chatd"#;
     let mut shell = std::process::Command::new("/bin/sh");
@@ -99,6 +101,7 @@ fn failing(home: &Home, words: &str) -> std::process::Command {
     command
 }
 
+#[cfg(unix)]
 #[test]
 fn a_daemon_that_does_not_start_says_why() {
     let home = Home::empty();
@@ -110,6 +113,7 @@ fn a_daemon_that_does_not_start_says_why() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn config_check_asks_chatd() {
     let home = Home::empty();
@@ -121,15 +125,17 @@ fn config_check_asks_chatd() {
 #[test]
 fn config_path_needs_no_daemon() {
     let home = Home::empty();
-    let dir = home.path().display();
+    let (dir, socket) = (home.path().display(), home.socket());
     let paths = home.run(&["--plain", "config", "path"]);
-    paths.is(
-        0,
-        &format!(
-            "config\t{dir}/config/config.toml\ndata\t{dir}/data\nstate\t{dir}/state\nlog\t{dir}/state/chatd.log\nsocket\t{dir}/run/sock\n"
-        ),
-    );
-    assert_eq!(home.run(&["--json", "config", "path"]).json()["data"], format!("{dir}/data"));
+    let expected =
+        format!("config\t{dir}/config/config.toml\ndata\t{dir}/data\nstate\t{dir}/state\nlog\t{dir}/state/chatd.log\n");
+    let expected = if cfg!(windows) { expected.replace('/', r"\") } else { expected };
+    paths.is(0, &format!("{expected}socket\t{}\n", socket.display()));
+    let data = home.path().join("data");
+    assert_eq!(home.run(&["--json", "config", "path"]).json()["data"], data.to_str().expect("UTF-8"));
+    if cfg!(unix) {
+        assert_eq!(socket, home.path().join("run").join("sock"));
+    }
 }
 
 #[test]

@@ -118,6 +118,8 @@ fn auto_ack_follows_what_was_written() {
     home.run(&["watch", "--cursor", "a b"]).is(2, "");
 }
 
+/// The programs are lines for sh.
+#[cfg(unix)]
 #[test]
 fn a_program_handles_events_and_its_exit_acknowledges() {
     let home = Home::with(|method, params| match method {
@@ -138,6 +140,8 @@ fn a_program_handles_events_and_its_exit_acknowledges() {
     assert_eq!(ran.code, 2, "{ran:?}");
 }
 
+/// The programs are lines for sh.
+#[cfg(unix)]
 #[test]
 fn without_a_cursor_a_failed_program_ends_nothing() {
     let home = Home::with(|_, _| Answer::Events(json!({"index": 4}), vec![event(5, "one"), event(6, "two")]));

@@ -1,12 +1,12 @@
 //! A fake chatd in this process: answers JSON lines as a test says, and notes what it was asked. And chatctl, run against it.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
+use chat_local::Connection;
+use chat_local::paths::Surroundings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -54,19 +54,29 @@ impl Home {
     /// A daemon that answers as `script` says; hello and the list of profiles answer themselves.
     pub fn with(script: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Home {
         let home = Home::empty();
-        let run = home.dir.path().join("run");
-        std::fs::DirBuilder::new().mode(0o700).create(&run).expect("a run directory");
-        let socket = run.join("sock");
-        let listener = UnixListener::bind(&socket).expect("a socket");
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).expect("our socket");
+        // The socket's place is where chatctl looks; the lock's is not, as a fake is not stopped.
+        let (socket, locked) = (home.socket(), home.dir.path().join("fake"));
         let (calls, script) = (home.calls.clone(), Arc::new(script));
+        let (listens, listening) = mpsc::channel();
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (calls, script) = (calls.clone(), script.clone());
-                std::thread::spawn(move || serve(&stream, &*script, &calls));
-            }
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let listener = chat_local::bind(&socket, &locked).expect("a socket");
+                listens.send(()).expect("somebody waits");
+                while let Ok(connection) = listener.accept().await {
+                    let (calls, script) = (calls.clone(), script.clone());
+                    tokio::spawn(async move { serve(connection, &*script, &calls).await });
+                }
+            });
         });
+        listening.recv().expect("it listens");
         home
+    }
+
+    /// Where chatctl looks for the daemon of this home.
+    pub fn socket(&self) -> PathBuf {
+        let layout = Surroundings::of_process(Some(self.dir.path().to_owned())).layout();
+        layout.expect("a home").sockets.remove(0)
     }
 
     /// A daemon that answers one method, always the same.
@@ -123,6 +133,8 @@ impl Home {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatctl"));
         command.env_clear().env("CHAT_HOME", self.dir.path()).env("TZ", "UTC").env("LANG", "C");
+        // No program of Windows runs without it.
+        command.envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root)));
         command.arg("--no-autostart").args(args).stdin(Stdio::null());
         command
     }
@@ -181,9 +193,8 @@ impl Ran {
     }
 }
 
-fn serve(stream: &UnixStream, script: &Script, calls: &Calls) {
-    let mut out = stream;
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+async fn serve(mut connection: Connection, script: &Script, calls: &Calls) {
+    while let Ok(Some(line)) = connection.recv_line().await {
         let request: Value = serde_json::from_str(&line).expect("chatctl sends JSON");
         let method = request["method"].as_str().expect("a method").to_owned();
         let answer = match method.as_str() {
@@ -194,8 +205,7 @@ fn serve(stream: &UnixStream, script: &Script, calls: &Calls) {
                 script(&method, &request["params"])
             }
         };
-        if !say(&mut out, &request["id"], answer) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+        if !say(&mut connection, &request["id"], answer).await {
             return;
         }
     }
@@ -222,30 +232,31 @@ fn is_profiles(result: &Value) -> bool {
 }
 
 /// Says the answer; false when it hangs up afterwards.
-fn say(out: &mut &UnixStream, id: &Value, answer: Answer) -> bool {
-    let mut line = |value: Value| writeln!(out, "{value}").is_ok();
+async fn say(to: &mut Connection, id: &Value, answer: Answer) -> bool {
     match answer {
-        Answer::Ok(result) => line(json!({"jsonrpc": "2.0", "id": id, "result": result})),
+        Answer::Ok(result) => to.send(&json!({"jsonrpc": "2.0", "id": id, "result": result})).await.is_ok(),
         Answer::Refuse(data) => {
-            line(json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "refused", "data": data}}))
+            let error = json!({"code": -32000, "message": "refused", "data": data});
+            to.send(&json!({"jsonrpc": "2.0", "id": id, "error": error})).await.is_ok()
         }
         Answer::Events(result, events) => {
-            say(out, id, Answer::Stream(result, events));
+            tell(to, id, result, events.into_iter()).await;
             false
         }
-        Answer::Stream(result, events) => {
-            let mut events =
-                events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
-            line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)
-        }
-        Answer::Live(result, events) => {
-            let mut events =
-                events.into_iter().map(|event| json!({"jsonrpc": "2.0", "method": "event", "params": event}));
-            line(json!({"jsonrpc": "2.0", "id": id, "result": result})) && events.all(line)
-        }
+        Answer::Stream(result, events) => tell(to, id, result, events.into_iter()).await,
+        Answer::Live(result, events) => tell(to, id, result, events.into_iter()).await,
         Answer::Silence => true,
         Answer::HangUp => false,
     }
+}
+
+/// A result and the events behind it, for which it may have to wait.
+async fn tell(to: &mut Connection, id: &Value, result: Value, mut events: impl Iterator<Item = Value>) -> bool {
+    let mut told = to.send(&json!({"jsonrpc": "2.0", "id": id, "result": result})).await.is_ok();
+    while told && let Some(event) = tokio::task::block_in_place(|| events.next()) {
+        told = to.send(&json!({"jsonrpc": "2.0", "method": "event", "params": event})).await.is_ok();
+    }
+    told
 }
 
 /// 2026-11-22T14:02:11.120Z.

@@ -1,5 +1,4 @@
 //! chatctl as a process against a fake chatd: words, objects, exit codes, prompts, pipes.
-#![cfg(unix)]
 
 mod account;
 mod daemon;
@@ -16,4 +15,6 @@ mod refusals;
 mod rpc;
 mod search;
 mod shell;
+// On a pseudo-terminal, which only Unix makes so.
+#[cfg(unix)]
 mod terminal;

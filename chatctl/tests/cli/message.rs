@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fake::{AT, Answer, Home, Ran, message, sent};
+use crate::fake::{AT, Answer, Home, message, sent};
 
 #[test]
 fn a_message_is_sent_with_a_key() {
@@ -52,9 +52,11 @@ fn bad_texts_are_not_sent() {
     assert_eq!(home.run(&["message", "bob", "-f", "/does/not/exist"]).code, 15);
     assert_eq!(home.run(&["message", "bob", "hi", "--id", ""]).code, 15);
     assert!(home.calls().is_empty());
-    use std::os::unix::ffi::OsStrExt;
     let mut odd = home.command(&["message", "bob"]);
-    odd.arg(std::ffi::OsStr::from_bytes(b"\xff"));
+    #[cfg(unix)]
+    odd.arg(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff"));
+    #[cfg(windows)]
+    odd.arg(<std::ffi::OsString as std::os::windows::ffi::OsStringExt>::from_wide(&[0xd800]));
     assert_eq!(odd.output().expect("chatctl runs").status.code(), Some(15));
 }
 
@@ -148,6 +150,8 @@ fn show_and_outbox() {
     assert_eq!(home.run(&["--json", "outbox"]).json()["items"][0]["code"], "recipient_blocked");
 }
 
+/// Windows sends keys to all of a console, not to one program.
+#[cfg(unix)]
 #[test]
 fn ctrl_c_in_a_wait_names_the_message_and_leaves_it() {
     let home = Home::with(|_, _| Answer::Silence);
@@ -157,7 +161,7 @@ fn ctrl_c_in_a_wait_names_the_message_and_leaves_it() {
     home.until_asked("message");
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our child");
-    Ran::of(child.wait_with_output().expect("it ends")).complains(
+    crate::fake::Ran::of(child.wait_with_output().expect("it ends")).complains(
         130,
         "chatctl: interrupted; the message with id build-7 stays as it is.\n  next: chatctl show build-7\n",
     );

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::{AT, Answer, Home, Ran, sent};
+use crate::fake::{AT, Answer, Home, sent};
 
 /// 41 07 88 and so on.
 const KEY: &str = "sha256:4107880000000000000000000000000000000000000000000000000000000000";
@@ -136,6 +136,8 @@ fn each_refusal_of_a_request_has_its_own_text() {
     assert_eq!((refused("declined").code, refused("request_expired").code, refused("no_relay").code), (7, 9, 5));
 }
 
+/// Windows sends keys to all of a console, not to one program.
+#[cfg(unix)]
 #[test]
 fn ctrl_c_in_a_wait_leaves_the_request_open() {
     let home = Home::with(|_, _| Answer::Silence);
@@ -145,7 +147,7 @@ fn ctrl_c_in_a_wait_leaves_the_request_open() {
     home.until_asked("startprivate");
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our child");
-    Ran::of(child.wait_with_output().expect("it ends"))
+    crate::fake::Ran::of(child.wait_with_output().expect("it ends"))
         .complains(130, "chatctl: interrupted; the request to bob stays open.\n  next: chatctl requests --outgoing\n");
 }
 

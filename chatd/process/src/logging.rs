@@ -3,7 +3,7 @@
 //! `main` starts it after the fork and keeps what it returns; a thread of its own writes, so no task waits for a disk.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chat_proto::display;
@@ -45,7 +45,8 @@ pub enum Target {
         /// How lines look there.
         form: Form,
     },
-    /// Files `<name>.<date>.log` in `dir`, one a UTC day, with a link `<name>.log` to the latest.
+    /// Files `<name>.<date>.log` in `dir`, one a UTC day, with a link `<name>.log` to the latest. Windows lets few users make a
+    /// link: there it is one file `<name>.log`, which a start puts aside as `<name>.old.log` once it holds more than a day may.
     File {
         /// The directory; must be there.
         dir: PathBuf,
@@ -147,17 +148,29 @@ fn builder() -> NonBlockingBuilder {
 /// The thread that writes, and the way to it.
 fn open(target: Target, clock: fn() -> SystemTime) -> Result<(NonBlocking, WorkerGuard), LogError> {
     let Target::File { dir, name, keep, max_bytes } = target else { return Ok(builder().finish(io::stderr())) };
-    let link = format!("{name}.log");
-    let files = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix(name)
-        .filename_suffix("log")
-        .latest_symlink(&link)
-        .max_log_files(keep.max(1))
-        .build(&dir)?;
+    let latest = dir.join(format!("{name}.log"));
+    let files = files(&dir, name, keep, max_bytes)?;
     // Bytes of earlier runs of today count too, or a crash loop would have no limit.
-    let used = std::fs::metadata(dir.join(link)).map_or(0, |file| file.len());
+    let used = std::fs::metadata(latest).map_or(0, |file| file.len());
     Ok(builder().finish(Capped { inner: files, clock, day: day(clock()), used, max: max_bytes, told: false }))
+}
+
+#[cfg(not(windows))]
+fn files(dir: &Path, name: String, keep: usize, _max_bytes: u64) -> Result<RollingFileAppender, LogError> {
+    let link = format!("{name}.log");
+    let files = RollingFileAppender::builder().rotation(Rotation::DAILY).filename_prefix(name).filename_suffix("log");
+    Ok(files.latest_symlink(link).max_log_files(keep.max(1)).build(dir)?)
+}
+
+#[cfg(windows)]
+fn files(dir: &Path, name: String, _keep: usize, max_bytes: u64) -> Result<RollingFileAppender, LogError> {
+    let (latest, old) = (dir.join(format!("{name}.log")), dir.join(format!("{name}.old.log")));
+    if std::fs::metadata(&latest).is_ok_and(|file| file.len() > max_bytes) {
+        // A file that cannot be moved goes on growing, and its bytes count for today.
+        let _ = std::fs::rename(latest, old);
+    }
+    let files = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name).filename_suffix("log");
+    Ok(files.build(dir)?)
 }
 
 /// Libraries whose errors are about connections that come and go: what matters of them we say ourselves.

@@ -12,7 +12,7 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name};
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::client::DialError;
 use crate::directory::{Directory, OpenError, is_ours, kind};
@@ -38,13 +38,23 @@ pub(crate) fn listen(path: &Path) -> Result<(Listener, Option<Place>), BindError
 
 /// Takes a listening socket that the service manager made.
 pub(crate) fn adopt(fd: OwnedFd) -> Result<Listener, BindError> {
-    let local = rustix::net::sockopt::socket_domain(&fd).is_ok_and(|domain| domain == AddressFamily::UNIX);
-    let listening = rustix::net::sockopt::socket_acceptconn(&fd).is_ok_and(|listening| listening);
-    if !(local && listening) {
+    let local = rustix::net::getsockname(&fd).is_ok_and(|name| name.address_family() == AddressFamily::UNIX);
+    if !(local && is_listening(&fd)) {
         return Err(BindError::NotListening);
     }
     let adopted = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(fd);
     adopted.map(Listener::from).map_err(|source| BindError::io("adopt", Path::new("(descriptor)"), source))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn is_listening(fd: &OwnedFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(fd).is_ok_and(|listening| listening)
+}
+
+/// macOS does not say; the first accept will.
+#[cfg(target_vendor = "apple")]
+fn is_listening(_fd: &OwnedFd) -> bool {
+    true
 }
 
 /// What dialling gives.
@@ -164,8 +174,7 @@ fn describe(kind: FileType) -> &'static str {
 
 /// Does anybody listen? Without blocking: a living one with a full backlog says "again".
 fn answers(path: &Path) -> io::Result<bool> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let probe = probe()?;
     match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
         Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(true),
         Err(Errno::CONNREFUSED) => Ok(false),
@@ -173,7 +182,22 @@ fn answers(path: &Path) -> io::Result<bool> {
     }
 }
 
-#[expect(clippy::unnecessary_cast, reason = "the fields have other widths on other Unix systems")]
+#[cfg(not(target_vendor = "apple"))]
+fn probe() -> io::Result<OwnedFd> {
+    let flags = rustix::net::SocketFlags::NONBLOCK | rustix::net::SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+/// macOS takes no flags with the call.
+#[cfg(target_vendor = "apple")]
+fn probe() -> io::Result<OwnedFd> {
+    let probe = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&probe, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&probe, true)?;
+    Ok(probe)
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the fields have other widths on other Unix systems")]
 fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
 }

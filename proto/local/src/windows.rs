@@ -47,6 +47,7 @@ enum Holder {
 /// Makes the pipe. The caller holds the lock, so whoever has the name is no chatd of this home, or is about to end. The flag for
 /// the first instance, which the transport sets, refuses a name that is taken between look and make; it rejects callers of other
 /// hosts, and makes the next end before it hands out the last one.
+#[expect(clippy::disallowed_methods, reason = "the system tells nobody when a pipe's name is free")]
 pub(crate) fn listen(path: &Path) -> Result<(Listener, Option<Place>), BindError> {
     let until = Instant::now() + GONE_WITHIN;
     loop {

@@ -70,8 +70,12 @@ async fn a_pipe_of_another_owner_gets_no_byte() {
     assert_eq!(received, b"");
 }
 
+/// Not under wine, which keeps a pipe's list of rights and lets in whom it likes.
 #[tokio::test]
 async fn a_pipe_that_does_not_let_us_in_is_anothers() {
+    if std::env::var_os("WINEPREFIX").is_some() {
+        return;
+    }
     let closed = format!("D:P(A;;GA;;;{STRANGER})");
     let path = pipe("closed-to-clients");
     let _listener = made_by_another(&path, &closed);

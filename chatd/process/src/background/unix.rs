@@ -3,13 +3,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use daemonize::{Daemonize, Outcome, Stdio};
 use rustix::fs::OFlags;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{LINE_MAX, Readiness, Role, listen};
 use crate::exit;
@@ -21,7 +21,7 @@ pub(super) type Pipe = File;
 /// 0600, or `/dev/null`) as its stdout and stderr. The parent waits `within` for the child's word.
 pub fn detach(log: Option<&Path>, within: Duration) -> io::Result<Role> {
     refuse_threads()?;
-    let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (theirs, ours) = io::pipe()?;
     let (stdout, stderr) = match log {
         Some(path) => {
             let file = open_log(path)?;
@@ -29,12 +29,12 @@ pub fn detach(log: Option<&Path>, within: Duration) -> io::Result<Role> {
         }
         None => (Stdio::devnull(), Stdio::devnull()),
     };
-    let readiness = Readiness(Some(Pipe::from(ours)));
+    let readiness = Readiness(Some(Pipe::from(OwnedFd::from(ours))));
     match Daemonize::new().umask(0o077).stdout(stdout).stderr(stderr).execute() {
         Outcome::Parent(Ok(_)) => {
             // Ours must be closed, or the pipe never ends.
             drop(readiness);
-            Ok(Role::Parent(listen(File::from(theirs), log.map(Path::to_owned), within)))
+            Ok(Role::Parent(listen(theirs, log.map(Path::to_owned), within)))
         }
         Outcome::Parent(Err(error)) => Err(io::Error::other(error.to_string())),
         Outcome::Child(Ok(_)) => Ok(Role::Child(readiness)),

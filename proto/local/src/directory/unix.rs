@@ -111,6 +111,11 @@ fn is_private(stat: &Stat) -> bool {
     stat.st_mode & 0o077 == 0
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the field has another width on other Unix systems")]
+fn mode(stat: &Stat) -> u32 {
+    stat.st_mode as u32 & 0o7777
+}
+
 fn file_rules(stat: &Stat) -> [(Rule, bool); 5] {
     [
         (Rule::NoLink, kind(stat) != FileType::Symlink),
@@ -124,9 +129,7 @@ fn file_rules(stat: &Stat) -> [(Rule, bool); 5] {
 fn judge(path: &Path, stat: &Stat, rules: &[(Rule, bool)]) -> Result<(), Unsafe> {
     match rules.iter().find(|(_, kept)| !kept) {
         None => Ok(()),
-        Some((rule, _)) => {
-            Err(Unsafe { path: path.to_owned(), owner: stat.st_uid, mode: stat.st_mode & 0o7777, rule: *rule })
-        }
+        Some((rule, _)) => Err(Unsafe { path: path.to_owned(), owner: stat.st_uid, mode: mode(stat), rule: *rule }),
     }
 }
 
