@@ -18,6 +18,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Parser)]
 #[command(
     name = "chatctl",
+    bin_name = "chatctl",
     version,
     before_help = "Examples:
   chatctl register alice --server chat.example.org

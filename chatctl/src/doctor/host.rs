@@ -34,8 +34,8 @@ pub fn files(places: &Places, chatctl: &str) -> Vec<Finding> {
         false => found.extend(wrong),
     }
     found.push(secrets(&private));
-    if let Err(too_long) = fits(&socket(places)) {
-        found.push(words::socket_too_long(&too_long, chatctl));
+    if let Err(unfit) = fits(&socket(places)) {
+        found.push(words::socket_unfit(&unfit, chatctl));
     }
     found.extend(surroundings());
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chat_local::directory::{Rule, Unsafe};
-use chat_local::endpoint::TooLong;
+use chat_local::endpoint::Unfit;
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::StatusReply;
 use chat_proto::control::daemon::Sandbox;
@@ -82,8 +82,8 @@ pub fn exposed(file: &Path) -> Finding {
     Finding::fail("credentials", text, format!("chmod go= {}", word(file)))
 }
 
-/// The socket's path does not fit into what the system takes.
-pub fn socket_too_long(error: &TooLong, chatctl: &str) -> Finding {
+/// No such path can be a socket: it is too long, or on Windows no pipe.
+pub fn socket_unfit(error: &Unfit, chatctl: &str) -> Finding {
     Finding::fail("socket", line(&error.to_string()).to_string(), format!("{chatctl} config path"))
 }
 

@@ -48,9 +48,11 @@ fn files_are_offered_by_their_full_paths() {
 fn what_is_no_file_is_offered_to_nobody() {
     let home = Home::with(|_, _| Answer::HangUp);
     let path = home.path().to_str().expect("UTF-8").to_owned();
+    let missing = std::fs::metadata("/does/not/exist").expect_err("not there").to_string();
+    let missing = chat_proto::display::cause(&missing);
     home.run(&["file", "send", "bob", "/does/not/exist"]).complains(
         15,
-        "chatctl: /does/not/exist cannot be sent: No such file or directory.\n  next: chatctl help file send\n",
+        &format!("chatctl: /does/not/exist cannot be sent: {missing}.\n  next: chatctl help file send\n"),
     );
     let ran = home.run(&["--json", "file", "send", "bob", &path]);
     assert_eq!((ran.code, &ran.error()["code"]), (15, &json!("bad_file")));

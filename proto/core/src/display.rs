@@ -138,12 +138,13 @@ fn is_pictograph(c: char) -> bool {
     clusters(format!("\u{1f600}{ZERO_WIDTH_JOINER}{c}")) == 1 && clusters(format!("a{c}")) == 2
 }
 
-/// A cause without the numbers that the system gives to its errors: people have no use for ` (os error 2)`.
+/// A cause without the numbers that the system gives to its errors: people have no use for ` (os error 2)`. The full stop before
+/// it, which Windows has, goes with it: the sentence around it ends with one.
 pub fn cause(text: &str) -> Cow<'_, str> {
     let Some((before, rest)) = text.split_once(" (os error ") else { return Cow::Borrowed(text) };
     match rest.split_once(')') {
         Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Cow::Owned(format!("{before}{}", cause(after)))
+            Cow::Owned(format!("{}{}", before.strip_suffix('.').unwrap_or(before), cause(after)))
         }
         _ => Cow::Borrowed(text),
     }
@@ -334,6 +335,7 @@ mod tests {
     #[test]
     fn causes_have_no_numbers_of_the_system() {
         assert_eq!(cause("a: No such file (os error 2). Kept (os error 13)"), "a: No such file. Kept");
+        assert_eq!(cause("a: The path is not there. (os error 3)"), "a: The path is not there");
         for same in ["", "all is well", "a name (os error x)", "cut (os error 2"] {
             assert_eq!(cause(same), same);
         }
