@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use chat_tests::Output;
-use chat_tests::process::{binary, command};
+use chat_tests::process::{binary, command, kill_child, until};
 use toml::Value;
 
 /// An account that is on every machine and owns nothing there.
@@ -276,6 +276,28 @@ fn what_root_sets_up_belongs_to_the_account_of_the_service() {
         }
     }
     server(&["user", "list"], "").ok().says("zoe");
+    // and when root starts it by hand, it serves as that account
+    let mut run = command("chat-server");
+    run.arg("--dir")
+        .arg(dir.path())
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = run.spawn().expect("it can be run");
+    until("the server listens", || {
+        let ended = child.try_wait().expect("a child");
+        assert!(ended.is_none(), "it ended: {ended:?}");
+        at("run/listen").exists().then_some(())
+    });
+    let process = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process");
+    let listen = fs::metadata(at("run/listen")).expect("a file").uid();
+    kill_child(&mut child);
+    assert_eq!(listen, NOBODY);
+    for ids in ["Uid", "Gid"] {
+        let whole = format!("{ids}:{}", format!("\t{NOBODY}").repeat(4));
+        assert!(process.lines().any(|line| line == whole), "{process}");
+    }
+    assert!(process.lines().any(|line| line.trim() == format!("Groups:\t{NOBODY}")), "{process}");
 }
 
 #[test]

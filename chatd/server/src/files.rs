@@ -3,7 +3,9 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, lchown,
+};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
@@ -100,6 +102,8 @@ pub fn key_mode(dir: &Path) -> u32 {
 
 /// From here on this process is the account that `dir` belongs to, when it was root: what it makes there has to be that account's, and
 /// what that account wrote is not for root to trust. Nothing happens where `dir` is root's or is not there.
+///
+/// [`give`] hands over first what this process needs beside it.
 pub fn become_owner(dir: &Path) -> Result<(), FileError> {
     let Ok(owner) = std::fs::metadata(dir) else { return Ok(()) };
     if !geteuid().is_root() || owner.uid() == 0 {
@@ -115,6 +119,15 @@ pub fn become_owner(dir: &Path) -> Result<(), FileError> {
 /// Makes a directory and those above it; `mode` is that of the last one.
 pub fn make_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
+}
+
+/// Makes a directory that root made belong to whom `like` belongs to.
+pub fn give(dir: &Path, like: &Path) -> Result<(), FileError> {
+    let Ok(owner) = std::fs::metadata(like) else { return Ok(()) };
+    if !geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    lchown(dir, Some(owner.uid()), Some(owner.gid())).map_err(io_error(dir))
 }
 
 /// Whether something can be written into a directory now.

@@ -21,7 +21,7 @@ use chat_server::config::{self, Config, Format, Layout};
 use chat_server::listen::{Handed, HandedError};
 use chat_server::running::Reread;
 use chat_server::sandbox::Sandbox;
-use chat_server::{Outside, Server, StartError, keys};
+use chat_server::{Outside, Server, StartError, files, keys};
 use clap::{CommandFactory as _, Parser as _};
 
 use args::{Args, ConfigVerb, ImportVerb, Init, Run, Verb};
@@ -165,8 +165,9 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
     };
     let config = reread()?;
     let handed = Inherited::of_process().map_err(HandedError::from).and_then(Handed::of).map_err(StartError::from)?;
-    chat_server::files::become_owner(&config.data).map_err(StartError::from)?;
-    chat_server::files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
+    files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
+    files::give(&config.run, &config.data).map_err(StartError::from)?;
+    files::become_owner(&config.data).map_err(StartError::from)?;
     let sandbox = confine(&config).map_err(StartError::from)?;
     let logging = logging::start(log(&config))?;
     tell_sandbox(sandbox.as_ref().map(|(_, confined)| *confined));
