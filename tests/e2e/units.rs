@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use chat_tests::World;
-use chat_tests::process::{self, binary, kill_child, until};
+use chat_tests::process::{self, binary, until};
 use chat_tests::server::Server;
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -148,7 +148,8 @@ fn a_port_that_is_held_refuses_nobody_while_the_server_is_started_again() {
     let checked = world.server.ctl(&["check", "net"]);
     let address = world.server.address();
     checked.says(&format!("does not count: the service manager listens on {address}"));
-    kill_child(&mut second);
+    world.server.ctl(&["stop"]).ok().says("unless: systemctl stop chat-server.socket");
+    until("the server ends", || second.try_wait().ok().flatten());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{io, iter};
 use chat_process::config::ConfigError;
 use chat_process::descriptors::TooFew;
 use chat_process::exit;
+use chat_proto::display;
 use chat_proto::fault::Code;
 use serde::Serialize;
 
@@ -197,7 +198,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The error in words, without saying the same twice.
+/// The error in words, without saying the same twice, and without the system's numbers.
 pub fn text(error: &anyhow::Error) -> String {
     if let Some(StartError::Store(StoreError::Locked(dir))) = start_error(error) {
         return format!("another chat-server is running on {}", dir.display());
@@ -221,7 +222,7 @@ pub fn text(error: &anyhow::Error) -> String {
             said = format!("{said}{colon}{cause}");
         }
     }
-    said
+    display::cause(&said).into_owned()
 }
 
 /// The error as scripts get it: one object.

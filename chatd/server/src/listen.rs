@@ -12,8 +12,8 @@ use chat_process::config::find;
 use chat_process::inherit::{Inherited, Socket, Unfit};
 use tokio::net::TcpListener;
 
-use crate::StartError;
 use crate::config::Config;
+use crate::{StartError, start};
 
 /// A socket is named after the key of the configuration in whose place it counts (FileDescriptorName=).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,6 +197,11 @@ impl Given {
     pub fn contradicts(&self, config: &Config) -> bool {
         find(&config.files, self.door.key()).is_some() && alike(&self.addresses) != alike(&self.door.written(config))
     }
+}
+
+/// Whether the service manager holds the port for clients of a server that runs: it starts it again for whoever connects.
+pub fn is_held(config: &Config) -> bool {
+    start::told_doors(config).iter().any(|given| given.door == Door::Listen)
 }
 
 /// Addresses as a set; all of IPv6 and all of IPv4 are one, because the former takes the latter along where there is both.

@@ -8,6 +8,7 @@ use chat_proto::display;
 use chat_server::admin::daemon::{GetStatus, GetTop, LogLevel, Reload, Stop};
 use chat_server::admin::{AskError, Line};
 use chat_server::config::Config;
+use chat_server::listen::{self, Door};
 use chat_server::running::{Status, Top};
 use serde::Serialize;
 
@@ -160,6 +161,8 @@ pub fn reload(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
 /// `stop`: returns when the server is gone.
 pub fn stop(args: &Args, config: &Config, wanted: &StopArgs) -> anyhow::Result<ExitCode> {
     let grace = wanted.grace.0;
+    // Asked before it goes: it takes what it wrote along.
+    let is_held = listen::is_held(config);
     run(async {
         let Some(mut line) = Line::open(&config.admin_socket).await? else {
             return Err(AskError::NotRunning(config.admin_socket.clone()).into());
@@ -168,7 +171,14 @@ pub fn stop(args: &Args, config: &Config, wanted: &StopArgs) -> anyhow::Result<E
         line.ended(grace + LAST_WORDS).await?;
         Ok(())
     })?;
-    if args.json { say(&json("stopped", &Done {})?) } else { say("stopped") }
+    match (args.json, is_held) {
+        (true, _) => say(&json("stopped", &Done {})?),
+        (false, false) => say("stopped"),
+        (false, true) => say(&format!(
+            "stopped; the next connection has it started again, unless: systemctl stop {}",
+            Door::Listen.unit()
+        )),
+    }
 }
 
 /// `log level`.
