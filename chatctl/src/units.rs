@@ -113,8 +113,16 @@ pub fn reachable(command: &mut Command) {
     }
 }
 
-fn uid() -> String {
+/// This user's number, by which systemd knows him.
+#[cfg(unix)]
+pub fn uid() -> String {
     rustix::process::geteuid().as_raw().to_string()
+}
+
+/// Windows gives users no numbers, and has no systemd to ask.
+#[cfg(windows)]
+pub fn uid() -> String {
+    String::new()
 }
 
 fn written(text: &str, program: &Path, lingers: bool) -> String {

@@ -78,15 +78,31 @@ pub fn write(file: &Path, text: &str) -> io::Result<()> {
 }
 
 fn programs(daemon: Option<&Daemon>) -> String {
-    let system = rustix::system::uname();
     let chatd = daemon.map_or("not running", |daemon| &daemon.hello.build);
-    format!(
-        "chatctl {}\nchatd {chatd}\n{} {} {}",
-        env!("CARGO_PKG_VERSION"),
-        system.sysname().to_string_lossy(),
-        system.release().to_string_lossy(),
-        system.machine().to_string_lossy()
-    )
+    format!("chatctl {}\nchatd {chatd}\n{}", env!("CARGO_PKG_VERSION"), system())
+}
+
+/// The system, its release and the machine.
+#[cfg(unix)]
+fn system() -> String {
+    let system = rustix::system::uname();
+    let parts = [system.sysname(), system.release(), system.machine()];
+    parts.map(|part| part.to_string_lossy().into_owned()).join(" ")
+}
+
+#[cfg(windows)]
+fn system() -> String {
+    format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(windows)]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 /// What the user wrote. Whom it names is replaced everywhere.
@@ -176,8 +192,8 @@ impl Masks {
         if let Some(named) = named {
             self.names.insert(named.to_string_lossy().into_owned(), "CHAT-HOME".to_owned());
         }
-        self.add("host", &rustix::system::uname().nodename().to_string_lossy());
-        for variable in ["USER", "LOGNAME"] {
+        self.add("host", &host_name());
+        for variable in ["USER", "LOGNAME", "USERNAME"] {
             std::env::var(variable).iter().for_each(|name| self.add("login", name));
         }
     }

@@ -13,10 +13,13 @@ use crate::settings;
 use crate::words::doctor as words;
 
 /// Room below which chatd cannot keep a day's messages.
+#[cfg(unix)]
 const ROOM_LOW: u64 = 64 * 1024 * 1024;
 /// Room below which nothing can be written.
+#[cfg(unix)]
 const ROOM_NONE: u64 = 1024 * 1024;
 /// Descriptors that chatd needs for its connections and histories.
+#[cfg(unix)]
 const DESCRIPTORS: u64 = 256;
 /// Files that are looked at: far more than there are.
 const FILES_MAX: usize = 4096;
@@ -76,8 +79,15 @@ fn readable(dir: &Path) -> Option<Finding> {
     }
 }
 
+#[cfg(unix)]
 fn is_writable(dir: &Path) -> bool {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// What a list of rights lets its owner do was looked at when it was opened.
+#[cfg(windows)]
+fn is_writable(_dir: &Path) -> bool {
+    true
 }
 
 /// Keys, histories and logs are files: nobody else may have a way to them.
@@ -103,11 +113,19 @@ fn gather(dir: &Path, files: &mut Vec<(PathBuf, Metadata)>) {
     }
 }
 
+#[cfg(unix)]
 fn is_exposed(meta: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     meta.mode() & 0o077 != 0 || meta.uid() != rustix::process::geteuid().as_raw()
 }
 
+/// They have the rights of their directory, which were looked at.
+#[cfg(windows)]
+fn is_exposed(_meta: &Metadata) -> bool {
+    false
+}
+
+#[cfg(unix)]
 fn room(dir: &Path) -> Finding {
     let there = dir.ancestors().find(|above| above.exists()).unwrap_or(dir);
     match rustix::fs::statvfs(there) {
@@ -124,6 +142,7 @@ fn room(dir: &Path) -> Finding {
     }
 }
 
+#[cfg(unix)]
 fn descriptors() -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     if limit < DESCRIPTORS { words::few_descriptors(limit, DESCRIPTORS) } else { words::descriptors(limit) }
@@ -150,7 +169,7 @@ pub fn comfort(places: &Places) -> Vec<Finding> {
 /// Only a unit ends at the logout of its user.
 fn linger() -> Finding {
     let is_unit = says("systemctl", &["--user", "is-enabled", "chatd.socket"]).is_some_and(|word| word == "enabled");
-    let uid = rustix::process::geteuid().as_raw().to_string();
+    let uid = crate::units::uid();
     let lingers =
         says("loginctl", &["show-user", &uid, "--property=Linger", "--value"]).is_some_and(|word| word == "yes");
     match (is_unit, lingers) {

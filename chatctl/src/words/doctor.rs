@@ -41,13 +41,26 @@ pub fn directories(data: &Path, state: &Path) -> Finding {
 
 /// A directory that others could use.
 pub fn not_safe(broken: &Unsafe) -> Finding {
-    let name = word(&broken.path);
-    let hint = match broken.rule {
+    Finding::fail("directories", line(&broken.to_string()).to_string(), mended(broken.rule, &word(&broken.path)))
+}
+
+/// The command that makes it what it must be.
+#[cfg(unix)]
+fn mended(rule: Rule, name: &str) -> String {
+    match rule {
         Rule::Private => format!("chmod go= {name}"),
         Rule::Owner => format!("sudo chown {} {name}", rustix::process::geteuid().as_raw()),
         Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("mv {name} {name}.old"),
-    };
-    Finding::fail("directories", line(&broken.to_string()).to_string(), hint)
+    }
+}
+
+#[cfg(windows)]
+fn mended(rule: Rule, name: &str) -> String {
+    match rule {
+        Rule::Private => format!("icacls {name} /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\""),
+        Rule::Owner => format!("takeown /f {name}"),
+        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("move {name} {name}.old"),
+    }
 }
 
 /// A directory that may not be written.
@@ -97,6 +110,7 @@ pub fn relative_variable(name: &str) -> Finding {
     Finding::warn("environment", format!("{name} is no full path, so it is not heeded"), format!("unset {name}"))
 }
 
+#[cfg(unix)]
 fn mebibytes(bytes: u64) -> String {
     match bytes >> 20 {
         0..=9999 => format!("{} MiB", bytes >> 20),
@@ -105,17 +119,20 @@ fn mebibytes(bytes: u64) -> String {
 }
 
 /// Room enough.
+#[cfg(unix)]
 pub fn room(free: u64) -> Finding {
     Finding::ok("disk", format!("{} free", mebibytes(free)))
 }
 
 /// Not much room.
+#[cfg(unix)]
 pub fn little_room(dir: &Path, free: u64) -> Finding {
     let text = format!("only {} are free at {}", mebibytes(free), path(dir));
     Finding::warn("disk", text, format!("df -h {}", word(dir)))
 }
 
 /// No room.
+#[cfg(unix)]
 pub fn no_room(dir: &Path, free: u64) -> Finding {
     let text = format!(
         "{} KiB are free at {}: nothing can be sent, and what comes stays on the server",
@@ -126,17 +143,20 @@ pub fn no_room(dir: &Path, free: u64) -> Finding {
 }
 
 /// No more files can be made.
+#[cfg(unix)]
 pub fn no_inodes(dir: &Path) -> Finding {
     Finding::fail("disk", format!("no more files can be made at {}", path(dir)), format!("df -i {}", word(dir)))
 }
 
 /// Descriptors enough.
+#[cfg(unix)]
 pub fn descriptors(limit: u64) -> Finding {
     let limit = if limit == u64::MAX { "without a limit".to_owned() } else { format!("up to {limit}") };
     Finding::ok("open files", limit)
 }
 
 /// Too few descriptors for a chatd that is started from here.
+#[cfg(unix)]
 pub fn few_descriptors(limit: u64, wanted: u64) -> Finding {
     let text = format!("a program may have only {limit} files open here; chatd wants {wanted}");
     Finding::warn("open files", text, format!("ulimit -n {wanted}"))
