@@ -213,8 +213,12 @@ impl Masks {
         let mut out = String::with_capacity(text.len());
         for piece in text.split_inclusive(|c: char| !is_part(c)) {
             let word = piece.trim_end_matches(|c: char| !is_part(c));
-            let bare = word.trim_matches(['.', ':']);
-            let mask = kind(bare).map(|kind| self.known(kind, bare));
+            // A sentence may end behind it, and an address may begin with colons.
+            let ended = word.trim_end_matches(['.', ':']);
+            let found =
+                [word, ended, ended.trim_start_matches(':')].into_iter().find_map(|bare| Some((bare, kind(bare)?)));
+            let bare = found.map_or(word, |(bare, _)| bare);
+            let mask = found.map(|(bare, kind)| self.known(kind, bare));
             match mask {
                 Some(mask) => out.push_str(&piece.replacen(bare, &mask, 1)),
                 None => out.push_str(piece),

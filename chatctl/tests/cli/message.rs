@@ -45,7 +45,8 @@ fn text_comes_from_stdin_and_files_byte_for_byte() {
 #[test]
 fn bad_texts_are_not_sent() {
     let home = Home::with(|_, _| Answer::HangUp);
-    home.pipe(&["message", "bob"], b"ab\xff").complains(15, "chatctl: the text is not UTF-8 (byte 2).\n");
+    home.pipe(&["message", "bob"], b"ab\xff")
+        .complains(15, "chatctl: the text is not UTF-8 (byte 2); nothing was sent.\n  next: chatctl help\n");
     assert_eq!(home.pipe(&["message", "bob"], b"").code, 15);
     let error = home.pipe(&["--json", "message", "bob", "-"], &[b'x'; 65_537]).error();
     assert_eq!((&error["code"], &error["exit"]), (&json!("too_large"), &json!(15)));
