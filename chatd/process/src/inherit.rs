@@ -4,10 +4,10 @@
 //! `main` takes them before there is a second thread, because it takes their variables out of the environment too.
 
 use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
-use rustix::net::sockopt;
 
 /// The variable with the names, between colons.
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -78,11 +78,22 @@ impl FromIterator<(String, Socket)> for Inherited {
 /// Finds out what it is: each try leaves a socket of another kind where it was.
 fn socket(descriptors: &mut ListenFd, index: usize) -> Option<Socket> {
     if let Ok(Some(tcp)) = descriptors.take_tcp_listener(index) {
-        return sockopt::socket_acceptconn(&tcp).is_ok_and(|listens| listens).then_some(Socket::Tcp(tcp));
+        return listens(&tcp).then_some(Socket::Tcp(tcp));
     }
     if let Ok(Some(udp)) = descriptors.take_udp_socket(index) {
         return Some(Socket::Udp(udp));
     }
     let local = descriptors.take_unix_listener(index).ok().flatten()?;
-    sockopt::socket_acceptconn(&local).is_ok_and(|listens| listens).then_some(Socket::Local(local))
+    listens(&local).then_some(Socket::Local(local))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn listens(socket: &impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).is_ok_and(|listens| listens)
+}
+
+/// macOS does not say; the first accept will.
+#[cfg(target_vendor = "apple")]
+fn listens(_socket: &impl AsFd) -> bool {
+    true
 }
