@@ -511,16 +511,14 @@ pub fn setting(key: &str, value: &str, default: bool, about: &str) -> String {
 
 /// The line of `daemon status`; what is missing of the sandbox in one more, or with `verbose` all of it.
 pub fn daemon(info: &DaemonInfo, verbose: bool, clock: &Clock) -> String {
-    let profiles = match info.profiles.len() {
-        1 => "1 profile".to_owned(),
-        count => format!("{count} profiles"),
-    };
+    let some = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut text = format!(
-        "chatd {} running {} (pid {}); {profiles}, {} connections; socket {}",
+        "chatd {} running {} (pid {}); {}, {}; socket {}",
         Shown::line(&info.version),
         clock.since(info.since_ms),
         info.pid,
-        info.connections,
+        some(info.profiles.len() as u64, "profile"),
+        some(info.connections.into(), "connection"),
         Shown::line(&info.socket)
     );
     if let Some(sandbox) = info.sandbox

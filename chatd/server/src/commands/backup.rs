@@ -125,10 +125,10 @@ pub fn put_back(
         return say(&json("restored", &object)?);
     }
     let mut text = format!(
-        "{} is back in {}: {} users, {} queued, as of {}",
+        "{} is back in {}: {}, {} queued, as of {}",
         file_name(&file),
         done.data.display(),
-        number(done.manifest.users),
+        users(done.manifest.users),
         number(done.manifest.queued),
         local(done.manifest.created_ms)
     );
@@ -145,6 +145,10 @@ pub fn put_back(
     say(&format!("{text}\nnext: {start}"))
 }
 
+fn users(count: u64) -> String {
+    format!("{} user{}", number(count), if count == 1 { "" } else { "s" })
+}
+
 /// The file that is meant.
 fn named(file: &Path, backups: &Path) -> anyhow::Result<PathBuf> {
     if file == Path::new(LATEST) { Ok(backup::latest(backups)?) } else { Ok(file.to_owned()) }
@@ -155,7 +159,7 @@ fn file_name(path: &Path) -> String {
 }
 
 fn line(name: &str, bytes: u64, manifest: &Manifest) -> String {
-    format!("{name} {}: {} users, {} queued", size(bytes), number(manifest.users), number(manifest.queued))
+    format!("{name} {}: {}, {} queued", size(bytes), users(manifest.users), number(manifest.queued))
 }
 
 /// A backup as it is printed, in this order.
