@@ -266,7 +266,7 @@ mod tests {
             ..status()
         };
         let text = text(&bad, "chat-server");
-        assert_eq!((text.matches("WARN ").count(), text.matches("next: chat-server ").count()), (6, 6), "{text}");
+        assert_eq!((text.matches("WARN ").count(), text.matches("next: chat-server ").count()), (7, 7), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

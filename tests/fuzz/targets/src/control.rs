@@ -2,7 +2,7 @@
 
 use chat_local::rpc::{ErrorObject, Incoming, Notification, Response};
 use chat_proto::control::{
-    Call, ErrorData, account, config, daemon, device, events, file, hooks, message, people, private, trace,
+    Call, ErrorData, account, config, daemon, device, doctor, events, file, hooks, message, people, private, trace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,7 +81,7 @@ macro_rules! calls {
     };
 }
 calls! {
-    daemon::Hello, daemon::DaemonStatus, daemon::DaemonStop,
+    daemon::Hello, daemon::DaemonStatus, daemon::DaemonStop, doctor::Doctor,
     account::Register, account::Login, account::Logout, account::Status, account::Passwd,
     device::DeviceList, device::DeviceRevoke,
     config::ProfileList, config::ProfileAdd, config::ProfileRemove, config::ProfileDefault,
