@@ -126,8 +126,10 @@ fn a_port_that_is_held_refuses_nobody_while_the_server_is_started_again() {
     let mut world = World::start();
     let (alice, bob) = (world.user("alice"), world.user("bob"));
     world.server.stop();
+    until("alice knows that it is gone", || (alice.link() != "online").then_some(()));
     let listener = TcpListener::bind(world.server.address()).expect("the port is free now");
     let mut first = handed(&world.server, &listener);
+    alice.online();
     alice.sends("bob", "by a port that somebody else holds");
     let mut watch = bob.watch(&["--only", "presence,message"]);
 
