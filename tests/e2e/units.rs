@@ -138,6 +138,7 @@ fn a_port_that_is_held_refuses_nobody_while_the_server_is_started_again() {
     assert!(waits.is_ok(), "refused while nobody serves: {waits:?}");
     drop(waits);
     let mut second = handed(&world.server, &listener);
+    alice.online();
     alice.sends("bob", "behind a restart");
     // what comes first is the message: nobody was announced as gone
     watch.expect("no notice", |event| {
