@@ -1,5 +1,5 @@
 //! The runner: a second process of chatd that keeps what the first one gives up when it confines itself. It starts the programs of
-//! hooks ([`serve`]) and opens files that are to be sent ([`open`]), and nothing else: which programs there are is told it before
+//! hooks (`serve`) and opens files that are to be sent (`open`), and nothing else: which programs there are is told it before
 //! chatd is confined, later only the name of a hook and its event; of files it opens none that its user hides. So whoever takes over
 //! chatd has neither a shell nor the user's keys.
 //!
