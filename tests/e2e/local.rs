@@ -120,6 +120,15 @@ fn s33_a_stranger_who_gets_in_hears_nothing() {
     home.run(&["status"]).ok();
 }
 
+/// A directory that others reach and write to.
+fn public_place(world: &World, mode: u32) -> PathBuf {
+    let place = world.path("place");
+    fs::create_dir(&place).expect("a fresh directory");
+    set_mode(&place, mode);
+    set_mode(place.parent().expect("the world"), 0o755);
+    place
+}
+
 #[test]
 fn s34_what_a_stranger_prepares_is_never_used() {
     if !is_root() {
@@ -127,11 +136,8 @@ fn s34_what_a_stranger_prepares_is_never_used() {
     }
     let mut world = World::start();
     let home = world.bare("alice", "alice");
-    // a place where everybody may make something, as /tmp is
-    let place = world.path("place");
-    fs::create_dir(&place).expect("a fresh directory");
-    set_mode(&place, 0o1777);
-    set_mode(place.parent().expect("the world"), 0o755);
+    // everybody may make something there, as in /tmp
+    let place = public_place(&world, 0o1777);
     let trap = world.path("trap");
     fs::create_dir(&trap).expect("a fresh directory");
     chown(&trap, Some(STRANGER), None).expect("root may give away");
@@ -185,10 +191,7 @@ fn s35_a_squatter_never_gets_a_byte() {
     let mut world = World::start();
     let home = world.bare("alice", "alice");
     // the worst place: everybody may rename what is in it, our directory too
-    let place = world.path("place");
-    fs::create_dir(&place).expect("a fresh directory");
-    set_mode(&place, 0o777);
-    set_mode(place.parent().expect("the world"), 0o755);
+    let place = public_place(&world, 0o777);
     let (ours, his) = (place.join("run"), place.join("his"));
     let socket = ours.join("sock");
     let mut child = daemon(&home, &socket);

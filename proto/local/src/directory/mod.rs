@@ -17,6 +17,18 @@ pub use system::Directory;
 #[cfg(unix)]
 pub(crate) use system::{is_ours, kind};
 
+impl Directory {
+    /// Opens the directory, making it (and its missing parents) for our user alone first: mode 0700 on Unix.
+    pub fn create(path: &Path) -> Result<Self, OpenError> {
+        match Self::open(path) {
+            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            settled => return settled,
+        }
+        system::make(path).map_err(|source| OpenError::io(path, source))?;
+        Self::open(path)
+    }
+}
+
 /// The rule that a directory or file breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rule {

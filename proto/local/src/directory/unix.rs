@@ -19,17 +19,6 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory, making it (and its missing parents) with mode 0700 first.
-    pub fn create(path: &Path) -> Result<Self, OpenError> {
-        match Self::open(path) {
-            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            settled => return settled,
-        }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| OpenError::io(path, source))?;
-        Self::open(path)
-    }
-
     /// Opens a directory that must exist, belong to us and be closed to everyone else.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -90,6 +79,11 @@ impl Directory {
             _ => OpenError::io(&path, errno),
         }
     }
+}
+
+/// Makes it, and its missing parents, for our user alone.
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 impl AsFd for Directory {

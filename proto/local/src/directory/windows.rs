@@ -26,16 +26,6 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory, making it (and its missing parents) for our user alone first.
-    pub fn create(path: &Path) -> Result<Self, OpenError> {
-        match Self::open(path) {
-            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            settled => return settled,
-        }
-        make(path).map_err(|source| OpenError::io(path, source))?;
-        Self::open(path)
-    }
-
     /// Opens a directory that must exist, belong to us and be closed to everyone else.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let mut options = OpenOptions::new();
@@ -81,7 +71,7 @@ impl Directory {
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
+pub(super) fn make(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
         && !parent.exists()
     {
