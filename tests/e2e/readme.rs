@@ -144,6 +144,12 @@ impl Typist {
     /// What others did reaches somebody some moments later: a command that shows it is typed by a person who has seen it come.
     fn waits_for(&self, who: &str, typed: &str) {
         let verb = typed.strip_prefix("chatctl ").unwrap_or_default();
+        if verb.starts_with("show ") {
+            until("it was read", || {
+                let seen = self.shell(who).args(["-c", typed]).output().expect("a shell runs");
+                String::from_utf8_lossy(&seen.stdout).contains(": read ").then_some(())
+            });
+        }
         let facts = [
             (["read", "inbox", "unread"].as_slice(), "unread --json", r#""total":0"#),
             (["requests", "accept"].as_slice(), "requests --incoming --json", r#""items":[]"#),

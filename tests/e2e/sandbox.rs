@@ -61,8 +61,10 @@ fn both_daemons_confine_themselves_and_say_so() {
     assert!(said["landlock"].as_u64().is_some_and(|abi| abi >= 2), "{said}");
     world.server.ctl(&["check", "config"]).ok().says("ok config: sandbox: landlock + seccomp");
     assert_eq!(world.server.ctl(&["status", "--json"]).ok().json()["sandbox"], said);
-    let log = fs::read_to_string(alice.log()).expect("a log");
-    assert!(log.contains("chatd is confined") && log.contains("landlock ABI"), "{log}");
+    until("the log says so", || {
+        let log = fs::read_to_string(alice.log()).ok()?;
+        (log.contains("chatd is confined") && log.contains("landlock ABI")).then_some(())
+    });
 }
 
 #[test]
