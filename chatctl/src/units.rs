@@ -61,6 +61,8 @@ impl Units {
         if is_packaged(program) {
             return Ok(());
         }
+        // Installed once more it knows still what the first time switched on.
+        let lingers = lingers || self.lingered();
         for (name, text) in SHIPPED {
             let file = self.folder.join(name);
             let written =
@@ -77,12 +79,18 @@ impl Units {
         run("systemctl", &["--user", "enable", "--now", SOCKET, SERVICE]).map(drop)
     }
 
+    /// Whether lingering was switched on along with our files.
+    fn lingered(&self) -> bool {
+        let says = |file: &Path| head(file).is_some_and(|head| head.starts_with(MARK) && head.contains(LINGERS));
+        SHIPPED.iter().any(|(name, _)| says(&self.folder.join(name)))
+    }
+
     /// Undoes all of it; says whether there was anything, and whether lingering was a part of it.
     pub fn disable(&self) -> Result<(bool, bool), Failure> {
         let enabled = run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok();
         let ours: Vec<PathBuf> =
             SHIPPED.iter().map(|(name, _)| self.folder.join(name)).filter(|file| is_ours(file)).collect();
-        let lingered = ours.iter().any(|file| head(file).is_some_and(|head| head.contains(LINGERS)));
+        let lingered = self.lingered();
         if enabled || !ours.is_empty() {
             run("systemctl", &["--user", "disable", "--now", SOCKET, SERVICE])?;
         }
@@ -180,6 +188,19 @@ mod tests {
         assert!(text.starts_with(&format!("{MARK}\n{LINGERS}\n[Unit]")), "{text}");
         assert!(text.contains("ExecStart=\"/opt/50%% of it/chatd\" --foreground"), "{text}");
         assert!(!text.contains(SHIPPED_PROGRAM));
+    }
+
+    #[test]
+    fn written_again_it_knows_still_that_lingering_came_with_it() {
+        let dir = tempfile::tempdir().expect("a directory to play in");
+        let units = Units { folder: dir.path().join("user") };
+        let program = Path::new("/opt/chatd");
+        units.write(program, false).expect("written");
+        assert!(!units.lingered());
+        for lingers in [true, false] {
+            units.write(program, lingers).expect("written");
+            assert!(units.lingered());
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ const VARIABLES: &[&str] = &[
 /// The whole report.
 pub async fn text(ctx: &mut Context, findings: &[Finding]) -> Result<String, End> {
     let places = ctx.places()?;
+    // The way to a server that is away has taken its time.
+    ctx.restart_clock();
     let mut daemon = ctx.dial().await.unwrap_or_default();
     let (mut masks, mut parts) = (Masks::default(), Vec::new());
     masks.host(places.layout.home.as_deref());
@@ -114,7 +116,12 @@ fn settings(ctx: &Context, masks: &mut Masks) -> String {
         match setting.key.split('.').collect::<Vec<_>>()[..] {
             ["profile", name, key] => {
                 masks.add("profile", name);
-                masks.add(if key == "server" { "server" } else { "person" }, setting.value.trim_matches('"'));
+                let named = setting.value.trim_matches('"');
+                match key {
+                    "server" => masks.add("server", named),
+                    "user" => masks.add("person", named),
+                    _ => {}
+                }
             }
             [_, "auto_accept"] => {
                 // What stands between quotes is a name.

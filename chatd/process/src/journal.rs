@@ -78,7 +78,7 @@ impl Fields {
             None => value,
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{name}={}", escape(value));
+        let _ = writeln!(self.0, "{name}={}", escape(&chat_proto::display::cause(value)));
     }
 
     fn place(&mut self, meta: &Metadata<'_>) {

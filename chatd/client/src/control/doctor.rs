@@ -7,7 +7,7 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::doctor::{Doctor, Examined, Proven, TrustState};
 use chat_proto::display;
 use chat_proto::fault::Code;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::daemon::Daemon;
 use crate::profile::Answer;
@@ -21,15 +21,16 @@ pub(super) async fn doctor(d: &Daemon, call: Doctor) -> Answer<Examined> {
     let mut examined = Examined { private_port: d.config.private.port, ..Examined::default() };
     let Some(target) = Target::parse(&entry.server, DEFAULT_PORT) else { return Ok(examined) };
     examined.server = target.to_string();
-    let within = Duration::from_millis(call.timeout_ms);
-    match addresses(&target, within).await {
+    let end = Instant::now() + Duration::from_millis(call.timeout_ms);
+    let left = || end.saturating_duration_since(Instant::now());
+    match addresses(&target, left()).await {
         Ok(addresses) => examined.addresses = addresses,
         Err(why) => {
             examined.unresolved = Some(why);
             return Ok(examined);
         }
     }
-    match upstream::greet(&target, entry.ca.as_deref(), d.around.world, within).await {
+    match upstream::greet(&target, entry.ca.as_deref(), d.around.world, left()).await {
         Ok(greeted) => examined.proven = Some(proven(d, &greeted)),
         Err(mut failure) => {
             failure.detail = failure.detail.map(|detail| display::cause(&detail).into_owned());
