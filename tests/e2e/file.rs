@@ -172,12 +172,13 @@ fn what_lies_there_is_treated_as_was_said() {
     let there = downloads(&yoda).join("x.txt");
     fs::write(&there, "mine").expect("written");
     let path = world.file("x.txt", b"hers");
+    // while it is not over for hans, sending it again is the same transfer
+    let over = || newest(&hans, "that it is there", |file| file["state"] == "done");
     let take = |conflict: &str| {
         hans.run(&["file", "send", "yoda", &path]).ok();
         let taken = yoda.json(&["file", "accept", &offered(&yoda), "--conflict", conflict, "--wait"]);
-        // while it is not over there, sending it again is the same transfer
         if taken.code == 0 {
-            newest(&hans, "that it is there", |file| file["state"] == "done");
+            over();
         }
         taken
     };
@@ -196,6 +197,7 @@ fn what_lies_there_is_treated_as_was_said() {
     hans.run(&["file", "send", "yoda", &path]).ok();
     yoda.run(&["file", "accept", &offered(&yoda), "-o", &elsewhere.display().to_string()]).ok();
     assert_eq!(fs::read_to_string(&elsewhere).expect("there"), "hers");
+    over();
     hans.run(&["file", "send", "yoda", &path]).ok();
     let at = ["file", "accept", &offered(&yoda), "-o", &elsewhere.display().to_string(), "--conflict", "skip"];
     assert_eq!(yoda.json(&at).ok().json()["state"], "declined");
