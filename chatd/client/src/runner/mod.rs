@@ -94,7 +94,8 @@ fn line(content: &impl Serialize) -> io::Result<Vec<u8>> {
 /// The way to the runner; clones share it.
 #[derive(Clone)]
 pub struct Runner {
-    // Not bounded itself: runs are, by permits, and each has at most two orders. An order to end one must not wait.
+    // Not bounded itself: runs are (of events by permits, of `hooks test` by the calls that a connection has open), and each has at most
+    // two orders. An order to end one must not wait.
     asks: mpsc::UnboundedSender<Ask>,
     next: Arc<AtomicU64>,
     gone: watch::Receiver<bool>,

@@ -2,14 +2,16 @@
 //! reading alone. It opens none that its user hides: files and directories of the home directory whose names begin with a dot are
 //! where keys and passwords lie. Nothing of the system's own (/proc, /sys, /dev) is a file to send.
 //!
-//! One datagram asks: a number and the path. One answers: the number, and what came of it, with the file where it was opened.
+//! One datagram asks: the path, and with it a socket for the answer alone. One answers there: what came of it, with the file where it
+//! was opened. Each question has a thread of its own, so that a share whose host is gone holds up nobody else.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -18,8 +20,10 @@ use rustix::net::sockopt;
 pub(super) use way::pair;
 use way::{receive, send};
 
-/// Bytes of a datagram: a path, its number, and room.
+/// Bytes of a datagram: a path, or an error's text.
 const DATAGRAM: usize = 8 * 1024;
+/// Files that are being opened at once, those whose share hangs among them.
+const OPENING_MAX: usize = 32;
 /// An open that takes longer is given up: a share whose host is gone answers never.
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -28,60 +32,45 @@ const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Opens files for reading: by itself, or where chatd is confined by way of the runner. Blocks. Clones share the way.
 #[derive(Clone, Default)]
-pub struct Opener(Option<Arc<Mutex<Asking>>>);
-
-// One question at a time: the answers come in order, and a question takes no longer than an open does.
-struct Asking {
-    socket: OwnedFd,
-    number: u64,
-}
+pub struct Opener(Option<Arc<OwnedFd>>);
 
 impl Opener {
     /// By way of the runner at the other end of this socket.
     pub(super) fn outside(socket: OwnedFd) -> Opener {
-        // Without the bound a question waits for ever; it is no reason to have none.
-        let _ = sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(WITHIN));
-        Opener(Some(Arc::new(Mutex::new(Asking { socket, number: 0 }))))
+        Opener(Some(Arc::new(socket)))
     }
 
     /// The file of this path; what it is, is for the caller to look at.
     pub fn open(&self, path: &Path) -> io::Result<OwnedFd> {
         match &self.0 {
-            Some(asking) => asking.lock().unwrap_or_else(PoisonError::into_inner).ask(path),
+            Some(socket) => ask(socket.as_fd(), path, WITHIN),
             None => open(path),
         }
     }
 }
 
-impl Asking {
-    fn ask(&mut self, path: &Path) -> io::Result<OwnedFd> {
-        self.number += 1;
-        let mut question = self.number.to_le_bytes().to_vec();
-        question.extend_from_slice(path.as_os_str().as_bytes());
-        if question.len() > DATAGRAM {
-            return Err(rustix::io::Errno::NAMETOOLONG.into());
+fn ask(socket: BorrowedFd<'_>, path: &Path, within: Duration) -> io::Result<OwnedFd> {
+    let question = path.as_os_str().as_bytes();
+    if question.len() > DATAGRAM {
+        return Err(rustix::io::Errno::NAMETOOLONG.into());
+    }
+    let (ours, theirs) = pair()?;
+    sockopt::set_socket_timeout(&ours, sockopt::Timeout::Recv, Some(within))?;
+    send(socket, question, Some(theirs.as_fd())).map_err(|_| gone())?;
+    // The runner has the only one now: when it ends, so does the wait.
+    drop(theirs);
+    let (answer, file) = receive(ours.as_fd()).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::other(format!("it does not open within {} s", within.as_secs())),
+        _ => gone(),
+    })?;
+    match (file, answer.as_slice()) {
+        (Some(file), [b'o']) => Ok(file),
+        (None, [b'e', code @ ..]) if code.len() == 4 => {
+            let code = <[u8; 4]>::try_from(code).map_or(0, i32::from_le_bytes);
+            Err(io::Error::from_raw_os_error(code))
         }
-        send(self.socket.as_fd(), &question, None).map_err(|_| gone())?;
-        loop {
-            let (answer, file) = receive(self.socket.as_fd()).map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => io::Error::other("it does not open within 20 s"),
-                _ => gone(),
-            })?;
-            let Some((number, said)) = answer.split_first_chunk::<8>() else { return Err(gone()) };
-            // The answer to a question that was given up came late.
-            if u64::from_le_bytes(*number) != self.number {
-                continue;
-            }
-            return match (file, said) {
-                (Some(file), []) => Ok(file),
-                (None, [b'e', code @ ..]) if code.len() == 4 => {
-                    let code = <[u8; 4]>::try_from(code).map_or(0, i32::from_le_bytes);
-                    Err(io::Error::from_raw_os_error(code))
-                }
-                (None, [b't', text @ ..]) => Err(io::Error::other(String::from_utf8_lossy(text).into_owned())),
-                _ => Err(gone()),
-            };
-        }
+        (None, [b't', text @ ..]) => Err(io::Error::other(String::from_utf8_lossy(text).into_owned())),
+        _ => Err(gone()),
     }
 }
 
@@ -93,23 +82,55 @@ fn gone() -> io::Error {
 /// Answers until the other end is closed.
 pub(super) fn serve(socket: BorrowedFd<'_>, home: &Path) {
     let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
-    while let Ok((question, None)) = receive(socket) {
-        let Some((number, path)) = question.split_first_chunk::<8>() else { return };
-        let mut answer = number.to_vec();
-        let file = match permitted(Path::new(OsStr::from_bytes(path)), &home) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                answer.extend(match error.raw_os_error() {
-                    Some(code) => [&b"e"[..], &code.to_le_bytes()].concat(),
-                    None => [&b"t"[..], error.to_string().as_bytes()].concat(),
-                });
-                None
-            }
+    answer_all(socket, move |path| permitted(path, &home));
+}
+
+fn answer_all(socket: BorrowedFd<'_>, opener: impl Fn(&Path) -> io::Result<OwnedFd> + Send + Sync + 'static) {
+    let opener = Arc::new(opener);
+    let opening = Arc::new(AtomicUsize::new(0));
+    while let Ok((question, Some(reply))) = receive(socket) {
+        if opening.fetch_add(1, Ordering::Relaxed) >= OPENING_MAX {
+            opening.fetch_sub(1, Ordering::Relaxed);
+            answer(
+                &reply,
+                Err(io::Error::other("too many files are being opened at once, as when a network share hangs")),
+            );
+            continue;
+        }
+        let (opener, done, reply) = (Arc::clone(&opener), Opening(Arc::clone(&opening)), Arc::new(reply));
+        let to = Arc::clone(&reply);
+        let work = move || {
+            let file = opener(Path::new(OsStr::from_bytes(&question)));
+            drop(done);
+            answer(&to, file);
         };
-        if send(socket, &answer, file.as_ref().map(AsFd::as_fd)).is_err() {
-            return;
+        if let Err(error) = std::thread::Builder::new().name("file".into()).spawn(work) {
+            answer(&reply, Err(error));
         }
     }
+}
+
+/// A file that is being opened.
+struct Opening(Arc<AtomicUsize>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever asked may have given up.
+fn answer(reply: &OwnedFd, file: io::Result<OwnedFd>) {
+    let _ = match file {
+        Ok(file) => send(reply.as_fd(), b"o", Some(file.as_fd())),
+        Err(error) => {
+            let said = match error.raw_os_error() {
+                Some(code) => [&b"e"[..], &code.to_le_bytes()].concat(),
+                None => [&b"t"[..], error.to_string().as_bytes()].concat(),
+            };
+            send(reply.as_fd(), &said, None)
+        }
+    };
 }
 
 /// Opens a file, looks where it really lies, and keeps it only where it may go.
@@ -272,6 +293,44 @@ mod tests {
         drop(theirs);
         let refused = Opener::outside(ours).open(Path::new("/etc/hostname")).expect_err("nobody opens it");
         assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_runner_that_does_not_answer_is_not_waited_for() {
+        let (ours, _theirs) = pair().expect("sockets");
+        let refused = ask(ours.as_fd(), Path::new("/etc/hostname"), Duration::from_millis(50)).expect_err("no answer");
+        assert!(refused.to_string().contains("does not open within"), "{refused}");
+    }
+
+    #[test]
+    fn files_that_hang_hold_up_no_other_and_have_a_bound() {
+        let (ours, theirs) = pair().expect("sockets");
+        let (hang, released) = (Arc::new(std::sync::Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+        let (hung, count) = (Arc::clone(&hang), Arc::clone(&released));
+        let opener = move |path: &Path| {
+            if path == Path::new("/share/x") {
+                drop(hung.lock());
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            open(Path::new("/etc/hostname"))
+        };
+        std::thread::spawn(move || answer_all(theirs.as_fd(), opener));
+        let ask = |path: &str, within| ask(ours.as_fd(), Path::new(path), Duration::from_millis(within));
+        let held = hang.lock().expect("held");
+        for _ in 1..OPENING_MAX {
+            assert!(ask("/share/x", 1).expect_err("it hangs").to_string().contains("does not open"));
+        }
+        ask("/home/y", 30_000).expect("no other waits for them");
+        assert!(ask("/share/x", 1).expect_err("it hangs").to_string().contains("does not open"));
+        assert!(ask("/home/y", 30_000).expect_err("one too many").to_string().contains("too many files"));
+        // the share is back
+        drop(held);
+        while released.load(Ordering::Relaxed) < OPENING_MAX {
+            std::thread::yield_now();
+        }
+        while let Err(error) = ask("/home/y", 30_000) {
+            assert!(error.to_string().contains("too many files"), "{error}");
+        }
     }
 
     #[test]

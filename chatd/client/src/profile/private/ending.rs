@@ -69,11 +69,16 @@ impl Owner {
         self.ended(peer, Some(device), (reason, by_peer), endings);
     }
 
-    /// Sessions of an earlier start that wait for their endpoint end like all others, with those of these peers; nobody is connected
-    /// yet who could be told.
-    fn close_resuming(&mut self, whose: impl Fn(&str) -> bool, why: (EndReason, bool), endings: &mut Endings) {
+    /// Sessions of an earlier start that wait for their endpoint end like all others, those that are wanted; nobody is connected yet
+    /// who could be told.
+    fn close_resuming(
+        &mut self,
+        wanted: impl Fn(&RequestId, &str) -> bool,
+        why: (EndReason, bool),
+        endings: &mut Endings,
+    ) {
         let saved: Vec<Saved> =
-            self.private.resuming.extract_if(|_, saved| whose(&saved.peer)).map(|(_, saved)| saved).collect();
+            self.private.resuming.extract_if(|id, saved| wanted(id, &saved.peer)).map(|(_, saved)| saved).collect();
         for saved in saved {
             let device = saved.device();
             self.ended(saved.peer, device, why, endings);
@@ -83,7 +88,14 @@ impl Owner {
     /// One that waits for its endpoint makes room for another with the same peer, who would not ask if it had the old one still.
     pub(super) fn replace_resuming(&mut self, peer: &str) {
         let mut endings = Endings::default();
-        self.close_resuming(|whose| whose == peer, (EndReason::Link, true), &mut endings);
+        self.close_resuming(|_, whose| whose == peer, (EndReason::Link, true), &mut endings);
+        self.conclude(endings);
+    }
+
+    /// One that cannot go on.
+    pub(super) fn end_resuming(&mut self, id: &RequestId, reason: EndReason) {
+        let mut endings = Endings::default();
+        self.close_resuming(|other, _| other == id, (reason, false), &mut endings);
         self.conclude(endings);
     }
 
@@ -173,7 +185,7 @@ impl Owner {
         for id in ids {
             self.close_session(&id, (reason, false), Some(bye), &mut endings);
         }
-        self.close_resuming(|_| true, (reason, false), &mut endings);
+        self.close_resuming(|_, _| true, (reason, false), &mut endings);
         let names = endings.over.iter().map(|ended| ended.peer.clone()).collect();
         self.conclude(endings);
         names
@@ -190,7 +202,7 @@ impl Owner {
         for id in ids {
             self.close_session(&id, (EndReason::You, false), Some(Bye::STOPPED), &mut endings);
         }
-        self.close_resuming(wanted, (EndReason::You, false), &mut endings);
+        self.close_resuming(|_, peer| wanted(peer), (EndReason::You, false), &mut endings);
         let withdrawn: Vec<String> = asked.into_iter().filter(|peer| self.withdraw(peer)).collect();
         if let Some(user) = user.filter(|_| endings.over.is_empty() && withdrawn.is_empty()) {
             let code = if user == self.entry.user { Code::YOURSELF } else { Code::NO_SESSION };
@@ -285,6 +297,24 @@ mod tests {
         assert_eq!(kept_of(home.path()), ["carol"]);
         let again = profile.ask(|reply| Ask::Stopprivate(Some("bob".into()), reply)).await;
         assert_eq!(again.map_err(|error| error.code), Err(Code::NO_SESSION));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_cannot_be_taken_up_again_is_over_and_that_is_told() {
+        let home = tempfile::tempdir().expect("a directory");
+        // no key of bob's is known any more
+        let profile = restarted(home.path(), &["bob"]);
+        let mut events = profile.follow().expect("an owner");
+        let over = async {
+            loop {
+                if let Event::PrivateEnded(ended) = &events.recv().await.expect("an event").event {
+                    return (ended.peer.clone(), ended.reason, ended.by_peer);
+                }
+            }
+        };
+        let over = tokio::time::timeout(std::time::Duration::from_secs(30), over).await.expect("told");
+        assert_eq!(over, ("bob".to_owned(), EndReason::Identity, false));
+        assert!(kept_of(home.path()).is_empty());
     }
 
     #[tokio::test]

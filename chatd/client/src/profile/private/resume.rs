@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_proto::control::private::SessionState;
+use chat_proto::control::private::{EndReason, SessionState};
 use chat_proto::id::{ServerId, hex, unhex};
 use chat_proto::limits::{PEER_AWAY, PEER_NOTICES_EVERY};
 use chat_proto::machine::private::requests::RequestId;
@@ -81,15 +81,22 @@ impl Owner {
         }
     }
 
-    /// The endpoint is there: the session goes on as if its link had been lost.
+    /// The endpoint is there: the session goes on as if its link had been lost. Where it cannot, it is over, and that is told.
     pub(super) fn resume(&mut self, id: &RequestId, located: Result<Located, PeerError>) {
-        let Some(saved) = self.private.resuming.remove(id) else { return };
-        let (Ok(Located { place, .. }), Ok(key), Some((server, own_device))) = (located, self.peer_key(), self.belongs)
+        let Some(saved) = self.private.resuming.get(id).cloned() else { return };
+        let (Ok(Located { place, .. }), Ok(key), Some((server, own_device)), Some(read)) =
+            (located, self.peer_key(), self.belongs, understood(&saved))
         else {
-            return;
+            return self.end_resuming(id, EndReason::Link);
         };
-        let Some(read) = understood(&saved).filter(|_| self.private.with(&saved.peer).is_none()) else { return };
-        let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else { return };
+        let Judged::Known(known) = self.around.pins.judge(server, &saved.peer, read.peer.key) else {
+            return self.end_resuming(id, EndReason::Identity);
+        };
+        self.private.resuming.remove(id);
+        // Another session took its place.
+        if self.private.with(&saved.peer).is_some() {
+            return;
+        }
         let now = Instant::now();
         let left = saved.until_ms.map(|until| until.saturating_sub(self.around.world.now_ms()));
         let until = left.map(|left| now + Duration::from_millis(u64::try_from(left).unwrap_or(0)));
