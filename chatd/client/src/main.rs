@@ -207,7 +207,7 @@ fn try_serve(
     let (runner, confined) = confine(&config, &layout, &socket, &environment)?;
     let level = args.log_level.or_else(|| config.log_level.as_deref()?.parse().ok()).unwrap_or(LevelFilter::INFO);
     let (_logging, log) = start_logging(args.foreground, level, &layout)?;
-    tell_sandbox(confined);
+    sandbox::tell("chatd", confined);
     let runtime = runtime::build(Threads::One, "chatd");
     let runtime =
         runtime.map_err(|error| Failure::system(exit::OS, format!("the system refuses to run it: {error}")))?;
@@ -303,15 +303,6 @@ fn confine(
         Failure::new(exit::OS, text, "chatctl config set sandbox off")
     })?;
     Ok((Some(runner), Some(confined)))
-}
-
-/// One line, and a loud one where something is missing.
-fn tell_sandbox(confined: Option<Confined>) {
-    match confined.map(|confined| (confined, chatd::sandbox::lacks(confined))) {
-        None => tracing::warn!("the sandbox is off by configuration"),
-        Some((confined, None)) => tracing::info!(%confined, "chatd is confined"),
-        Some((confined, Some(lack))) => tracing::warn!(%confined, "{lack}"),
-    }
 }
 
 fn cannot_listen(error: &BindError) -> Failure {

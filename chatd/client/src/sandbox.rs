@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chat_local::directory::Directory;
 use chat_local::paths::Layout;
-use chat_process::sandbox::{Confined, Rules};
+use chat_process::sandbox::Rules;
 
 /// Read by the C library, by TLS and by iroh: names of hosts and how to look them up, authorities, time zones, interfaces and routes.
 const SYSTEM: &[&str] = &[
@@ -63,18 +63,6 @@ pub fn rules(layout: &Layout, socket: &Path, received: &Path, around: &Surroundi
     Rules { read, write, bind: Vec::new(), connect: true, routes: true, abstract_sockets, modes: false }
 }
 
-/// What the kernel lacks for it, for the log.
-pub fn lacks(confined: Confined) -> Option<&'static str> {
-    match (confined.landlock, confined.seccomp) {
-        (Some(_), true) => None,
-        (None, true) => Some(
-            "files are not confined: no Landlock here; Linux 5.19 or newer has it, where no SystemCallFilter hides it",
-        ),
-        (Some(_), false) => Some("system calls are not confined: no seccomp here"),
-        (None, false) => Some("nothing is confined: no Landlock and no seccomp here; Linux 5.19 or newer has both"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +85,5 @@ mod tests {
         assert!(rules.connect && rules.routes && rules.bind.is_empty() && !rules.modes && !rules.abstract_sockets);
         let around = Surroundings { supervisor: Some("@x".into()), ..around };
         assert!(super::rules(&layout, &socket, &received, &around).abstract_sockets);
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        assert_eq!(lacks(Confined { landlock: Some(7), seccomp: true }), None);
-        let of = |landlock, seccomp| lacks(Confined { landlock, seccomp }).expect("something is missing");
-        assert!(of(None, true).contains("5.19") && of(Some(7), false).contains("seccomp"));
     }
 }

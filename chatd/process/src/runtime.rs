@@ -1,4 +1,4 @@
-//! The tokio runtime of a daemon, built after the fork and after logging.
+//! The tokio runtime of a daemon, built after the fork and after logging; and the count of threads, of which there is one until then.
 
 use std::io;
 
@@ -28,6 +28,12 @@ pub fn build(threads: Threads, name: &str) -> io::Result<Runtime> {
     builder.enable_all().thread_name(name).max_blocking_threads(BLOCKING_THREADS).build()
 }
 
+/// Threads that this process has now. Where the system does not show them nobody can tell: the one that asks.
+#[cfg(unix)]
+pub(crate) fn threads_now() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +43,15 @@ mod tests {
         for threads in [Threads::One, Threads::Cores] {
             assert_eq!(build(threads, "test").unwrap().block_on(async { 7 }), 7);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn threads_are_counted() {
+        let (ended, wait) = std::sync::mpsc::channel::<()>();
+        let another = std::thread::spawn(move || wait.recv().is_err());
+        assert!(threads_now() >= 2);
+        drop(ended);
+        assert!(another.join().unwrap());
     }
 }

@@ -20,7 +20,6 @@ use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
 use chat_server::listen::{Handed, HandedError};
 use chat_server::running::Reread;
-use chat_server::sandbox::Sandbox;
 use chat_server::{Outside, Server, StartError, files, keys};
 use clap::{CommandFactory as _, Parser as _};
 
@@ -168,9 +167,9 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
     files::make_dir(&config.run, 0o750).map_err(StartError::from)?;
     files::give(&config.run, &config.data).map_err(StartError::from)?;
     files::become_owner(&config.data).map_err(StartError::from)?;
-    let sandbox = confine(&config).map_err(StartError::from)?;
+    let confined = confine(&config).map_err(StartError::from)?;
     let logging = logging::start(log(&config))?;
-    tell_sandbox(sandbox.as_ref().map(|(_, confined)| *confined));
+    sandbox::tell("the server", confined.as_ref().map(|(_, confined)| *confined));
     let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
     runtime::build(Threads::Cores, "chat-server")?.block_on(serve(
         config,
@@ -178,7 +177,7 @@ fn run(args: &Args, layout: &Layout, wanted: &Run) -> anyhow::Result<ExitCode> {
         supervisor,
         Box::new(reread),
         logging.level(),
-        sandbox,
+        confined,
     ))
 }
 
@@ -191,15 +190,6 @@ fn confine(config: &Config) -> Result<Option<(Rules, Confined)>, SandboxError> {
     let rules = chat_server::sandbox::rules(config, std::env::var_os("NOTIFY_SOCKET").as_deref());
     let confined = sandbox::confine(&rules, Kernel::look())?;
     Ok(Some((rules, confined)))
-}
-
-/// One line, and a loud one where something is missing.
-fn tell_sandbox(confined: Option<Confined>) {
-    match confined.map(|confined| (confined, Sandbox::of(confined).lacks())) {
-        None => tracing::warn!("the sandbox is off by configuration"),
-        Some((confined, None)) => tracing::info!(%confined, "the server is confined"),
-        Some((confined, Some(lack))) => tracing::warn!(%confined, "{lack}"),
-    }
 }
 
 /// The classic profile needs no `init`: an empty `--dir` gets everything that a server needs. Says the key that clients compare.

@@ -53,20 +53,9 @@ impl Sandbox {
 
     /// What the kernel lacks of it; nothing where nothing is missing or none is wanted.
     pub fn lacks(&self) -> Option<&'static str> {
-        match (self.wanted, self.landlock, self.seccomp) {
-            (false, _, _) | (true, Some(_), true) => None,
-            (true, None, true) => Some(NO_LANDLOCK),
-            (true, Some(_), false) => Some(NO_SECCOMP),
-            (true, None, false) => Some(NEITHER),
-        }
+        if self.wanted { Confined { landlock: self.landlock, seccomp: self.seccomp }.lacks() } else { None }
     }
 }
-
-/// A service manager's own filter of system calls looks as an old kernel does.
-const NO_LANDLOCK: &str =
-    "files are not confined: no Landlock here; Linux 5.19 or newer has it, where no SystemCallFilter hides it";
-const NO_SECCOMP: &str = "system calls are not confined: no seccomp here";
-const NEITHER: &str = "nothing is confined: no Landlock and no seccomp here; Linux 5.19 or newer has both";
 
 /// Makes the directories that the server makes at its first use of them: later it could not. What cannot be made is told where it is
 /// used.
@@ -110,13 +99,8 @@ fn around(file: Option<&PathBuf>) -> Vec<PathBuf> {
 
 fn place(file: &Path) -> PathBuf {
     match file.parent() {
-        Some(above) if above.parent().is_some() || above.as_os_str().is_empty() => {
-            if above.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                above.to_owned()
-            }
-        }
+        Some(above) if above.as_os_str().is_empty() => PathBuf::from("."),
+        Some(above) if above.parent().is_some() => above.to_owned(),
         _ => file.to_owned(),
     }
 }
@@ -189,11 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        let of = |landlock, seccomp| Sandbox::of(Confined { landlock, seccomp }).lacks();
-        assert_eq!(of(Some(7), true), None);
+    fn nothing_is_missing_where_none_is_wanted() {
         assert_eq!(Sandbox::off().lacks(), None);
-        assert!(of(None, true).is_some_and(|text| text.contains("5.19")));
-        assert_eq!(of(Some(7), false), Some(NO_SECCOMP));
+        let none = Confined::default();
+        assert!(none.lacks().is_some());
+        assert_eq!(Sandbox::of(none).lacks(), none.lacks());
+    }
+
+    #[test]
+    fn a_file_is_replaced_in_its_directory() {
+        let placed = |file: &str| place(Path::new(file));
+        assert_eq!(placed("/srv/tls/key.pem"), Path::new("/srv/tls"));
+        assert_eq!(placed("key.pem"), Path::new("."));
+        assert_eq!(placed("/key.pem"), Path::new("/key.pem"), "the whole root is not given away");
     }
 }

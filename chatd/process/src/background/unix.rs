@@ -12,7 +12,7 @@ use daemonize::{Daemonize, Outcome, Stdio};
 use rustix::fs::OFlags;
 
 use super::{LINE_MAX, Readiness, Role, listen};
-use crate::exit;
+use crate::{exit, runtime};
 
 /// The child's end.
 pub(super) type Pipe = File;
@@ -47,8 +47,7 @@ pub fn detach(log: Option<&Path>, within: Duration) -> io::Result<Role> {
 
 /// A fork keeps one thread; locks that others held would stay locked for ever.
 fn refuse_threads() -> io::Result<()> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads > 1 {
+    if runtime::threads_now() > 1 {
         return Err(io::Error::other("a fork after threads were started"));
     }
     Ok(())

@@ -72,11 +72,22 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// Neither is missing.
-    pub fn is_whole(&self) -> bool {
-        self.landlock.is_some() && self.seccomp
+    /// What the kernel lacks, for an operator; nothing where neither is missing. A service manager's own filter of system calls looks
+    /// as an old kernel does.
+    pub fn lacks(&self) -> Option<&'static str> {
+        match (self.landlock, self.seccomp) {
+            (Some(_), true) => None,
+            (None, true) => Some(NO_LANDLOCK),
+            (Some(_), false) => Some(NO_SECCOMP),
+            (None, false) => Some(NEITHER),
+        }
     }
 }
+
+const NO_LANDLOCK: &str =
+    "files are not confined: no Landlock here; Linux 5.19 or newer has it, where no SystemCallFilter hides it";
+const NO_SECCOMP: &str = "system calls are not confined: no seccomp here";
+const NEITHER: &str = "nothing is confined: no Landlock and no seccomp here; Linux 5.19 or newer has both";
 
 /// `landlock ABI 7 + seccomp`.
 impl fmt::Display for Confined {
@@ -130,8 +141,7 @@ pub fn confine(rules: &Rules, kernel: Kernel) -> Result<Confined, SandboxError> 
 fn alone() -> Result<(), SandboxError> {
     let began = std::time::Instant::now();
     loop {
-        // Where /proc is not mounted nobody can tell.
-        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        let threads = crate::runtime::threads_now();
         if threads <= 1 {
             return Ok(());
         }
@@ -152,6 +162,16 @@ pub fn confine(_: &Rules, _: Kernel) -> Result<Confined, SandboxError> {
     Ok(Confined::default())
 }
 
+/// One line in the log, as soon as there is one, and a loud one where something is missing. `daemon` is what is confined; nothing
+/// holds where the configuration asks for none.
+pub fn tell(daemon: &str, confined: Option<Confined>) {
+    match confined.map(|confined| (confined, confined.lacks())) {
+        None => tracing::warn!("the sandbox is off by configuration"),
+        Some((confined, None)) => tracing::info!(%confined, "{daemon} is confined"),
+        Some((confined, Some(lack))) => tracing::warn!(%confined, "{lack}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +182,15 @@ mod tests {
         assert_eq!(said(Some(7), true), "landlock ABI 7 + seccomp");
         assert_eq!(said(None, true), "seccomp");
         assert_eq!(said(None, false), "none");
-        assert!(!Confined { landlock: None, seccomp: true }.is_whole());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let lacks = |landlock, seccomp| Confined { landlock, seccomp }.lacks();
+        assert_eq!(lacks(Some(7), true), None);
+        assert!(lacks(None, true).is_some_and(|text| text.contains("5.19")));
+        assert_eq!(lacks(Some(7), false), Some(NO_SECCOMP));
+        assert_eq!(lacks(None, false), Some(NEITHER));
     }
 
     #[test]

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chat_process::config::{ConfigError, find};
-use chat_process::sandbox::Kernel;
+use chat_process::sandbox::{Confined, Kernel};
 use chat_proto::display;
 use serde::Serialize;
 
 use crate::account::credentials;
 use crate::config::{self, Config, Layout};
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox;
 use crate::start;
 
 /// How bad a finding is.
@@ -200,7 +200,7 @@ impl Found<'_> {
     fn sandbox(&mut self) {
         const KEY: &str = "sandbox";
         let kernel = Kernel::look();
-        let could = Sandbox { wanted: true, landlock: kernel.landlock.then_some(0), seccomp: kernel.seccomp };
+        let could = Confined { landlock: kernel.landlock.then_some(0), seccomp: kernel.seccomp };
         if !sandbox::is_wanted(self.config) {
             let text = "is off: who takes over the server has all that its user has".into();
             self.warn(Section::Config, KEY, text, "config default");
