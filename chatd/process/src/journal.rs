@@ -10,12 +10,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::logging::{FOR_JOURNAL, escape};
+use super::logging::{FOR_JOURNAL, escape, priority};
 
 /// Where journald takes events.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -55,16 +55,6 @@ where
         fields.place(meta);
         event.record(&mut fields);
         out.write_str(&fields.0)
-    }
-}
-
-/// The journal's number for a level (syslog(3)).
-pub(crate) fn priority(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "3",
-        Level::WARN => "4",
-        Level::INFO => "6",
-        _ => "7",
     }
 }
 

@@ -236,22 +236,22 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
     type Writer = Escape<W::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Escape { inner: self.sink.make_writer(), priority: "" }
+        Escape { inner: self.sink.make_writer(), priority: None }
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
-        let priority = if self.journal { prefix(*meta.level()) } else { "" };
+        let priority = self.journal.then(|| priority(*meta.level()));
         Escape { inner: self.sink.make_writer_for(meta), priority }
     }
 }
 
-/// The prefix by which the journal knows a line's level (sd-daemon(3)).
-fn prefix(level: Level) -> &'static str {
+/// The journal's number for a level (syslog(3)).
+pub(crate) fn priority(level: Level) -> &'static str {
     match level {
-        Level::ERROR => "<3>",
-        Level::WARN => "<4>",
-        Level::INFO => "<6>",
-        _ => "<7>",
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        _ => "7",
     }
 }
 
@@ -259,13 +259,15 @@ fn prefix(level: Level) -> &'static str {
 /// a terminal, and without the numbers that the system gives to its errors.
 struct Escape<W> {
     inner: W,
-    priority: &'static str,
+    /// Before the line, in the form by which the journal knows it (sd-daemon(3)).
+    priority: Option<&'static str>,
 }
 
 impl<W: Write> Write for Escape<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let body = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
-        self.inner.write_all(format!("{}{}\n", self.priority, escape(&display::cause(&body))).as_bytes())?;
+        let priority = self.priority.map(|number| format!("<{number}>")).unwrap_or_default();
+        self.inner.write_all(format!("{priority}{}\n", escape(&display::cause(&body))).as_bytes())?;
         Ok(event.len())
     }
 
