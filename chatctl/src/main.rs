@@ -166,7 +166,7 @@ fn spelled(global: &Global, matches: &ArgMatches) -> String {
     let mut text = "chatctl".to_owned();
     for (name, value) in flags {
         if let (Some(ValueSource::CommandLine), Some(value)) = (typed(matches, name), value) {
-            text += &format!(" --{name} {}", output::quoted(&value));
+            text += &format!(" --{name} {}", chat_proto::display::quoted(&value));
         }
     }
     text

@@ -237,16 +237,6 @@ impl Output {
     }
 }
 
-/// A word as a shell takes it, for hints.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@=".contains(c);
-    let shown = Shown::line(word).to_string();
-    if !shown.is_empty() && shown.chars().all(plain) {
-        return shown;
-    }
-    format!("'{}'", shown.replace('\'', r"'\''"))
-}
-
 fn error_object(trouble: &Trouble, hint: Option<String>) -> String {
     let members = members!({
         "code": trouble.code,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chat_proto::control::account::{self as control, Account, LinkState, Trust};
 use chat_proto::control::{Call, ErrorData};
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 use chat_proto::id::Fingerprint;
 use zeroize::Zeroize;
@@ -12,7 +13,7 @@ use super::Context;
 use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
-use crate::output::{End, Form, Trouble, quoted};
+use crate::output::{End, Form, Trouble};
 use crate::prompt::{Secret, checked, secret_file, secret_stdin, two_secrets_stdin};
 use crate::words::{self, ask, troubles};
 use crate::{json, text};

@@ -2,12 +2,13 @@
 
 use chat_proto::control::Call;
 use chat_proto::control::message::{self as control, Message, Sent, State};
+use chat_proto::display::quoted;
 
 use super::{Context, Waited};
 use crate::args;
 use crate::daemon::CallError;
 use crate::exit::Exit;
-use crate::output::{End, Form, Shown, quoted};
+use crate::output::{End, Form, Shown};
 use crate::text::Source;
 use crate::time::iso;
 use crate::words::{self, refusals, troubles};

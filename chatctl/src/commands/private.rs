@@ -4,6 +4,7 @@ use chat_proto::control::message::{Kind, Sent};
 use chat_proto::control::private::{
     self as control, Direction, PrivateRequest, PrivateSession, RequestState, SessionState, Stopped,
 };
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 use chat_proto::limits::NOTE_MAX;
 
@@ -13,7 +14,7 @@ use crate::args::{self, SessionsVerb};
 use crate::daemon::CallError;
 use crate::json::{self, word};
 use crate::key;
-use crate::output::{End, Form, Shown, quoted};
+use crate::output::{End, Form, Shown};
 use crate::text::Source;
 use crate::time::iso;
 use crate::words::{ask, private as words};

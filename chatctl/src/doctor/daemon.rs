@@ -3,6 +3,7 @@
 use chat_proto::control::account::{LinkState, Status, StatusReply};
 use chat_proto::control::config::{Profile, ProfileList};
 use chat_proto::control::daemon::DaemonStatus;
+use chat_proto::display::quoted;
 use tokio::time::Instant;
 
 use super::Finding;
@@ -81,7 +82,7 @@ pub async fn profiles(ctx: &Context, daemon: &mut Daemon, found: &mut Vec<Findin
         let chatctl = match named {
             Some(_) => ctx.out.chatctl.clone(),
             None if listed.len() == 1 => ctx.out.chatctl.clone(),
-            None => format!("{} --profile {}", ctx.out.chatctl, crate::output::quoted(&profile.name)),
+            None => format!("{} --profile {}", ctx.out.chatctl, quoted(&profile.name)),
         };
         let status = Status { profile: profile.name.clone(), wait_online_ms: None };
         found.push(match daemon.call(&status, ctx.deadline()).await {

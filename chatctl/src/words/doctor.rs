@@ -8,11 +8,12 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::account::StatusReply;
 use chat_proto::control::daemon::Sandbox;
 use chat_proto::control::doctor::Proven;
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 
 use super::{in_time, refusals};
 use crate::doctor::Finding;
-use crate::output::{Shown, Trouble, quoted};
+use crate::output::{Shown, Trouble};
 use crate::time::Clock;
 
 fn path(path: &Path) -> Shown {

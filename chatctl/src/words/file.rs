@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use chat_proto::control::file::{File, FileState};
 use chat_proto::control::private::Direction;
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 
 use super::refusals;
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble, quoted};
+use crate::output::{Shown, Trouble};
 use crate::time::exact;
 
 /// No transfers.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat_proto::control::hooks::{Hook, Letter, Outcome, Ran};
+use chat_proto::display::quoted;
 
 use crate::output::Shown;
 use crate::time::{Clock, exact};
@@ -27,7 +28,7 @@ pub fn outcome(outcome: &Outcome) -> String {
 
 /// The words of a command line, as a shell takes them.
 fn typed(words: &[String]) -> String {
-    words.iter().map(|word| crate::output::quoted(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The lines of one hook in `hooks list`.

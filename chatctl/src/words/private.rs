@@ -7,12 +7,13 @@ use chat_proto::control::private::{
     Direction, EndReason, KeyState, Path, PathReason, PrivateEnded, PrivateRequest, PrivateSession, RequestState,
     SessionState, Stopped, Verification,
 };
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 use chat_proto::id::Fingerprint;
 use chat_proto::limits::{NOTE_MAX, PEER_AWAY};
 
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble, quoted};
+use crate::output::{Shown, Trouble};
 use crate::time::{Clock, length};
 
 /// No requests.

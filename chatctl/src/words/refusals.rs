@@ -3,10 +3,11 @@
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{Ended, Problem};
 use chat_proto::control::message::{Pending, Sent};
+use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble, quoted};
+use crate::output::{Shown, Trouble};
 use crate::time::Clock;
 use crate::words::in_time;
 

@@ -6,12 +6,13 @@ use chat_local::refusal::cannot_use;
 use chat_proto::control::config::TrustQuestion;
 use chat_proto::control::hooks::Outcome;
 use chat_proto::control::message::{Message, Pending};
+use chat_proto::display::quoted;
 use chat_proto::id::{CursorName, MessageId};
 use chat_proto::limits;
 
 use crate::commands::Waited;
 use crate::exit::Exit;
-use crate::output::{Shown, Trouble, quoted};
+use crate::output::{Shown, Trouble};
 use crate::time::Clock;
 use crate::units::Failure;
 

@@ -179,9 +179,7 @@ fn bad_config(error: &ConfigError, file: &Path) -> Failure {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let shown = display::line(&path.to_string_lossy()).into_owned();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
+    display::quoted(&path.to_string_lossy())
 }
 
 /// Everything behind the fork.

@@ -85,7 +85,7 @@ pub fn next(error: &anyhow::Error, asked: &Asked<'_>) -> Option<String> {
         return Some(format!("write sandbox = \"off\" into {} to run without it", asked.config.display()));
     }
     if let Some(StartError::HalfRestored(backup)) = start_error(error) {
-        return Some(format!("{program} restore {}", words::quoted(&backup.to_string_lossy())));
+        return Some(format!("{program} restore {}", display::quoted(&backup.to_string_lossy())));
     }
     match start_error(error) {
         Some(StartError::Store(StoreError::Newer { .. })) => return Some(format!("{program} backup list")),
@@ -109,7 +109,7 @@ fn backup(error: &BackupError, program: &str) -> Option<String> {
         BackupError::InUse(_) => Some(format!("{program} stop")),
         BackupError::Broken { .. } | BackupError::Config(_) => Some(format!("{program} backup list")),
         BackupError::Stays { made, dir, .. } => {
-            let quoted = |path: &Path| words::quoted(&path.to_string_lossy());
+            let quoted = |path: &Path| display::quoted(&path.to_string_lossy());
             Some(format!("sudo mv {} {}", quoted(made), quoted(dir)))
         }
         BackupError::Io { .. } | BackupError::Store(_) => Some(format!("{program} check storage")),

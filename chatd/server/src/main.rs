@@ -15,7 +15,7 @@ use chat_process::sandbox::{self, Confined, Kernel, Rules, SandboxError};
 use chat_process::shutdown::{self, Event, Shutdown, Signals};
 use chat_process::{descriptors, harden};
 use chat_proto::display;
-use chat_server::admin::{init, words};
+use chat_server::admin::init;
 use chat_server::advice::{self, Asked};
 use chat_server::config::{self, Config, Format, Layout};
 use chat_server::listen::{Handed, HandedError};
@@ -54,14 +54,16 @@ fn main() -> ExitCode {
 /// This program as it was called, for commands that go on from here.
 fn program(args: &Args) -> String {
     let option = |name: &str, value: &Option<std::path::PathBuf>| {
-        value.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", words::quoted(&path.to_string_lossy())))
+        value
+            .as_ref()
+            .map_or_else(String::new, |path| format!(" --{name} {}", display::quoted(&path.to_string_lossy())))
     };
     format!("chat-server{}{}", option("dir", &args.dir), option("config", &args.config))
 }
 
 /// All that was typed, for a command that does the same as somebody else.
 fn typed() -> String {
-    let words = std::env::args_os().skip(1).map(|word| format!(" {}", words::quoted(&word.to_string_lossy())));
+    let words = std::env::args_os().skip(1).map(|word| format!(" {}", display::quoted(&word.to_string_lossy())));
     format!("chat-server{}", words.collect::<String>())
 }
 

@@ -57,6 +57,16 @@ pub fn name(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{FIRST_STRONG_ISOLATE}{shown}{POP_ISOLATE}"))
 }
 
+/// A word as a POSIX shell takes it back, for commands that are shown to be typed. What [`line()`] escapes stays escaped: the result is
+/// safe to print first.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", line(word).replace('\'', r"'\''"))
+}
+
 /// Terminal columns that a text from [`line()`] or [`name`] takes.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -330,6 +340,29 @@ mod tests {
         assert_eq!(name("alice"), "alice");
         assert_eq!(name("אליס"), "\u{2068}אליס\u{2069}");
         assert_eq!(width(&name("日本")), 4);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_reads_a_quoted_word_as_it_was() {
+        let mut words: Vec<String> =
+            (' '..='~').flat_map(|c| [c.to_string(), format!("a{c}b"), format!("{c}{c}")]).collect();
+        words.extend(["", "it's", "$HOME `id` \"x\" \\", "-n", "Zo\u{eb} \u{65e5}\u{672c}", "'"].map(str::to_owned));
+        let typed: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        // No word is empty for printf, and the mark shows where each ends.
+        let script = format!("printf '%s|\\n' {}", typed.join(" "));
+        let read = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+        let read = String::from_utf8(read.stdout).expect("text");
+        assert_eq!(read.lines().map(|line| line.strip_suffix('|').expect("a mark")).collect::<Vec<_>>(), words);
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        for plain in ["alice", "/srv/chat-1/a_b.toml", "chat.example:7443", "bob@host", "a=1,b+2%"] {
+            assert_eq!(quoted(plain), plain);
+        }
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a\nb\u{1b}[2J"), r"'a\nb\x1b[2J'");
     }
 
     #[test]

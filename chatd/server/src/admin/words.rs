@@ -58,15 +58,6 @@ fn refused(method: &str, refusal: &Refusal) -> String {
     }
 }
 
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", display::line(word).replace('\'', r"'\''"))
-}
-
 /// The command that helps; `program` is how the caller called, `typed` all of it.
 pub fn next(error: &AskError, program: &str, typed: &str) -> Option<String> {
     match error {
@@ -87,7 +78,7 @@ fn step(method: &str, refusal: &Refusal) -> Option<String> {
     match (refusal.code, method) {
         (Code::UNKNOWN_ID, SessionKick::METHOD) => Some("sessions list".into()),
         (Code::CONFLICT, SessionKick::METHOD) => {
-            Some(format!("sessions kick --user {}", quoted(refusal.subject.as_deref()?)))
+            Some(format!("sessions kick --user {}", display::quoted(refusal.subject.as_deref()?)))
         }
         (Code::UNKNOWN_INVITE | Code::LIMIT, _) => Some("invite list".into()),
         (Code::UNKNOWN_USER | Code::NAME_TAKEN, _) => Some("user list".into()),

@@ -258,5 +258,5 @@ impl Found<'_> {
 
 /// A command for a file, as a shell takes it.
 fn on_file(command: &str, path: &Path) -> String {
-    format!("{command} {}", crate::admin::words::quoted(&path.to_string_lossy()))
+    format!("{command} {}", display::quoted(&path.to_string_lossy()))
 }

@@ -137,7 +137,7 @@ pub fn put_back(
     }
     let start = match (&wanted.to, program) {
         (Some(dir), _) => {
-            format!("chat-server --dir {} run", chat_server::admin::words::quoted(&dir.to_string_lossy()))
+            format!("chat-server --dir {} run", display::quoted(&dir.to_string_lossy()))
         }
         (None, "chat-server") => "systemctl start chat-server".to_owned(),
         (None, program) => format!("{program} run"),

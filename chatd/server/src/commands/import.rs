@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use chat_proto::display;
+use chat_proto::display::{self, quoted};
 use chat_proto::limits::{IMPORT_AT_ONCE, IMPORT_FILE_MAX};
 use chat_server::account::Imported;
 use chat_server::account::credentials::{self, BadLine};
 use chat_server::admin::user::{Credential, UserImport};
-use chat_server::admin::words::quoted;
 use chat_server::admin::{Secret, Talk};
 use chat_server::advice::Trouble;
 use chat_server::config::Config;

@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chat_proto::display;
+use chat_proto::display::{self, quoted};
 use chat_server::admin::invite::{InviteCreate, InviteList, InviteRevoke, Made, Row};
-use chat_server::admin::words::quoted;
 use chat_server::config::Config;
 use chat_server::config::values::Wait;
 use serde::Serialize;
