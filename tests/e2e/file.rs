@@ -13,21 +13,8 @@ use serde_json::{Value, json};
 /// Two people with an open session.
 fn pair(world: &mut World) -> [Arc<Home>; 2] {
     let people = ["hans", "yoda"].map(|name| world.user(name));
-    join(&people[0], &people[1]);
+    people[0].joins(&people[1]);
     people
-}
-
-fn is_open(home: &Home) -> Option<()> {
-    let items = home.json(&["sessions"]).ok().items();
-    items.iter().any(|session| session["state"] == "open").then_some(())
-}
-
-#[track_caller]
-fn join(asker: &Home, asked: &Home) {
-    asker.run(&["startprivate", asked.user()]).ok();
-    until("the request is there", || (!asked.json(&["requests"]).ok().items().is_empty()).then_some(()));
-    asked.run(&["accept", asker.user(), "--timeout", "30s"]).ok();
-    until("the asker's side is open", || is_open(asker));
 }
 
 fn files(home: &Home) -> Vec<Value> {
@@ -125,7 +112,7 @@ fn what_cannot_be_sent_is_said_at_once() {
     let [hans, yoda] = ["hans", "yoda"].map(|name| world.user(name));
     let path = world.file("x", b"x");
     hans.json(&["file", "send", "yoda", &path]).fails_with("no_session", 6);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     hans.json(&["file", "send", "yoda", &format!("{path}.none")]).fails_with("bad_file", 15);
     hans.json(&["file", "send", "yoda", "/tmp"]).fails_with("bad_file", 15);
     hans.json(&["file", "send", "yoda", "/dev/null"]).fails_with("bad_file", 15);
@@ -264,7 +251,7 @@ fn the_configuration_says_from_whom_and_how_much() {
     let folder = world.path("in");
     let lines = format!("files = {{ dir = {folder:?}, auto_accept = [\"hans\"], max_size = \"1KiB\" }}");
     configured(&yoda, &lines);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let small = world.file("small", b"x");
     hans.run(&["file", "send", "yoda", &small, "--wait"]).ok();
     assert_eq!(fs::read_to_string(folder.join("small")).expect("there"), "x");
@@ -287,7 +274,7 @@ fn a_transfer_that_a_stop_cut_goes_on_when_asked() {
     hans.run(&["stopprivate", "yoda"]).ok();
     let cut = newest(&yoda, "the end", |file| file["state"] == "failed");
     assert_eq!((&cut["code"], &cut["by_peer"]), (&json!("session_ended"), &json!(true)));
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let mut hanss = hans.watch(&["--only", "file"]);
     yoda.run(&["file", "accept", &id, "--conflict", "resume"]).ok();
     let first = hanss.expect("that it goes on", is("running"));

@@ -42,15 +42,6 @@ fn is_open(home: &Home, peer: &str) -> Option<Value> {
     items.into_iter().find(|session| session["peer"] == peer && session["state"] == "open")
 }
 
-/// One asks, the other accepts; both sides have the session.
-#[track_caller]
-fn join(asker: &Home, asked: &Home) {
-    asker.run(&["startprivate", asked.user()]).ok().says(&format!("Asked {} (open for 2m)", asked.user()));
-    request(asked, asker.user());
-    asked.run(&["accept", asker.user(), "--timeout", "30s"]).ok().says("open (direct, ");
-    until("the asker's side is open", || is_open(asker, asked.user()));
-}
-
 /// What others sent privately.
 fn private_texts(home: &Home) -> Vec<(String, String)> {
     let text = |item: &Value, field: &str| item[field].as_str().unwrap_or_default().to_owned();
@@ -96,7 +87,7 @@ fn a11_refusals_consent_and_both_directions() {
         hans.run(&["startprivate", "yoda"]).exits(7).says("you block yoda").says("next: chatctl unblock yoda");
         hans.run(&["unblock", "yoda"]).ok();
         // declined
-        hans.run(&["startprivate", "yoda", "--note", "re: keys"]).ok();
+        hans.run(&["startprivate", "yoda", "--note", "re: keys"]).ok().says("Asked yoda (open for 2m)");
         let came = request(&yoda, "hans");
         assert_eq!((&came["dir"], &came["note"]), (&json!("in"), &json!("re: keys")));
         hans.json(&["startprivate", "yoda"]).fails_with("request_pending", 7);
@@ -106,7 +97,7 @@ fn a11_refusals_consent_and_both_directions() {
         assert!(requests(&hans).is_empty() && requests(&yoda).is_empty());
         yoda.json(&["accept", "hans"]).fails_with("unknown_request", 6);
         // accepted
-        join(&hans, &yoda);
+        hans.joins(&yoda).says("open (direct, ");
         says_privately(&hans, &yoda, "two  blanks\nand lines");
         says_privately(&yoda, &hans, "back");
         hans.json(&["startprivate", "yoda"]).fails_with("session_exists", 7);
@@ -119,7 +110,7 @@ fn a11_refusals_consent_and_both_directions() {
 fn a12_a_block_during_a_session_does_not_stop_it() {
     for mut world in worlds() {
         let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-        join(&hans, &yoda);
+        hans.joins(&yoda);
         yoda.run(&["block", "hans"]).ok().says("Your private session with hans stays open: chatctl stopprivate hans");
         hans.json(&["message", "yoda", "no"]).fails_with("recipient_blocked", 7);
         says_privately(&hans, &yoda, "still here");
@@ -134,8 +125,8 @@ fn a12_a_block_during_a_session_does_not_stop_it() {
 fn a13_a_session_is_mixed_with_messages_to_everybody() {
     for mut world in worlds() {
         let [hans, yoda, luke] = people(&mut world, ["hans", "yoda", "luke"]);
-        join(&hans, &yoda);
-        join(&luke, &hans);
+        hans.joins(&yoda);
+        luke.joins(&hans);
         hans.sends("luke", "through the server");
         hans.sends("yoda", "to the peer through the server");
         says_privately(&hans, &yoda, "one");
@@ -152,7 +143,7 @@ fn a13_a_session_is_mixed_with_messages_to_everybody() {
 fn a14_the_asked_side_stops_and_another_session_begins() {
     for mut world in worlds() {
         let [hans, yoda, luke] = people(&mut world, ["hans", "yoda", "luke"]);
-        join(&hans, &yoda);
+        hans.joins(&yoda);
         let mut hanss = hans.watch(&["--only", "private", "--from", "yoda"]);
         yoda.run(&["stopprivate", "hans"]).ok().says("Private session with hans closed.");
         let end = hanss.expect("that yoda stopped", ended("yoda", "peer"));
@@ -162,9 +153,9 @@ fn a14_the_asked_side_stops_and_another_session_begins() {
         hans.json(&["stopprivate", "yoda"]).fails_with("no_session", 6);
         yoda.json(&["stopprivate", "hans"]).fails_with("no_session", 6);
         hans.json(&["stopprivate", "hans"]).fails_with("yourself", 2);
-        join(&hans, &luke);
+        hans.joins(&luke);
         says_privately(&luke, &hans, "hello");
-        join(&yoda, &hans);
+        yoda.joins(&hans);
         hans.run(&["stopprivate", "--all"]).ok().says("session with luke closed").says("session with yoda closed");
         until("luke knows", || sessions(&luke).is_empty().then_some(()));
         until("yoda knows", || sessions(&yoda).is_empty().then_some(()));
@@ -175,7 +166,7 @@ fn a14_the_asked_side_stops_and_another_session_begins() {
 fn a15_a_logout_ends_it_and_the_other_side_is_told_why() {
     for mut world in worlds() {
         let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-        join(&hans, &yoda);
+        hans.joins(&yoda);
         let mut yodas = yoda.watch(&["--only", "private"]);
         hans.run(&["logout"]).ok().says("Private session with yoda ended.");
         yodas.expect("that hans logged out", ended("hans", "logout"));
@@ -188,7 +179,7 @@ fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
     let idle = ("sessions", "idle_after", "\"6s\"");
     for mut world in [World::with(&[("sessions", "idle", "\"logout\""), idle]), World::classic(&[idle])] {
         let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-        join(&hans, &yoda);
+        hans.joins(&yoda);
         let mut yodas = yoda.watch(&["--only", "private"]);
         // what hans receives does not keep him
         let told = within(Duration::from_secs(30), || {
@@ -204,7 +195,7 @@ fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
 fn a7_private_traffic_keeps_its_user_there() {
     let mut world = World::classic(&[("sessions", "idle_after", "\"6s\"")]);
     let [hans, yoda, luke] = people(&mut world, ["hans", "yoda", "luke"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let mut yodas = yoda.watch(&["--only", "presence"]);
     // luke goes; hans does nothing but write privately, and stays
     let gone = within(Duration::from_secs(30), || {
@@ -453,7 +444,7 @@ fn declining_may_block_too() {
 fn a_session_says_how_it_goes_and_both_sides_see_the_same_code() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let session = is_open(&hans, "yoda").expect("open");
     assert_eq!(
         (&session["path"], &session["why"], &session["known"]),
@@ -475,7 +466,7 @@ fn a_session_says_how_it_goes_and_both_sides_see_the_same_code() {
     // remembered, and only on the side that compared
     hans.run(&["stopprivate", "yoda"]).ok();
     until("yoda knows", || sessions(&yoda).is_empty().then_some(()));
-    join(&yoda, &hans);
+    yoda.joins(&hans);
     assert_eq!(is_open(&hans, "yoda").expect("open")["known"], "verified");
     assert_eq!(is_open(&yoda, "hans").expect("open")["known"], "known");
     let trusted = hans.json(&["trust", "list"]).ok().items();
@@ -488,7 +479,7 @@ fn a_session_says_how_it_goes_and_both_sides_see_the_same_code() {
 fn another_key_of_a_known_peer_is_a_hard_stop() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     hans.run(&["stopprivate", "yoda"]).ok();
     until("yoda knows", || sessions(&yoda).is_empty().then_some(()));
     // yoda's key is another one now
@@ -524,7 +515,7 @@ fn another_key_of_a_known_peer_is_a_hard_stop() {
 fn texts_to_a_peer_that_died_are_kept_and_arrive_when_it_is_back() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     says_privately(&hans, &yoda, "before");
     let mut hanss = hans.watch(&["--only", "private,receipt"]);
     yoda.kill();
@@ -565,7 +556,7 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
 fn a_lost_server_link_ends_no_session_and_a_lost_peer_keeps_its_texts() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     world.server.stop();
     until("hans knows that the server is away", || (hans.link() != "online").then_some(()));
     says_privately(&hans, &yoda, "without the server");
@@ -590,7 +581,7 @@ fn a_lost_server_link_ends_no_session_and_a_lost_peer_keeps_its_texts() {
 fn the_same_key_never_sends_twice() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let first = hans.json(&["private", "yoda", "once", "--id", "k7"]).ok();
     let again = hans.json(&["private", "yoda", "once", "--id", "k7"]).ok();
     assert_eq!((&again.json()["id"], &again.json()["duplicate"]), (&first.json()["id"], &json!(true)));
@@ -684,7 +675,7 @@ fn texts_of(home: &Home, from: &str) -> Vec<String> {
 fn a_killed_daemon_comes_back_to_its_sessions_and_no_text_is_lost_doubled_or_turned() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     // Each round: some on their way while one side dies, some while it is dead.
     let mut sent = Vec::new();
     let mut say = |count: usize, wait: &str| {
@@ -712,7 +703,7 @@ fn a_killed_daemon_comes_back_to_its_sessions_and_no_text_is_lost_doubled_or_tur
 fn a_text_that_is_given_up_while_the_peer_is_away_never_arrives() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     says_privately(&hans, &yoda, "one");
     yoda.run(&["daemon", "stop"]).ok();
     until("hans knows", || is_open(&hans, "yoda").is_none().then_some(()));
@@ -733,7 +724,7 @@ fn a_text_that_is_given_up_while_the_peer_is_away_never_arrives() {
 fn what_was_never_handed_over_fails_with_the_session_and_is_named() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     yoda.run(&["daemon", "stop"]).ok();
     until("hans knows", || is_open(&hans, "yoda").is_none().then_some(()));
     let id = hans.json(&["private", "yoda", "too late", "--wait", "queued"]).ok().json()["id"].clone();
@@ -748,7 +739,7 @@ fn what_was_never_handed_over_fails_with_the_session_and_is_named() {
     yoda.online();
     until("yoda's side is over or away", || is_open(&yoda, "hans").is_none().then_some(()));
     yoda.run(&["stopprivate", "hans"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     says_privately(&hans, &yoda, "in time");
     assert_eq!(texts_of(&yoda, "hans"), ["in time"]);
 }
@@ -757,7 +748,7 @@ fn what_was_never_handed_over_fails_with_the_session_and_is_named() {
 fn a_private_text_is_traced_without_a_word_of_the_server() {
     let mut world = World::start();
     let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
-    join(&hans, &yoda);
+    hans.joins(&yoda);
     let id = hans.json(&["private", "yoda", "hi"]).ok().json()["id"].clone();
     let id = id.as_str().expect("an id");
     yoda.run(&["read"]).ok().says("hans(private): hi");

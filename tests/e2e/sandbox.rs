@@ -131,16 +131,6 @@ fn without_its_runner_no_hook_is_lost() {
     assert_eq!(bob.json(&["status"]).ok().json()["problems"], json!([]));
 }
 
-/// Two people with an open session.
-fn join(asker: &Home, asked: &Home) {
-    asker.run(&["startprivate", asked.user()]).ok();
-    until("the request is there", || (!asked.json(&["requests"]).ok().items().is_empty()).then_some(()));
-    asked.run(&["accept", asker.user(), "--timeout", "30s"]).ok();
-    until("the session is open", || {
-        asker.json(&["sessions"]).ok().items().iter().any(|session| session["state"] == "open").then_some(())
-    });
-}
-
 #[test]
 fn what_its_user_hides_is_not_sent() {
     let mut world = World::start();
@@ -155,7 +145,7 @@ fn what_its_user_hides_is_not_sent() {
     start.env("HOME", &home);
     alice.finish(start, &["daemon", "start"]).ok();
     alice.online();
-    join(&alice, &bob);
+    alice.joins(&bob);
     let path = |name: &str| home.join(name).display().to_string();
     let next = "copy it to another place and send the copy";
     alice.run(&["file", "send", "bob", &path(".ssh/id")]).exits(15).says("hidden").says(next);

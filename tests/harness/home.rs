@@ -228,6 +228,22 @@ impl Home {
         self.run(&["message", to, text]).ok()
     }
 
+    /// Open a private session: this one asks, the other accepts, both have it. What accepting said.
+    #[track_caller]
+    pub fn joins(&self, asked: &Home) -> Output {
+        let items = |home: &Home, verb: &str| home.json(&[verb]).ok().items();
+        self.run(&["startprivate", asked.user()]).ok();
+        until("the request is there", || {
+            items(asked, "requests").iter().any(|request| request["peer"] == self.user()).then_some(())
+        });
+        let accepted = asked.run(&["accept", self.user(), "--timeout", "30s"]).ok();
+        until("the asker's side is open", || {
+            let is_open = |session: &Value| session["peer"] == asked.user() && session["state"] == "open";
+            items(self, "sessions").iter().any(is_open).then_some(())
+        });
+        accepted
+    }
+
     /// End this home's daemon.
     pub fn clear(&self) {
         self.kill();

@@ -9,7 +9,7 @@ use chat_tests::{Build, Home};
 use serde_json::Value;
 
 use crate::dump::Content;
-use crate::town::{HISTORY, Town, facts, hand_over, join};
+use crate::town::{HISTORY, Town, facts, hand_over};
 use crate::{case, earlier};
 
 /// Tables of a history that a start without a server changes by itself, or that are the business of the library for migrations and of
@@ -159,12 +159,12 @@ fn goes_on(town: &mut Town) {
         ids.dedup();
         assert_eq!(ids.len(), come, "none twice");
     }
-    join(&dave, &alice);
+    dave.joins(&alice);
     dave.run(&["private", "alice", "a new secret"]).ok();
     alice.run(&["stopprivate", "dave"]).ok();
     if town.forms.sessions() {
         // known to each other by their keys
-        join(&bob, &alice);
+        bob.joins(&alice);
         bob.run(&["private", "alice", "the same key as before"]).ok();
         hand_over(&town.world, &bob, &alice, "second.txt");
         bob.run(&["stopprivate", "alice"]).ok();

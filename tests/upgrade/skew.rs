@@ -9,7 +9,7 @@ use chat_tests::process::until;
 use chat_tests::traffic::{Traffic, history, settle};
 use chat_tests::{Build, Home, Output, World};
 
-use crate::town::{Forms, forms_of, hand_over, join};
+use crate::town::{Forms, forms_of, hand_over};
 use crate::{case, earlier};
 
 /// No verb takes longer, whatever the other side does not know.
@@ -188,7 +188,7 @@ fn people_of_two_builds_talk() {
             }
             if forms.sessions() {
                 for (asker, asked) in [(&alice, &bob), (&bob, &alice)] {
-                    join(asker, asked);
+                    asker.joins(asked);
                     asker.run(&["private", asked.user(), "to"]).ok();
                     asked.run(&["private", asker.user(), "and fro"]).ok();
                     if forms.files() {
@@ -241,7 +241,7 @@ fn a_restart_hands_over() {
             dave.of(&old, &old);
             dave.up();
             world.register(&dave, &[]).ok();
-            join(&dave, &carol);
+            dave.joins(&carol);
             dave.run(&["private", "carol", "one"]).ok();
             dave.of(&new, &new);
             dave.run(&["daemon", "restart"]).ok();

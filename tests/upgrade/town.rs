@@ -266,7 +266,7 @@ impl Town {
     /// A private session with texts both ways and a file, and its end.
     fn talk_privately(&mut self) {
         let (alice, bob) = (self.home("alice"), self.home("bob"));
-        join(&alice, &bob);
+        alice.joins(&bob);
         alice.run(&["private", "bob", "a secret"]).ok();
         bob.run(&["private", "alice", "another"]).ok();
         if self.forms.files() {
@@ -391,16 +391,6 @@ pub fn facts(home: &Home, forms: Forms) -> Value {
         more("files", items(&["file", "list"]));
     }
     told
-}
-
-/// The first of these two asks, the other accepts.
-pub fn join(asker: &Home, asked: &Home) {
-    asker.run(&["startprivate", asked.user()]).ok();
-    until("the request is there", || (!asked.json(&["requests"]).ok().items().is_empty()).then_some(()));
-    asked.run(&["accept", asker.user(), "--timeout", "30s"]).ok();
-    until("the asker's side is open", || {
-        asker.json(&["sessions"]).ok().items().iter().any(|session| session["state"] == "open").then_some(())
-    });
 }
 
 /// A file from one to the other, within their session; it must arrive whole.
