@@ -31,7 +31,7 @@ impl Progress {
     /// What the circumstances ask for.
     pub fn new(out: &Output) -> Progress {
         let accessible = std::env::var_os("CHAT_ACCESSIBLE").is_some_and(|value| value == "1");
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         let style = ProgressStyle::with_template(BAR).map(|style| style.progress_chars("=> "));
         let kind = match style {
             _ if out.quiet || out.form != Form::Human => Kind::Nothing,

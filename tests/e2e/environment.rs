@@ -154,6 +154,53 @@ fn relative_places_are_heeded_or_passed_over() {
 }
 
 #[test]
+fn a_variable_set_to_nothing_counts_as_not_set() {
+    const EMPTY: [&str; 9] = [
+        "CHAT_HOME",
+        "CHAT_SOCKET",
+        "CHAT_PROFILE",
+        "CHAT_ACCESSIBLE",
+        "CREDENTIALS_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+    ];
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let look = |program: &str, args: &[&str], empty: bool| {
+        let mut run = command(program);
+        run.args(args).current_dir(home.dir()).env("HOME", home.dir()).env("PATH", "/nowhere");
+        run.envs(EMPTY.iter().filter(|_| empty).map(|name| (name, "")));
+        ended(run).ok().stdout
+    };
+    for (program, args) in [
+        ("chatctl", &["config", "path"][..]),
+        ("chatctl", &["config", "list"]),
+        ("chatctl", &["message", "--help"]),
+        ("chatd", &["--check"]),
+        ("chatd", &["--help"]),
+        ("chat-server", &["--help"]),
+    ] {
+        assert_eq!(look(program, args, true), look(program, args, false), "{program} {args:?}");
+    }
+    // what was typed still needs its value
+    let mut run = command("chatctl");
+    run.args(["--home", "", "status"]).env("HOME", home.dir());
+    ended(run).exits(2);
+    // a chatd begins, and the next command finds it
+    let place = home.dir().display().to_string();
+    let begin = |args: &[&str]| {
+        let mut run = command("chatctl");
+        run.args(["--home", &place]).args(args).env("HOME", home.dir()).envs(EMPTY.map(|name| (name, "")));
+        ended(run)
+    };
+    begin(&["daemon", "start"]).ok();
+    begin(&["daemon", "status"]).ok();
+    home.run(&["daemon", "stop"]).ok();
+}
+
+#[test]
 fn a_plain_terminal_gets_plain_text() {
     let mut world = World::start();
     let home = world.user("alice");

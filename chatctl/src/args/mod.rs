@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use verbs::*;
 
+use chat_manual::environment::heeded;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::time::{Style, parse_duration};
@@ -384,7 +385,7 @@ pub fn command() -> clap::Command {
     fn dress(command: clap::Command) -> clap::Command {
         command.help_template(TEMPLATE).disable_help_subcommand(true).mut_subcommands(dress)
     }
-    dress(Cli::command())
+    heeded(dress(Cli::command()))
 }
 
 #[cfg(test)]

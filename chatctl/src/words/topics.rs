@@ -26,7 +26,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("TERM", "dumb: no colour"),
     ("VISUAL, EDITOR", "the editor of -e"),
     ("LC_ALL, LC_TIME, LANG", "whether hours go to 12 or to 24"),
-    ("TZ", "the time zone that times are shown in"),
+    ("TZ", "the time zone that times are shown in; set to nothing: UTC"),
     #[cfg(not(windows))]
     ("XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME", "where files are, see: chatctl help files"),
     #[cfg(not(windows))]
@@ -133,7 +133,7 @@ A program may speak to chatd itself, in JSON-RPC (help rpc, help call):
 pub fn topic(name: &str) -> Option<String> {
     match name {
         "exit-codes" => Some(exit_codes()),
-        "environment" => Some(table("Variables that chatctl heeds:", ENVIRONMENT.iter().copied())),
+        "environment" => Some(table("Variables that chatctl heeds; one that is set to nothing counts as one that is not set:", ENVIRONMENT.iter().copied())),
         "json" => Some(json()),
         "files" => Some(FILES.to_owned()),
         "privacy" => Some(PRIVACY.to_owned()),

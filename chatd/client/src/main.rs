@@ -10,6 +10,7 @@ use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
 use chat_local::paths::{self, Layout};
 use chat_local::refusal::cannot_use;
+use chat_manual::environment;
 use chat_manual::pages::{self, Manual};
 use chat_process::background::{self, Readiness, Role};
 use chat_process::config::ConfigError;
@@ -51,7 +52,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen on this socket.
-    #[arg(long, value_name = "PATH", env = "CHAT_SOCKET")]
+    #[arg(long, value_name = "PATH", env = "CHAT_SOCKET", hide_env_values = true)]
     socket: Option<PathBuf>,
     /// Log this much: off, error, warn, info, debug, trace.
     #[arg(long, value_name = "LEVEL")]
@@ -91,7 +92,7 @@ impl Failure {
 fn main() -> ExitCode {
     harden::harden();
     chat_link::install_provider();
-    let args = Args::parse();
+    let args: Args = environment::parsed();
     if args.runner {
         return chatd::runner::serve();
     }

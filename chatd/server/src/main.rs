@@ -21,7 +21,7 @@ use chat_server::config::{self, Config, Format, Layout};
 use chat_server::listen::{Handed, HandedError};
 use chat_server::running::Reread;
 use chat_server::{Outside, Server, StartError, files, keys};
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use args::{Args, ConfigVerb, ImportVerb, Init, Run, Verb};
 use commands::{complain, say};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     if chat_manual::shells::asked(commands::manual::VARIABLE, Args::command) {
         return ExitCode::SUCCESS;
     }
-    let args = Args::parse();
+    let args: Args = chat_manual::environment::parsed();
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into);
     let layout = Layout::new(args.dir.as_deref(), args.config.as_deref()).with_credentials(credentials);
     act(&args, &layout).unwrap_or_else(|error| {

@@ -81,9 +81,9 @@ impl Layout {
         layout
     }
 
-    /// With the directory that the service manager names (CREDENTIALS_DIRECTORY).
+    /// With the directory that the service manager names (CREDENTIALS_DIRECTORY); an empty name is none.
     pub fn with_credentials(self, dir: Option<PathBuf>) -> Layout {
-        Layout { credentials: dir.or(self.credentials), ..self }
+        Layout { credentials: dir.filter(|dir| !dir.as_os_str().is_empty()).or(self.credentials), ..self }
     }
 
     /// A credential, where there is one of this name.
@@ -309,6 +309,9 @@ mod tests {
         assert_eq!(key(), Path::new("/d/tls/privkey.pem"));
         std::fs::write(dir.path().join(KEY_CREDENTIAL), "secret").unwrap();
         assert_eq!(key(), dir.path().join(KEY_CREDENTIAL));
+        // a variable that is set to nothing takes away no directory that is known
+        let again = layout.clone().with_credentials(Some(PathBuf::new()));
+        assert_eq!(again.credentials, layout.credentials);
     }
 
     #[test]
