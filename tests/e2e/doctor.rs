@@ -135,6 +135,16 @@ fn what_others_could_use_is_closed_again() {
     home.run(&["doctor"]).exits(1).says("profiles.json");
     mend(&home, "credentials", "FAIL").ok();
     is_ok(&home, "credentials");
+    // a file of somebody else: chmod would be refused, and would change nothing
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&key, Some(54_321), None).expect("root may give away");
+        set_mode(&key, 0o640);
+        home.run(&["doctor"]).exits(1).says("belongs to somebody else");
+        mend(&home, "credentials", "FAIL").ok();
+        home.run(&["doctor"]).exits(1).says("can be used by others");
+        mend(&home, "credentials", "FAIL").ok();
+        is_ok(&home, "credentials");
+    }
     // the way to chatd itself: nobody is talked to, and it is mended all the same
     set_mode(&home.dir().join("run"), 0o755);
     assert_eq!(finding(&home, "daemon")["result"], "FAIL");

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use chat_local::directory::Rule;
 use chat_local::endpoint::fits;
 
 use super::Finding;
@@ -94,8 +95,8 @@ fn is_writable(_dir: &Path) -> bool {
 fn secrets(dirs: &[&PathBuf]) -> Finding {
     let mut files = Vec::new();
     dirs.iter().for_each(|dir| gather(dir, &mut files));
-    match files.iter().find(|(_, meta)| is_exposed(meta)) {
-        Some((path, _)) => words::exposed(path),
+    match files.iter().find_map(|(path, meta)| Some((path, broken(meta)?))) {
+        Some((path, rule)) => words::exposed(path, rule),
         None => words::credentials(files.len()),
     }
 }
@@ -113,16 +114,19 @@ fn gather(dir: &Path, files: &mut Vec<(PathBuf, Metadata)>) {
     }
 }
 
+/// Whose file it is comes first: only its owner can close it to others.
 #[cfg(unix)]
-fn is_exposed(meta: &Metadata) -> bool {
+fn broken(meta: &Metadata) -> Option<Rule> {
     use std::os::unix::fs::MetadataExt as _;
-    meta.mode() & 0o077 != 0 || meta.uid() != rustix::process::geteuid().as_raw()
+    let foreign = meta.uid() != rustix::process::geteuid().as_raw();
+    let open = meta.mode() & 0o077 != 0;
+    foreign.then_some(Rule::Owner).or(open.then_some(Rule::Private))
 }
 
 /// They have the rights of their directory, which were looked at.
 #[cfg(windows)]
-fn is_exposed(_meta: &Metadata) -> bool {
-    false
+fn broken(_meta: &Metadata) -> Option<Rule> {
+    None
 }
 
 #[cfg(unix)]

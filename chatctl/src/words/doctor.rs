@@ -50,7 +50,11 @@ pub fn not_safe(broken: &Unsafe) -> Finding {
 fn mended(rule: Rule, name: &str) -> String {
     match rule {
         Rule::Private => format!("chmod go= {name}"),
-        Rule::Owner => format!("sudo chown {} {name}", rustix::process::geteuid().as_raw()),
+        // Only root gives files away, and may have no sudo.
+        Rule::Owner => match rustix::process::geteuid() {
+            root if root.is_root() => format!("chown 0 {name}"),
+            user => format!("sudo chown {} {name}", user.as_raw()),
+        },
         Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("mv {name} {name}.old"),
     }
 }
@@ -90,10 +94,14 @@ pub fn credentials(files: usize) -> Finding {
     Finding::ok("credentials", format!("keys and histories are files that you alone can read ({files} looked at)"))
 }
 
-/// A file that others can use.
-pub fn exposed(file: &Path) -> Finding {
-    let text = format!("{} belongs to somebody else or can be used by others", path(file));
-    Finding::fail("credentials", text, format!("chmod go= {}", word(file)))
+/// A file that is not its user's alone, by the rule that it breaks.
+pub fn exposed(file: &Path, rule: Rule) -> Finding {
+    let (shown, name) = (path(file), word(file));
+    let text = match rule {
+        Rule::Owner => format!("{shown} belongs to somebody else, who can use it"),
+        _ => format!("{shown} can be used by others"),
+    };
+    Finding::fail("credentials", text, mended(rule, &name))
 }
 
 /// No such path can be a socket: it is too long, or on Windows no pipe.
