@@ -24,8 +24,9 @@ use way::{receive, send};
 const DATAGRAM: usize = 8 * 1024;
 /// Files that are being opened at once, those whose share hangs among them.
 const OPENING_MAX: usize = 32;
-/// An open that takes longer is given up: a share whose host is gone answers never.
-const WITHIN: Duration = Duration::from_secs(20);
+/// An open that takes longer is given up: a share whose host is gone answers never. Shorter than chatctl waits by itself, so that its
+/// user reads why.
+const WITHIN: Duration = Duration::from_secs(8);
 
 /// Directories in which nothing is a file of the user's.
 const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
