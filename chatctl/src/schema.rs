@@ -4,6 +4,8 @@
 use chat_manual::format::Shape::{Count, Flag, Id, List, Maybe, Members, Number, Text, Time, Whole, Word};
 use chat_manual::format::{Member, Object, json_schema, member, sometimes};
 
+use crate::doctor::CHECKS;
+
 /// The schema document's name.
 const ID: &str = "urn:chat:format:1:chatctl";
 
@@ -167,7 +169,7 @@ const REQUEST: &[Member] = &[
 ];
 
 const FINDING: &[Member] = &[
-    member("check", Text, "what was looked at"),
+    member("check", Word(CHECKS), "what was looked at"),
     member("result", Word(&["ok", "WARN", "FAIL"]), "FAIL: it does not work"),
     member("detail", Text, "what was found"),
     member("hint", Maybe(&Text), "the command that mends it"),

@@ -1,6 +1,8 @@
 //! doctor: finds what is wrong, and what it says to type mends it. Works with chatd down, logged out and without a server.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +17,13 @@ const CANARY: &str = "the-canary-sings-at-dawn";
 /// The finding about this; the worst, where there are several.
 #[track_caller]
 fn finding(home: &Home, check: &str) -> Value {
-    let output = home.json(&["doctor"]);
+    finding_of(home, &[], check)
+}
+
+/// The same, asked with flags.
+#[track_caller]
+fn finding_of(home: &Home, flags: &[&str], check: &str) -> Value {
+    let output = home.json(&[flags, &["doctor"]].concat());
     let rank = |item: &Value| ["ok", "WARN", "FAIL"].iter().position(|word| item["result"] == *word);
     let found = output.items().into_iter().filter(|item| item["check"] == check).max_by_key(rank);
     found.unwrap_or_else(|| panic!("nothing about {check} in: {output}"))
@@ -55,10 +63,12 @@ fn all_is_well_where_it_is() {
     let mut world = World::start();
     let home = world.user("alice");
     home.run(&["doctor"]).ok().says("chatd").says("127.0.0.1");
-    for check in ["directories", "credentials", "disk", "config", "daemon", "socket", "versions", "login", "dns", "tls"]
+    for check in
+        ["directories", "credentials", "disk", "config", "daemon", "socket", "versions", "login", "dns", "server"]
     {
         is_ok(&home, check);
     }
+    is_ok(&home, "tls");
     is_ok(&home, "clock");
     assert!(finding(&home, "nat")["detail"].as_str().is_some_and(|text| text.contains("no router")));
     // a quiet call is told what needs it, and nothing does
@@ -98,13 +108,68 @@ fn logged_out_and_server_down_are_said() {
     mend(&home, "login", "WARN").ok();
     is_ok(&home, "login");
     world.server.kill();
-    let found = finding(&home, "tls");
+    let found = finding(&home, "server");
     assert_eq!(found["result"], "FAIL", "{found}");
-    assert!(found["detail"].as_str().is_some_and(|text| text.contains("refused")), "{found}");
-    home.run(&["doctor"]).exits(1).says("FAIL tls").says("next: ");
+    assert!(found["detail"].as_str().is_some_and(|text| text.contains("refuses the connection")), "{found}");
+    let hint = found["hint"].as_str().expect("a hint").to_owned();
+    home.run(&["doctor"]).exits(1).says("FAIL server").never_says("tls:");
     world.server.up();
-    home.online();
+    // what is to be typed then waits for it
+    typed(&home, &hint).ok().says("online");
+    is_ok(&home, "server");
     is_ok(&home, "tls");
+}
+
+#[test]
+fn what_is_no_chat_server_is_told_from_one_that_is_silent() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let (plain, silent) = (listener(), listener());
+    let profile = |name: &str, at: &TcpListener| {
+        let at = at.local_addr().expect("an address");
+        format!("profile.{name} = {{ server = \"{at}\", user = \"alice\", autologin = false }}\n")
+    };
+    fs::create_dir_all(home.dir().join("config")).expect("a fresh directory");
+    let text = profile("plain", &plain) + &profile("silent", &silent);
+    fs::write(home.dir().join("config/config.toml"), text).expect("a fresh file");
+    home.up();
+    let answering = std::thread::spawn(move || {
+        let (mut caller, _) = plain.accept().expect("doctor calls");
+        caller.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it listens");
+    });
+    let found = finding_of(&home, &["--profile", "plain"], "tls");
+    answering.join().expect("it was called");
+    assert_eq!(found["result"], "FAIL", "{found}");
+    assert!(found["detail"].as_str().is_some_and(|text| text.contains("not in TLS 1.3")), "{found}");
+    assert!(found["hint"].as_str().is_some_and(|hint| hint.starts_with("openssl s_client -connect 127.")), "{found}");
+    let found = finding_of(&home, &["--profile", "silent", "--timeout", "1s"], "server");
+    assert_eq!((found["result"].as_str(), found["hint"].as_str()), (Some("FAIL"), Some("ping -c 3 127.0.0.1")));
+    drop(silent);
+    // nobody is logged in: chatd does not try by itself, and the address may be the wrong one
+    let found = finding_of(&home, &["--profile", "silent"], "server");
+    assert_eq!(found["hint"], "chatctl --profile silent profile list", "{found}");
+    typed(&home, found["hint"].as_str().expect("a hint")).ok();
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
+}
+
+#[test]
+fn every_check_is_in_the_schema() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let schema: Value = serde_json::from_str(&home.run(&["schema", "doctor"]).ok().stdout).expect("JSON");
+    let named = &schema["properties"]["items"]["items"]["properties"]["check"]["examples"];
+    let named = named.as_array().unwrap_or_else(|| panic!("no names of checks in {schema}")).clone();
+    for up in [true, false] {
+        for item in home.json(&["doctor"]).items() {
+            assert!(named.contains(&item["check"]), "{item} is none of {named:?}");
+        }
+        if up {
+            world.server.kill();
+        }
+    }
 }
 
 #[test]

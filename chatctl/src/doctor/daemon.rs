@@ -60,6 +60,8 @@ pub struct Known {
     pub chatctl: String,
     /// It has a server.
     pub has_server: bool,
+    /// chatd keeps trying to reach that server.
+    pub logged_in: bool,
 }
 
 /// Every profile, or the one that was named.
@@ -85,11 +87,13 @@ pub async fn profiles(ctx: &Context, daemon: &mut Daemon, found: &mut Vec<Findin
             None => format!("{} --profile {}", ctx.out.chatctl, quoted(&profile.name)),
         };
         let status = Status { profile: profile.name.clone(), wait_online_ms: None };
-        found.push(match daemon.call(&status, ctx.deadline()).await {
+        let reply = daemon.call(&status, ctx.deadline()).await;
+        let logged_in = reply.as_ref().is_ok_and(|reply| reply.link != LinkState::LoggedOut);
+        found.push(match reply {
             Ok(reply) => login(ctx, &reply, &daemon.hello.build, &chatctl),
             Err(error) => words::unusable(&error.trouble(&ctx.out.clock), &chatctl),
         });
-        known.push(Known { name: profile.name.clone(), chatctl, has_server: !profile.server.is_empty() });
+        known.push(Known { name: profile.name.clone(), chatctl, has_server: !profile.server.is_empty(), logged_in });
     }
     known
 }

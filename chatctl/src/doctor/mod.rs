@@ -9,6 +9,8 @@ mod daemon;
 mod host;
 mod way;
 
+pub use daemon::Known;
+
 use crate::commands::Context;
 use crate::json::{Json, members};
 use crate::output::End;
@@ -35,10 +37,32 @@ impl Verdict {
     }
 }
 
+/// What is looked at, by name.
+pub const CHECKS: &[&str] = &[
+    "directories",
+    "credentials",
+    "socket",
+    "environment",
+    "disk",
+    "open files",
+    "config",
+    "daemon",
+    "sandbox",
+    "versions",
+    "login",
+    "dns",
+    "server",
+    "tls",
+    "clock",
+    "nat",
+    "linger",
+    "completions",
+];
+
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
+    /// What: one of [`CHECKS`].
     pub check: &'static str,
     /// How it is.
     pub verdict: Verdict,

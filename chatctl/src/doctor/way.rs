@@ -27,7 +27,7 @@ pub async fn look(ctx: &Context, daemon: &mut Daemon, profiles: &[Known], found:
             // Several profiles on one server go the same way.
             Ok(examined) if servers.contains(&examined.server) => {}
             Ok(examined) => {
-                found.extend(findings(&examined, &profile.chatctl));
+                found.extend(findings(&examined, profile));
                 servers.push(examined.server);
             }
             Err(error) => found.push(words::unusable(&error.trouble(&ctx.out.clock), &profile.chatctl)),
@@ -35,19 +35,20 @@ pub async fn look(ctx: &Context, daemon: &mut Daemon, profiles: &[Known], found:
     }
 }
 
-fn findings(examined: &Examined, chatctl: &str) -> Vec<Finding> {
-    let server = &examined.server;
+fn findings(examined: &Examined, profile: &Known) -> Vec<Finding> {
+    let (server, chatctl) = (&examined.server, &profile.chatctl);
     if let Some(why) = &examined.unresolved {
         return vec![words::unresolved(server, why)];
     }
     let mut found = vec![words::resolved(server, &examined.addresses)];
     match (&examined.proven, &examined.failure) {
         (Some(proven), _) => {
+            found.push(words::reached(server, proven));
             found.push(tls(server, proven, chatctl));
             found.extend(clock(proven));
             found.extend(nat(proven, examined.private_port));
         }
-        (None, Some(failure)) => found.push(words::not_reached(server, failure, chatctl)),
+        (None, Some(failure)) => found.push(words::not_reached(server, examined.obstacle, failure, profile)),
         (None, None) => {}
     }
     found
@@ -55,7 +56,7 @@ fn findings(examined: &Examined, chatctl: &str) -> Vec<Finding> {
 
 fn tls(server: &str, proven: &Proven, chatctl: &str) -> Finding {
     match proven.trust {
-        TrustState::Certificate | TrustState::Known => words::trusted(server, proven),
+        TrustState::Certificate | TrustState::Known => words::trusted(proven),
         TrustState::Unknown => words::not_trusted(server, proven, chatctl),
         TrustState::Changed => words::another_key(server, proven, chatctl),
     }

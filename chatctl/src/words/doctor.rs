@@ -7,12 +7,12 @@ use chat_local::endpoint::Unfit;
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::StatusReply;
 use chat_proto::control::daemon::Sandbox;
-use chat_proto::control::doctor::Proven;
+use chat_proto::control::doctor::{Obstacle, Proven};
 use chat_proto::display::quoted;
 use chat_proto::fault::Code;
 
 use super::{in_time, refusals};
-use crate::doctor::Finding;
+use crate::doctor::{Finding, Known};
 use crate::output::{Shown, Trouble};
 use crate::time::Clock;
 
@@ -259,36 +259,96 @@ pub fn resolved(server: &str, addresses: &[String]) -> Finding {
 
 /// The server's name has none.
 pub fn unresolved(server: &str, why: &str) -> Finding {
-    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
     let text = format!("the name of {} has no address here: {}", line(server), line(why));
-    Finding::fail("dns", text, format!("getent hosts {}", quoted(host)))
+    Finding::fail("dns", text, looked_up(server))
 }
 
-/// Nobody proved to be the server.
-pub fn not_reached(server: &str, failure: &ErrorData, chatctl: &str) -> Finding {
-    let server = line(server);
+/// Nobody proved to be the server: what the way ended at, and what shows more of it.
+pub fn not_reached(server: &str, obstacle: Option<Obstacle>, failure: &ErrorData, profile: &Known) -> Finding {
+    let chatctl = &profile.chatctl;
     let why = failure
         .detail
         .as_deref()
         .map_or_else(|| refusals::reason(failure.code).to_owned(), |why| line(why).to_string());
-    match failure.code {
-        Code::VERSION => {
-            let text = format!("{server} and this chatd do not fit ({why}); the older one must be upgraded");
+    // chatd tries again by itself where the user is logged in; else it may be another server that is meant.
+    let patience = match profile.logged_in {
+        true => format!("{chatctl} status --wait online --timeout 10m"),
+        false => format!("{chatctl} profile list"),
+    };
+    let shown = line(server);
+    match (obstacle, failure.code) {
+        (_, Code::VERSION) => {
+            let text = format!("{shown} and this chatd do not fit ({why}); the older one must be upgraded");
             Finding::fail("versions", text, format!("{chatctl} --version"))
         }
-        _ => Finding::fail("tls", format!("{server} is not reached: {why}"), format!("{chatctl} status")),
+        (Some(Obstacle::Name), _) => Finding::fail("dns", format!("{shown} is not reached: {why}"), looked_up(server)),
+        (Some(Obstacle::Refused), _) => {
+            let text = format!("{shown} refuses the connection: no server runs there now, or it has another port");
+            Finding::fail("server", text, patience)
+        }
+        (Some(Obstacle::Silent), _) => {
+            let text = format!(
+                "{shown} gives no answer in time: the host is down, what runs there is stuck, or a firewall drops what is sent to it"
+            );
+            Finding::fail("server", text, pinged(server))
+        }
+        (Some(Obstacle::NoWay), _) => {
+            let text = format!("this host has no way to {shown}: {why}");
+            Finding::fail("server", text, pinged(server))
+        }
+        (Some(Obstacle::Cut), _) => {
+            let text = format!("{shown} takes the connection, and it ends at once: {why}");
+            Finding::fail("server", text, patience)
+        }
+        (Some(Obstacle::Tls), _) => {
+            let text = format!("{shown} answers, and not in TLS 1.3 as a chat server does: {why}");
+            Finding::fail("tls", text, handshake(server, chatctl))
+        }
+        (_, Code::PROTOCOL) => {
+            let text = format!("{shown} answers in TLS, and does not prove to be a chat server: {why}");
+            Finding::fail("tls", text, handshake(server, chatctl))
+        }
+        _ => Finding::fail("server", format!("{shown} is not reached: {why}"), patience),
     }
 }
 
+fn host(server: &str) -> String {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+    quoted(host.trim_matches(['[', ']']))
+}
+
+/// Asks the system for a name's addresses.
+fn looked_up(server: &str) -> String {
+    let asks = if cfg!(target_os = "linux") { "getent hosts" } else { "nslookup" };
+    format!("{asks} {}", host(server))
+}
+
+/// Shows whether the host answers at all.
+fn pinged(server: &str) -> String {
+    format!("ping {} 3 {}", if cfg!(windows) { "-n" } else { "-c" }, host(server))
+}
+
+/// Shows who answers on the port; Windows has no program for it, and the port may be the wrong one.
+fn handshake(server: &str, chatctl: &str) -> String {
+    if cfg!(windows) {
+        return format!("{chatctl} profile list");
+    }
+    format!("openssl s_client -connect {} </dev/null", quoted(server))
+}
+
+/// The server answers.
+pub fn reached(server: &str, proven: &Proven) -> Finding {
+    let text = format!("{} answers in {} ms; server {}", line(server), proven.rtt_ms, line(&proven.version));
+    Finding::ok("server", text)
+}
+
 /// The server proved a key that is trusted.
-pub fn trusted(server: &str, proven: &Proven) -> Finding {
+pub fn trusted(proven: &Proven) -> Finding {
     let by = match &proven.certificate {
         None => "its certificate verifies".to_owned(),
         Some(_) => format!("known by its key {}", proven.fingerprint),
     };
-    let text =
-        format!("{} answers in {} ms, TLS 1.3; {by}; server {}", line(server), proven.rtt_ms, line(&proven.version));
-    Finding::ok("tls", text)
+    Finding::ok("tls", format!("TLS 1.3; {by}"))
 }
 
 /// Nothing is known of the server's key.

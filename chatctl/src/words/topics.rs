@@ -133,7 +133,10 @@ A program may speak to chatd itself, in JSON-RPC (help rpc, help call):
 pub fn topic(name: &str) -> Option<String> {
     match name {
         "exit-codes" => Some(exit_codes()),
-        "environment" => Some(table("Variables that chatctl heeds; one that is set to nothing counts as one that is not set:", ENVIRONMENT.iter().copied())),
+        "environment" => Some(table(
+            "Variables that chatctl heeds; one that is set to nothing counts as one that is not set:",
+            ENVIRONMENT.iter().copied(),
+        )),
         "json" => Some(json()),
         "files" => Some(FILES.to_owned()),
         "privacy" => Some(PRIVACY.to_owned()),

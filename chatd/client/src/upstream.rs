@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chat_link::{CertificateProblem, ConnectError, DeviceClaim, Link, LinkError, Roots, Target, verify_server};
 use chat_proto::control::ErrorData;
+use chat_proto::control::doctor::Obstacle;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
 use chat_proto::id::{AccountName, Fingerprint, NameRule, ServerId};
@@ -150,15 +151,39 @@ pub struct Greeted {
     pub local: SocketAddr,
 }
 
+/// Why nobody could be greeted.
+pub struct TurnedBack {
+    /// What the way ended at, where that is known.
+    pub at: Option<Obstacle>,
+    /// The reason.
+    pub why: Box<ErrorData>,
+}
+
+impl From<Box<ErrorData>> for TurnedBack {
+    fn from(why: Box<ErrorData>) -> TurnedBack {
+        let at = (why.code == Code::SERVER_UNREACHABLE).then_some(Obstacle::Cut);
+        TurnedBack { at, why }
+    }
+}
+
+impl From<ConnectError> for TurnedBack {
+    fn from(error: ConnectError) -> TurnedBack {
+        let at = match &error {
+            ConnectError::Dns(_) => Some(Obstacle::Name),
+            ConnectError::Refused => Some(Obstacle::Refused),
+            ConnectError::Unreachable(_) => Some(Obstacle::NoWay),
+            ConnectError::TimedOut => Some(Obstacle::Silent),
+            ConnectError::Tls(_) => Some(Obstacle::Tls),
+            ConnectError::BadAddress(_) | ConnectError::WrongProtocol => None,
+        };
+        TurnedBack { at, why: not_connected(&error) }
+    }
+}
+
 /// Goes the way of a login up to where it would begin, and turns back.
-pub async fn greet(
-    target: &Target,
-    ca: Option<&str>,
-    world: World,
-    within: Duration,
-) -> Result<Greeted, Box<ErrorData>> {
+pub async fn greet(target: &Target, ca: Option<&str>, world: World, within: Duration) -> Result<Greeted, TurnedBack> {
     let steps = async {
-        let connected = chat_link::connect(target, &roots(ca)?, within).await.map_err(|error| not_connected(&error))?;
+        let connected = chat_link::connect(target, &roots(ca)?, within).await?;
         let mut talk = Talk { link: connected.link, tag: 0 };
         let (server, identity, rtt_ms) = identify(&mut talk, world).await?;
         let (name, local) = (target.to_string(), talk.link.local_addr());
@@ -167,7 +192,7 @@ pub async fn greet(
     };
     match tokio::time::timeout(within, steps).await {
         Ok(done) => done,
-        Err(_) => Err(unreachable("it did not answer in time")),
+        Err(_) => Err(ConnectError::TimedOut.into()),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::daemon::Daemon;
 use crate::profile::Answer;
 use crate::trust::Shown;
-use crate::upstream::{self, DEFAULT_PORT, Greeted};
+use crate::upstream::{self, DEFAULT_PORT, Greeted, TurnedBack};
 
 pub(super) async fn doctor(d: &Daemon, call: Doctor) -> Answer<Examined> {
     let name = d.named(&call.profile);
@@ -32,9 +32,9 @@ pub(super) async fn doctor(d: &Daemon, call: Doctor) -> Answer<Examined> {
     }
     match upstream::greet(&target, entry.ca.as_deref(), d.around.world, left()).await {
         Ok(greeted) => examined.proven = Some(proven(d, &greeted)),
-        Err(mut failure) => {
-            failure.detail = failure.detail.map(|detail| display::cause(&detail).into_owned());
-            examined.failure = Some(failure);
+        Err(TurnedBack { at, mut why }) => {
+            why.detail = why.detail.map(|detail| display::cause(&detail).into_owned());
+            (examined.obstacle, examined.failure) = (at, Some(why));
         }
     }
     Ok(examined)

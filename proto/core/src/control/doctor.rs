@@ -26,10 +26,33 @@ pub struct Examined {
     pub unresolved: Option<String>,
     /// Why no server proved itself there.
     pub failure: Option<Box<ErrorData>>,
+    /// What the way ended at then, where that is known.
+    pub obstacle: Option<Obstacle>,
     /// What came of the proof.
     pub proven: Option<Proven>,
     /// The UDP port that is set for private sessions; 0: any.
     pub private_port: u16,
+}
+
+/// What the way to a server ends at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// The name has no address any more.
+    Name,
+    /// The host is there, and nothing listens on the port.
+    Refused,
+    /// No answer in time.
+    Silent,
+    /// The network knows no way to the host.
+    NoWay,
+    /// What answers there speaks no TLS that fits.
+    Tls,
+    /// The connection was taken, and ended before the server had proved its key.
+    Cut,
+    /// Whatever a newer chatd stands before.
+    #[serde(other)]
+    Other,
 }
 
 /// A server that proved its key.
