@@ -32,9 +32,13 @@ impl Prompt {
 
     /// A password: that of the unit, where one is handed over, else asked for without echo.
     pub async fn password(self) -> Result<Secret, End> {
-        if let Some(password) = credential()? {
-            return Ok(password);
+        match credential()? {
+            Some(handed_over) => Ok(handed_over),
+            None => self.typed_password().await,
         }
+    }
+
+    async fn typed_password(self) -> Result<Secret, End> {
         self.require("a password", "--password-file F, --password-stdin, or LoadCredential=chat.password:F in a unit")?;
         secret(ask::PASSWORD).await
     }
@@ -48,11 +52,12 @@ impl Prompt {
         secret(ask::OLD_PASSWORD).await
     }
 
-    /// The first password of an account, twice. `verb` is what to run again when they differ.
+    /// The first password of an account: that of the unit, or asked for twice. `verb` is what to run again when they differ.
     pub async fn first_password(self, verb: &str) -> Result<Secret, End> {
-        let handed_over = credential()?.is_some();
-        let first = self.password().await?;
-        if handed_over { Ok(first) } else { self.again(first, verb).await }
+        match credential()? {
+            Some(handed_over) => Ok(handed_over),
+            None => self.again(self.typed_password().await?, verb).await,
+        }
     }
 
     /// Another password for an account, twice.

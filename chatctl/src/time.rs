@@ -158,6 +158,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A length of time as chatd is told it.
+pub fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Reads a moment: a length of time ago, RFC 3339, `today` or `yesterday`; milliseconds since 1970.
 pub fn parse_moment(text: &str, now: Timestamp, zone: &TimeZone) -> Result<i64, String> {
     let wrong = || format!("{text:?} is not a time; write 2h (ago), today, yesterday or 2026-11-22T14:00:00Z");

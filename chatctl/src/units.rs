@@ -1,5 +1,6 @@
 //! chatd as a unit of the user's own service manager: the files that say so, and the calls that make it so. Called by `daemon install`
-//! and `daemon uninstall`. The texts are those that the packages ship; only the program's path is another.
+//! and `daemon uninstall`, and by `doctor`, which asks whether it is so. The texts are those that the packages ship; only the
+//! program's path is another.
 
 use std::fs;
 use std::io;
@@ -102,6 +103,11 @@ impl Units {
     }
 }
 
+/// Whether the manager starts chatd with the user's sessions.
+pub fn is_enabled() -> bool {
+    run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok_and(|word| word.trim() == "enabled")
+}
+
 /// Whether this user's units stay when he logs out.
 pub fn lingers() -> bool {
     let uid = uid();
@@ -123,13 +129,13 @@ pub fn reachable(command: &mut Command) {
 
 /// This user's number, by which systemd knows him.
 #[cfg(unix)]
-pub fn uid() -> String {
+fn uid() -> String {
     rustix::process::geteuid().as_raw().to_string()
 }
 
 /// Windows gives users no numbers, and has no systemd to ask.
 #[cfg(windows)]
-pub fn uid() -> String {
+fn uid() -> String {
     String::new()
 }
 

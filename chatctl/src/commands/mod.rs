@@ -36,6 +36,7 @@ use crate::exit::Exit;
 use crate::output::{End, Output};
 use crate::paths::Places;
 use crate::prompt::Prompt;
+use crate::time::milliseconds;
 use crate::words::{self, troubles};
 
 /// The profile that register and login make when none is named.
@@ -63,10 +64,6 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// True while a session takes Ctrl-C itself: it ends a line or a command, not the program.
@@ -190,7 +187,7 @@ impl Context {
     /// Time left, as requests carry it.
     pub fn timeout_ms(&self) -> u64 {
         let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(left)
     }
 
     /// The conversation with chatd, which is started when it is not there.

@@ -9,14 +9,14 @@ use chat_proto::fault::Code;
 use chat_proto::limits::NOTE_MAX;
 
 use super::message::send;
-use super::{Context, Waited, milliseconds};
+use super::{Context, Waited};
 use crate::args::{self, SessionsVerb};
 use crate::daemon::CallError;
 use crate::json::{self, word};
 use crate::key;
 use crate::output::{End, Form, Shown};
 use crate::text::Source;
-use crate::time::iso;
+use crate::time::{iso, milliseconds};
 use crate::words::{ask, private as words};
 
 /// `startprivate`: asks; with `--wait` until the session is open or will never be.

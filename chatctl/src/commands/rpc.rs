@@ -11,12 +11,12 @@ use chat_proto::limits::CONTROL_LINE_MAX;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{Context, milliseconds};
+use super::Context;
 use crate::args;
 use crate::exit::Exit;
 use crate::key;
 use crate::output::{End, Trouble};
-use crate::time::{Clock, parse_moment};
+use crate::time::{Clock, milliseconds, parse_moment};
 use crate::words::troubles;
 
 /// Lines that wait for chatd; more wait in the pipe.

@@ -22,6 +22,7 @@ use crate::daemon::CallError;
 use crate::key;
 use crate::output::{End, Trouble};
 use crate::signals::Signals;
+use crate::time::milliseconds;
 use crate::words::{refusals, run as words, troubles};
 
 /// Output that still comes when the command has ended is waited for so long: what it left running may hold it open for ever.
@@ -46,7 +47,7 @@ pub async fn run(ctx: &mut Context, args: args::Run) -> Result<(), End> {
     }
     if args.on == args::Told::Always || !outcome.is_success() {
         let text = tail.under(words::headline(&name(&args), &outcome, took));
-        let ended = RunEnded { exit: exit.into(), duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) };
+        let ended = RunEnded { exit: exit.into(), duration_ms: milliseconds(took) };
         if let Err(End::Said(trouble)) = tell(ctx, &args.to, text, ended).await {
             ctx.out.trouble(&trouble);
         }

@@ -3,7 +3,6 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use chat_local::directory::Rule;
 use chat_local::endpoint::fits;
@@ -11,6 +10,7 @@ use chat_local::endpoint::fits;
 use super::Finding;
 use crate::paths::Places;
 use crate::settings;
+use crate::units;
 use crate::words::doctor as words;
 
 /// Room below which chatd cannot keep a day's messages.
@@ -172,24 +172,11 @@ pub fn comfort(places: &Places) -> Vec<Finding> {
 
 /// Only a unit ends at the logout of its user.
 fn linger() -> Finding {
-    let is_unit = says("systemctl", &["--user", "is-enabled", "chatd.socket"]).is_some_and(|word| word == "enabled");
-    let uid = crate::units::uid();
-    let lingers =
-        says("loginctl", &["show-user", &uid, "--property=Linger", "--value"]).is_some_and(|word| word == "yes");
-    match (is_unit, lingers) {
+    match (units::is_enabled(), units::lingers()) {
         (true, true) => words::lingers(),
         (true, false) => words::does_not_linger(),
         (false, _) => words::no_unit(),
     }
-}
-
-/// The first line that a program of the system prints, when it succeeds.
-fn says(program: &str, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new(program);
-    crate::units::reachable(&mut command);
-    let outcome = command.args(arguments).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&outcome.stdout);
-    outcome.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// Where a package puts a shell's completion of a program, and which file of the user's reads it otherwise.

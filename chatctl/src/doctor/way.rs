@@ -8,6 +8,7 @@ use super::Finding;
 use super::daemon::{Known, soon};
 use crate::commands::Context;
 use crate::daemon::Daemon;
+use crate::time::milliseconds;
 use crate::words::doctor as words;
 
 /// A clock that is off by more shows wrong times.
@@ -19,10 +20,7 @@ const CLOCK_FAIL_MS: u64 = 60_000;
 pub async fn look(ctx: &Context, daemon: &mut Daemon, profiles: &[Known], found: &mut Vec<Finding>) {
     let mut servers = Vec::new();
     for profile in profiles.iter().filter(|profile| profile.has_server) {
-        let ask = Doctor {
-            profile: profile.name.clone(),
-            timeout_ms: u64::try_from(ctx.global.timeout.as_millis()).unwrap_or(u64::MAX),
-        };
+        let ask = Doctor { profile: profile.name.clone(), timeout_ms: milliseconds(ctx.global.timeout) };
         match daemon.call(&ask, soon(ctx)).await {
             // Several profiles on one server go the same way.
             Ok(examined) if servers.contains(&examined.server) => {}

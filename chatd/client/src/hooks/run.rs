@@ -53,40 +53,27 @@ pub struct Input {
 impl Program {
     /// Its run for an event.
     pub fn run(&self, input: Input) -> Run {
-        let mut environment = self.environment.clone();
+        Run { program: self.clone(), input }
+    }
+}
+
+impl Input {
+    fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         let told = [
-            ("CHAT_EVENT", input.event),
-            ("CHAT_FROM", input.from),
-            ("CHAT_ID", input.id),
-            ("CHAT_PROFILE", input.profile),
+            ("CHAT_EVENT", &self.event),
+            ("CHAT_FROM", &self.from),
+            ("CHAT_ID", &self.id),
+            ("CHAT_PROFILE", &self.profile),
         ];
-        environment.extend(told.map(|(name, value)| (name.to_owned(), value)));
-        if input.is_test {
-            environment.push(("CHAT_TEST".into(), "1".into()));
-        }
-        Run {
-            argv: self.argv.clone(),
-            environment,
-            directory: self.directory.clone(),
-            input: format!("{}\n", input.object),
-            limit: self.limit,
-        }
+        told.map(|(name, value)| (name, value.as_str())).into_iter().chain(self.is_test.then_some(("CHAT_TEST", "1")))
     }
 }
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The program, a full path, and its arguments; never empty.
-    pub argv: Vec<String>,
-    /// Its whole environment.
-    pub environment: Vec<(String, String)>,
-    /// Its working directory.
-    pub directory: PathBuf,
-    /// What it reads.
-    pub input: String,
-    /// It may take so long.
-    pub limit: Duration,
+    program: Program,
+    input: Input,
 }
 
 /// What became of it.
@@ -124,15 +111,16 @@ pub async fn run(run: Run) -> Report {
     }
 }
 
-fn begin(run: &Run) -> io::Result<(Group, pipe::Receiver)> {
-    let (program, arguments) = run.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
+fn begin(Run { program, input }: &Run) -> io::Result<(Group, pipe::Receiver)> {
+    let (command, arguments) = program.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
     // One pipe for both, so that lines keep their order.
     let (printed, prints) = io::pipe()?;
-    let child = Command::new(program)
+    let child = Command::new(command)
         .args(arguments)
         .env_clear()
-        .envs(run.environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(&run.directory)
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .envs(input.environment())
+        .current_dir(&program.directory)
         .stdin(Stdio::piped())
         .stdout(prints.try_clone()?)
         .stderr(prints)
@@ -143,15 +131,15 @@ fn begin(run: &Run) -> io::Result<(Group, pipe::Receiver)> {
 }
 
 async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outcome, Printed) {
-    let stdin = group.child.stdin.take();
+    let (stdin, object) = (group.child.stdin.take(), format!("{}\n", run.input.object));
     let feeding = tokio::spawn(async move {
         if let Some(mut stdin) = stdin {
             // A program that does not read its event needs none.
-            let _ = stdin.write_all(run.input.as_bytes()).await;
+            let _ = stdin.write_all(object.as_bytes()).await;
         }
     });
     let mut printed = Printed::default();
-    let limit = sleep(run.limit);
+    let limit = sleep(run.program.limit);
     tokio::pin!(limit);
     let ended = loop {
         tokio::select! {
@@ -247,23 +235,36 @@ impl Drop for Group {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, input: &str, limit: Duration) -> Run {
-        Run {
-            argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
-            environment: vec![("ONLY".into(), "this".into())],
-            directory: "/".into(),
-            input: input.to_owned(),
-            limit,
-        }
+    fn program(argv: &[&str], limit: Duration) -> Program {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        Program { argv, environment: vec![("ONLY".into(), "this".into())], directory: "/".into(), limit }
+    }
+
+    fn event(object: &str) -> Input {
+        let (event, from, id, profile) = ("message".into(), "bob".into(), "7".into(), "default".into());
+        Input { event, from, id, profile, object: object.to_owned(), is_test: true }
+    }
+
+    fn shell(script: &str, object: &str, limit: Duration) -> Run {
+        program(&["/bin/sh", "-c", script], limit).run(event(object))
     }
 
     const LONG: Duration = Duration::from_secs(30);
 
     #[tokio::test]
     async fn it_gets_its_event_and_nothing_of_our_environment() {
-        let report = run(shell("cat; echo \"$ONLY $HOME\" >&2; exit 3", "hi\n", LONG)).await;
+        let report = run(shell("cat; echo \"$ONLY $HOME\" >&2; exit 3", "hi", LONG)).await;
         assert_eq!(report.outcome, Outcome::Exited { code: 3 });
         assert_eq!((report.output.as_str(), report.cut), ("hi\nthis \n", false));
+    }
+
+    #[tokio::test]
+    async fn it_is_told_of_its_event() {
+        let script = "echo $CHAT_EVENT $CHAT_FROM $CHAT_ID $CHAT_PROFILE $CHAT_TEST";
+        assert_eq!(run(shell(script, "", LONG)).await.output, "message bob 7 default 1\n");
+        let real = Input { is_test: false, ..event("") };
+        let report = run(program(&["/bin/sh", "-c", "echo ${CHAT_TEST-none}"], LONG).run(real)).await;
+        assert_eq!(report.output, "none\n");
     }
 
     #[tokio::test]
@@ -298,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn signals_and_missing_programs_are_named() {
         assert_eq!(run(shell("kill -9 $$", "", LONG)).await.outcome, Outcome::Killed { signal: 9 });
-        let missing = Run { argv: vec!["/no/such/program".into()], ..shell("", "", LONG) };
+        let missing = program(&["/no/such/program"], LONG).run(event(""));
         assert!(
             matches!(run(missing).await.outcome, Outcome::NotStarted { detail } if detail.contains("No such file"))
         );
