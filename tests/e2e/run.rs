@@ -23,7 +23,7 @@ fn the_outcome_is_told_and_the_exit_code_is_the_commands() {
     let mut world = World::start();
     let (alice, ops) = (world.user("alice"), world.user("ops"));
     let script = "cat; printf '\\377\\0bin\\n'; echo worse >&2; exit 3";
-    let out = alice.pipe(&["run", "--to", "ops", "--tail", "2", "--", "sh", "-c", script], b"input\n").exits(3);
+    let out = alice.pipe(&["run", "--to", "ops", "--tail", "3", "--", "sh", "-c", script], b"input\n").exits(3);
     assert_eq!(out.stderr, "worse\n");
     assert!(out.stdout.starts_with("input\n"), "{}", out.stdout);
     let message = told(&ops, 3);
@@ -31,11 +31,15 @@ fn the_outcome_is_told_and_the_exit_code_is_the_commands() {
     assert!(headline.starts_with("sh failed (exit 3) after "), "{headline}");
     let mut rest: Vec<&str> = rest.lines().collect();
     rest.sort_unstable();
-    assert_eq!(rest, ["worse", "\u{fffd}\\x00bin"]);
+    // Two pipes: which line of the one comes before which of the other is open.
+    assert_eq!(rest, ["input", "worse", "\u{fffd}\\x00bin"]);
     assert!(message["run"]["duration_ms"].is_u64(), "{message}");
 
-    alice.run(&["run", "--to", "ops", "--", "true"]).exits(0);
-    assert!(text(&told(&ops, 0)).starts_with("true done after "));
+    alice.run(&["run", "--to", "ops", "--tail", "1", "--", "sh", "-c", "echo one; echo two"]).exits(0);
+    let message = told(&ops, 0);
+    let (headline, rest) = text(&message).split_once('\n').expect("a line below");
+    assert!(headline.starts_with("sh done after "), "{headline}");
+    assert_eq!(rest, "two");
 }
 
 #[test]
