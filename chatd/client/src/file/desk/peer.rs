@@ -11,7 +11,9 @@ use prost::{DecodeError, Message};
 
 use super::super::job::Flag;
 use super::super::shown_id;
-use super::{Desk, Do, Now, SessionId, Work, is_passing};
+use super::entry::is_passing;
+use super::work::Work;
+use super::{Desk, Do, Now, SessionId};
 use crate::history::file::Transfer;
 
 /// Characters of an offered name that are kept to be shown.

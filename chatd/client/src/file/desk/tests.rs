@@ -3,19 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use chat_proto::id::DeviceId;
-use chat_proto::peer::{FileEnd, FileOffer};
+use chat_proto::limits::{FILE_OFFERS_AT_ONCE, FILE_OFFERS_OF_PEER, FILES_AT_ONCE};
+use chat_proto::method::peer as method;
+use chat_proto::peer::{FileAccept, FileBytes, FileEnd, FileOffer};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::super::job;
+use super::super::job::{self, Outcome};
 use super::super::source;
+use super::work::AGAIN_AFTER_MS;
 use super::*;
+use crate::history::PeerDevice;
 use crate::runner::Opener;
 
 const SESSION: SessionId = [5; 16];
