@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 /// The units as shipped, for a chatd in /usr/bin.
 const SHIPPED: &[(&str, &str)] = &[
     (SERVICE, include_str!("../../packaging/systemd/user/chatd.service")),
+    ("chatd-sweep.service", include_str!("../../packaging/systemd/user/chatd-sweep.service")),
     (SOCKET, include_str!("../../packaging/systemd/user/chatd.socket")),
 ];
 const SERVICE: &str = "chatd.service";
@@ -189,7 +190,9 @@ mod tests {
     #[test]
     fn the_shipped_texts_name_the_program_once_and_take_another() {
         let (_, service) = SHIPPED[0];
-        assert_eq!(service.matches(SHIPPED_PROGRAM).count(), 1, "{service}");
+        for (name, text) in SHIPPED.iter().filter(|(name, _)| *name != SOCKET) {
+            assert_eq!(text.matches(SHIPPED_PROGRAM).count(), 1, "{name}: {text}");
+        }
         let text = written(service, Path::new("/opt/50% of it/chatd"), true);
         assert!(text.starts_with(&format!("{MARK}\n{LINGERS}\n[Unit]")), "{text}");
         assert!(text.contains("ExecStart=\"/opt/50%% of it/chatd\" --foreground"), "{text}");

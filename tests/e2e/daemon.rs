@@ -254,6 +254,36 @@ fn s36_a_stale_socket_is_replaced_and_a_living_one_is_not() {
     assert_eq!(home.daemon_pid(), pid);
 }
 
+/// What a unit does before systemd listens in chatd's place.
+#[test]
+fn a_stale_socket_is_swept_and_a_living_one_is_not() {
+    let mut world = World::start();
+    let home = world.user("alice");
+    let sweep = || {
+        let swept = command("chatd").args(["--sweep", "--home"]).arg(home.dir()).output().expect("chatd can be run");
+        Output::new("chatd --sweep".into(), &swept).ok();
+    };
+    let pid = home.daemon_pid();
+    sweep();
+    assert_eq!(home.daemon_pid(), pid, "a living one was robbed");
+    home.run(&["status"]).ok();
+    home.kill();
+    assert!(home.socket().exists());
+    sweep();
+    assert!(!home.socket().exists());
+    sweep();
+    // one that holds no lock of ours and answers
+    let other = UnixListener::bind(home.socket()).expect("nothing is there");
+    sweep();
+    assert!(home.socket().exists());
+    drop(other);
+    // what is no socket is somebody's
+    fs::remove_file(home.socket()).expect("ours");
+    fs::write(home.socket(), "dear").expect("a file");
+    sweep();
+    assert_eq!(fs::read_to_string(home.socket()).expect("it is there"), "dear");
+}
+
 #[test]
 fn the_daemon_is_found_with_an_empty_environment() {
     let mut world = World::start();

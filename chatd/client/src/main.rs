@@ -60,6 +60,9 @@ struct Args {
     /// Read the configuration, say whether it is right, and end.
     #[arg(long)]
     check: bool,
+    /// Remove the socket that a chatd which was killed has left, and end; a unit does so before systemd listens there.
+    #[arg(long, hide = true)]
+    sweep: bool,
     /// Be the process that does for a confined chatd what it no longer may; only chatd starts it.
     #[arg(long, hide = true)]
     runner: bool,
@@ -118,6 +121,9 @@ fn start(args: &Args) -> Result<u8, Failure> {
         return manual(dir).map(|()| exit::OK).map_err(cannot);
     }
     let layout = layout(args)?;
+    if args.sweep {
+        return sweep(&socket(args, &layout, None), &layout);
+    }
     let file = args.config.clone().unwrap_or_else(|| layout.config_file());
     let config = Config::load(&file, args.config.is_some()).map_err(|error| bad_config(&error, &file))?;
     if args.check {
@@ -156,6 +162,14 @@ fn manual(dir: &Path) -> io::Result<()> {
 fn layout(args: &Args) -> Result<Layout, Failure> {
     let layout = paths::Surroundings::of_process(args.home.clone()).layout();
     layout.map_err(|error| Failure::new(exit::CONFIG, error, "chatd --home DIR"))
+}
+
+/// A chatd that lives keeps its socket: it holds the lock, or it answers. So does whatever else has the name.
+fn sweep(path: &Path, layout: &Layout) -> Result<u8, Failure> {
+    match Lock::take(&layout.state).and_then(|lock| lock.sweep(path)) {
+        Ok(()) | Err(BindError::AlreadyRunning { .. } | BindError::Occupied { .. }) => Ok(exit::OK),
+        Err(error) => Err(cannot_listen(&error)),
+    }
 }
 
 /// A result, on stdout. Nobody who listens any more is no error.

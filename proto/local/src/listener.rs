@@ -106,6 +106,11 @@ impl Lock {
         Ok(Listener::new(inner, place, self))
     }
 
+    /// Removes a dead socket of ours at `path`, so that somebody else can listen there; a living one is [`BindError::Occupied`].
+    pub fn sweep(&self, path: &Path) -> Result<(), BindError> {
+        system::sweep(path)
+    }
+
     /// Listens on a socket that the service manager made and handed over (LISTEN_FDS). Its name is the manager's and stays. Must
     /// be called within a tokio runtime.
     #[cfg(unix)]

@@ -164,6 +164,20 @@ async fn what_is_no_dead_socket_of_ours_is_not_removed() {
     UnixStream::connect(home.socket()).expect("he still lives");
 }
 
+#[test]
+fn a_dead_socket_is_swept_and_a_living_one_is_not() {
+    let home = Home::prepared();
+    let lock = Lock::take(&home.state()).expect("nobody else has it");
+    lock.sweep(&home.socket()).expect("nothing there");
+    drop(UnixListener::bind(home.socket()).expect("a dead socket"));
+    lock.sweep(&home.socket()).expect("swept");
+    assert!(!home.socket().exists());
+    let living = UnixListener::bind(home.socket()).expect("the service manager, say");
+    assert!(matches!(lock.sweep(&home.socket()), Err(BindError::Occupied { .. })));
+    drop(UnixStream::connect(home.socket()).expect("it still lives"));
+    drop(living);
+}
+
 #[tokio::test]
 async fn squatted_sockets_and_directories_are_refused_by_both_sides() {
     if !is_root() {

@@ -36,6 +36,12 @@ pub(crate) fn listen(path: &Path) -> Result<(Listener, Option<Place>), BindError
     Ok((listener, Some(place)))
 }
 
+/// Makes way at `path`. The caller holds the lock.
+pub(crate) fn sweep(path: &Path) -> Result<(), BindError> {
+    let (parent, name) = split(path).map_err(|source| BindError::io("use", path, source))?;
+    clear(&Directory::open(&parent)?, &name, path)
+}
+
 /// Takes a listening socket that the service manager made.
 pub(crate) fn adopt(fd: OwnedFd) -> Result<Listener, BindError> {
     let local = rustix::net::getsockname(&fd).is_ok_and(|name| name.address_family() == AddressFamily::UNIX);

@@ -70,6 +70,11 @@ pub(crate) fn listen(path: &Path) -> Result<(Listener, Option<Place>), BindError
     }
 }
 
+/// A pipe ends with its last holder: nothing is left behind.
+pub(crate) fn sweep(_path: &Path) -> Result<(), BindError> {
+    Ok(())
+}
+
 /// The descriptor has decided already who may connect.
 pub(crate) fn check_client(_pipe: &Stream) -> io::Result<Result<(), Refusal>> {
     Ok(Ok(()))
