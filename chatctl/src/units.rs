@@ -23,6 +23,8 @@ const PACKAGED: &[&str] = &["/usr/local/lib/systemd/user", "/usr/lib/systemd/use
 const MARK: &str = "# Written by chatctl daemon install. To remove it: chatctl daemon uninstall";
 /// The second one, where lingering was switched on along with it.
 const LINGERS: &str = "# Lingering was switched on for it.";
+/// Says the same beside units that a package has brought: there it is all that is ours, and says nothing to the manager.
+const NOTE: &str = "chatd.service.d/lingers.conf";
 
 /// Why chatd cannot be made a unit, or be one no longer.
 #[derive(Debug)]
@@ -52,26 +54,34 @@ impl Units {
         }
     }
 
-    /// Writes the files for this chatd; where a package's units name the same program, there is nothing to write.
+    /// Writes the files for this chatd; where a package's units name the same program, at most a note that lingering came with it.
     pub fn write(&self, program: &Path, lingers: bool) -> Result<(), Failure> {
-        for (name, _) in SHIPPED {
-            let file = self.folder.join(name);
-            if file.exists() && !is_ours(&file) {
-                return Err(Failure::Foreign(file));
-            }
-        }
-        if is_packaged(program) {
-            return Ok(());
+        self.write_beside(is_packaged(program), program, lingers)
+    }
+
+    fn write_beside(&self, packaged: bool, program: &Path, lingers: bool) -> Result<(), Failure> {
+        if let Some(foreign) = self.files().find(|file| file.exists() && !is_ours(file)) {
+            return Err(Failure::Foreign(foreign));
         }
         // Installed once more it knows still what the first time switched on.
         let lingers = lingers || self.lingered();
-        for (name, text) in SHIPPED {
-            let file = self.folder.join(name);
-            let written =
-                fs::create_dir_all(&self.folder).and_then(|()| fs::write(&file, written(text, program, lingers)));
-            written.map_err(|error| Failure::File(file, error))?;
+        match packaged {
+            true if lingers => self.put(NOTE, &written("", program, true)),
+            true => Ok(()),
+            false => SHIPPED.iter().try_for_each(|(name, text)| self.put(name, &written(text, program, lingers))),
         }
-        Ok(())
+    }
+
+    fn put(&self, name: &str, text: &str) -> Result<(), Failure> {
+        let file = self.folder.join(name);
+        let folder = file.parent().unwrap_or(&self.folder);
+        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
+        written.map_err(|error| Failure::File(file, error))
+    }
+
+    /// Whether chatd starts with the user's sessions. The socket alone may be a package's, for every user.
+    pub fn is_installed(&self) -> bool {
+        run("systemctl", &["--user", "is-enabled", SERVICE]).is_ok()
     }
 
     /// Has the manager listen for chatctl, and start chatd with the user's sessions.
@@ -81,30 +91,45 @@ impl Units {
         run("systemctl", &["--user", "enable", "--now", SOCKET, SERVICE]).map(drop)
     }
 
+    /// Every file that may be ours.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        SHIPPED.iter().map(|(name, _)| *name).chain([NOTE]).map(|name| self.folder.join(name))
+    }
+
     /// Whether lingering was switched on along with our files.
     fn lingered(&self) -> bool {
         let says = |file: &Path| head(file).is_some_and(|head| head.starts_with(MARK) && head.contains(LINGERS));
-        SHIPPED.iter().any(|(name, _)| says(&self.folder.join(name)))
+        self.files().any(|file| says(&file))
     }
 
-    /// Undoes all of it; says whether there was anything, and whether lingering was a part of it.
-    pub fn disable(&self) -> Result<(bool, bool), Failure> {
-        let enabled = run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok();
-        let ours: Vec<PathBuf> =
-            SHIPPED.iter().map(|(name, _)| self.folder.join(name)).filter(|file| is_ours(file)).collect();
-        let lingered = self.lingered();
-        if enabled || !ours.is_empty() {
+    /// Undoes all of it.
+    pub fn disable(&self) -> Result<Undone, Failure> {
+        let ours: Vec<PathBuf> = self.files().filter(|file| is_ours(file)).collect();
+        let (changed, lingered) = (!ours.is_empty() || is_enabled(), self.lingered());
+        if changed {
             run("systemctl", &["--user", "disable", "--now", SOCKET, SERVICE])?;
         }
         for file in &ours {
             fs::remove_file(file).map_err(|error| Failure::File(file.clone(), error))?;
         }
+        // It stays where others have put something beside the note.
+        self.folder.join(NOTE).parent().map(fs::remove_dir).and_then(Result::ok);
         run("systemctl", &["--user", "daemon-reload"])?;
-        Ok((enabled || !ours.is_empty(), lingered))
+        Ok(Undone { changed, lingered, packaged: is_enabled() })
     }
 }
 
-/// Whether the manager starts chatd with the user's sessions.
+/// What was undone.
+pub struct Undone {
+    /// There was anything.
+    pub changed: bool,
+    /// Lingering was a part of it.
+    pub lingered: bool,
+    /// The socket of a package listens again from the user's next login on.
+    pub packaged: bool,
+}
+
+/// Whether the manager listens for chatctl in the user's sessions.
 pub fn is_enabled() -> bool {
     run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok_and(|word| word.trim() == "enabled")
 }
@@ -210,6 +235,23 @@ mod tests {
             units.write(program, lingers).expect("written");
             assert!(units.lingered());
         }
+    }
+
+    #[test]
+    fn beside_the_units_of_a_package_lingering_is_remembered_too() {
+        let dir = tempfile::tempdir().expect("a directory to play in");
+        let units = Units { folder: dir.path().join("user") };
+        let program = Path::new(SHIPPED_PROGRAM);
+        let write = |lingers| units.write_beside(true, program, lingers).map_err(|failure| format!("{failure:?}"));
+        write(false).expect("nothing to write");
+        assert!(!units.folder.exists() && !units.lingered());
+        for lingers in [true, false] {
+            write(lingers).expect("written");
+            assert!(units.lingered());
+        }
+        assert!(!units.folder.join(SERVICE).exists(), "the package's own would be hidden by it");
+        fs::write(units.folder.join(NOTE), "[Service]\n").expect("written");
+        assert!(write(true).is_err(), "what others wrote is not overwritten");
     }
 
     #[test]

@@ -24,7 +24,9 @@ impl Desk {
         }
         let dir = tempfile::Builder::new().prefix("cu-").tempdir_in("/tmp").expect("/tmp can be written");
         let desk = Desk { dir };
-        desk.script("systemctl", "echo systemctl \"$@\" >>\"$HOME/calls\"; test ! -e \"$HOME/no-manager\"");
+        let units = "test ! -e \"$HOME/no-manager\" || exit 1; case $2 in is-enabled) { test -e \"$HOME/enabled\" || test -e \"$HOME/$3.global\"; } && echo enabled;; \
+                     enable) >\"$HOME/enabled\";; disable) rm -f \"$HOME/enabled\";; esac";
+        desk.script("systemctl", &format!("echo systemctl \"$@\" >>\"$HOME/calls\"; {units}"));
         let lingers = "case $1 in show-user) cat \"$HOME/linger\" 2>/dev/null || echo no;; enable-linger) echo yes >\"$HOME/linger\";; \
                        disable-linger) rm \"$HOME/linger\";; esac";
         desk.script("loginctl", &format!("echo loginctl \"$1\" >>\"$HOME/calls\"; {lingers}"));
@@ -85,13 +87,22 @@ fn chatd_becomes_a_unit_and_is_none_again() {
     let service = fs::read_to_string(desk.unit("chatd.service")).expect("it was written");
     assert!(service.contains(&format!("ExecStart={} --foreground", binary("chatd").display())), "{service}");
     assert!(desk.unit("chatd.socket").exists());
-    // again is harmless
-    desk.run(&["daemon", "install", "--json"]).ok();
+    // again is harmless, and said
+    let again = desk.run(&["daemon", "install", "--json"]).ok().json();
+    assert_eq!((&again["unit"], &again["changed"]), (&true.into(), &false.into()), "{again}");
+    desk.run(&["daemon", "install"]).ok().says("a unit of yours already");
     desk.calls();
     desk.run(&["daemon", "uninstall"]).ok().says("no unit any more");
     assert!(desk.calls().contains("systemctl --user disable --now chatd.socket chatd.service"));
-    assert!(!desk.unit("chatd.service").exists() && !desk.unit("chatd.socket").exists());
+    let left = fs::read_dir(desk.path(".config/systemd/user")).expect("a directory").count();
+    assert_eq!(left, 0, "units are left behind");
     assert!(!desk.path("linger").exists());
+    desk.run(&["daemon", "uninstall"]).ok().says("chatd was no unit");
+    // a package has its socket listen for every user: that is not undone, and not denied
+    fs::write(desk.path("chatd.socket.global"), "").expect("a file");
+    desk.run(&["daemon", "install"]).ok().says("a unit of yours now");
+    desk.run(&["daemon", "uninstall"]).ok().says("from your next login on").says("systemctl --user mask chatd.socket");
+    assert_eq!(desk.run(&["daemon", "uninstall", "--json"]).ok().json()["unit"], true);
 }
 
 #[test]

@@ -146,6 +146,7 @@ async fn install(ctx: &mut Context, linger: bool) -> Result<(), End> {
         return Err(troubles::declined().into());
     }
     ctx.restart_clock();
+    let before = units.is_installed();
     units.write(&program, asked).map_err(troubles::units)?;
     halt(ctx).await?;
     units.enable().map_err(troubles::units)?;
@@ -157,23 +158,29 @@ async fn install(ctx: &mut Context, linger: bool) -> Result<(), End> {
     let info = ask(ctx, &mut daemon).await?;
     let lingers = units::lingers();
     match ctx.out.form {
-        Form::Json => ctx.out.object("daemon", json::daemon(&info).with("unit", &true).with("lingers", &lingers)),
+        Form::Json => {
+            let object = json::daemon(&info).with("unit", &true).with("changed", &!before);
+            ctx.out.object("daemon", object.with("lingers", &lingers))
+        }
         Form::Plain => ctx.out.row(&["installed", &info.version, &info.pid.to_string(), &info.socket]),
-        Form::Human => ctx.out.success(&words::daemon_installed(lingers, &ctx.out.chatctl)),
+        Form::Human => ctx.out.success(&words::daemon_installed(before, lingers, &ctx.out.chatctl)),
     }
 }
 
 /// Undoes [`install`]; lingering is switched off where it was switched on with it.
 async fn uninstall(ctx: &mut Context) -> Result<(), End> {
     let units = manager(&ctx.places()?)?;
-    let (changed, lingered) = units.disable().map_err(troubles::units)?;
-    if lingered {
+    let undone = units.disable().map_err(troubles::units)?;
+    if undone.lingered {
         units::linger(false).map_err(troubles::units)?;
     }
     match ctx.out.form {
-        Form::Json => ctx.out.object("daemon", members!({ "state": "stopped", "unit": false, "changed": changed })),
+        Form::Json => {
+            let object = members!({ "state": "stopped", "unit": undone.packaged, "changed": undone.changed });
+            ctx.out.object("daemon", object)
+        }
         Form::Plain => ctx.out.row(&["uninstalled"]),
-        Form::Human => ctx.out.success(words::daemon_uninstalled(changed)),
+        Form::Human => ctx.out.success(words::daemon_uninstalled(&undone)),
     }
 }
 

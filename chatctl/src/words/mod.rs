@@ -30,6 +30,7 @@ pub use private::{private_ended, private_request, private_session};
 
 use crate::output::Shown;
 use crate::time::Clock;
+use crate::units::Undone;
 
 /// What bare `chatctl` prints below the status.
 pub const EVERYDAY: &str = "
@@ -560,22 +561,30 @@ pub fn daemon_restarted(old: Option<&str>, new: &str) -> String {
     }
 }
 
-/// After `daemon install`.
-pub fn daemon_installed(lingers: bool, chatctl: &str) -> String {
+/// After `daemon install`; it may have been installed before.
+pub fn daemon_installed(before: bool, lingers: bool, chatctl: &str) -> String {
+    let is_unit = match before {
+        true => "chatd is a unit of yours already (chatd.socket, chatd.service), and was started anew.",
+        false => "chatd is a unit of yours now (chatd.socket, chatd.service).",
+    };
     let stays = match lingers {
         true => "It starts with the host and stays when you log out.".to_owned(),
         false => format!("It ends when you log out; to keep it running: {chatctl} daemon install --linger"),
     };
-    format!(
-        "chatd is a unit of yours now (chatd.socket, chatd.service). {stays}\n  to undo it: {chatctl} daemon uninstall"
-    )
+    format!("{is_unit} {stays}\n  to undo it: {chatctl} daemon uninstall")
 }
 
 /// After `daemon uninstall`.
-pub fn daemon_uninstalled(changed: bool) -> &'static str {
-    match changed {
-        true => "chatd is no unit any more; the next command that needs it starts it. What waits to be sent is kept.",
-        false => "chatd was no unit.",
+pub fn daemon_uninstalled(undone: &Undone) -> &'static str {
+    match undone {
+        Undone { packaged: true, .. } => {
+            "chatd is stopped, and the next command that needs it starts it. What waits to be sent is kept. The package's socket for it stays \
+             and listens again from your next login on.\n  to have it not: systemctl --user mask chatd.socket"
+        }
+        Undone { changed: true, .. } => {
+            "chatd is no unit any more; the next command that needs it starts it. What waits to be sent is kept."
+        }
+        Undone { .. } => "chatd was no unit.",
     }
 }
 
