@@ -145,6 +145,14 @@ pub fn linger(on: bool) -> Result<(), Failure> {
     run("loginctl", &[if on { "enable-linger" } else { "disable-linger" }]).map(drop)
 }
 
+/// The last lines that the user's journal has of chatd.
+pub fn journal(lines: usize) -> Option<Vec<String>> {
+    let lines = lines.to_string();
+    let asked = ["--user", "--unit", SERVICE, "--lines", &lines, "--output", "short-iso", "--no-pager", "--quiet"];
+    let text = run("journalctl", &asked).ok()?;
+    Some(text.lines().map(str::to_owned).collect())
+}
+
 /// cron, su and ssh may not say where the user's manager listens: it is known by the user's number.
 pub fn reachable(command: &mut Command) {
     let usual = PathBuf::from(format!("/run/user/{}", uid()));

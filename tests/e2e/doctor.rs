@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use chat_tests::process::binary;
+use chat_tests::process::{binary, until};
 use chat_tests::{Home, Output, World};
 use serde_json::Value;
 
@@ -301,7 +301,60 @@ fn a_report_names_nobody_and_no_place() {
     assert_eq!(fs::read_to_string(&file).expect("the report"), text);
     let json = alice.json(&["doctor", "--bundle", &format!("{path}2")]).ok().json();
     assert_eq!(json["bundle"], format!("{path}2"));
-    // without chatd there is one too
+    // without chatd there is one too, and it says what was not known
     alice.kill();
-    alice.run(&["doctor", "--bundle", &format!("{path}3")]).ok();
+    alice.run(&["doctor", "--bundle", &format!("{path}3")]).ok().says("read it with care");
+    let alone = fs::read_to_string(format!("{path}3")).expect("the report");
+    assert!(alone.contains("chatd did not answer") && !text.contains("chatd did not answer"), "{alone}");
+}
+
+/// A chatd that will not start is what a report is made for: whom it knows is not told by its log either.
+#[test]
+fn a_report_without_chatd_names_nobody_of_whom_its_log_tells() {
+    let mut world = World::start();
+    let home = world.bare("alice", "alice");
+    let server = world.server.address().to_string();
+    let args = ["--profile", "workplace", "register", "alice", "--server", &server];
+    let flags = ["--trust", world.server.fingerprint(), "--password-file", &world.password_file(), "--no-input"];
+    let args = [&args[..], &flags].concat();
+    home.finish(home.autostarting(&args), &args).ok();
+    world.server.kill();
+    until("the log tells of it", || log_of(&home).contains("workplace").then_some(()));
+    home.kill();
+    // as chatd would tell of what it cannot use
+    let more = "2026-11-27T19:14:20.1Z ERROR chatd::daemon: cannot be opened profile=\"garden\" detail=\"/srv/of bob/plan.pdf: no\"\n\
+                2026-11-27T19:14:20.2Z  INFO chatd::x: not connected profile=\"garden\" detail=\"\\\"chatbox\\\" is not chat.example.org\"\n";
+    let mut log = fs::File::options().append(true).open(home.dir().join("state/chatd.log")).expect("chatd has a log");
+    log.write_all(more.as_bytes()).expect("our file");
+    // and a configuration that nobody understands
+    let text = "profile.meadow = { server = \"chat.meadow.example\", usr = \"alice\" }\n";
+    fs::create_dir_all(home.dir().join("config")).expect("a directory");
+    fs::write(home.dir().join("config/config.toml"), text).expect("a file");
+    let file = world.path("alone.txt");
+    home.run(&["doctor", "--bundle", &file.display().to_string()]).exits(1);
+    let report = fs::read_to_string(&file).expect("the report");
+    for never in ["workplace", "garden", "bob", "plan.pdf", "chatbox", "example", "meadow", "127.0.0.1"] {
+        assert!(!report.contains(never), "the report names {never:?}:\n{report}");
+    }
+    for always in ["link lost profile=\"profile-", "detail=\"path-1: no\"", "is not server-"] {
+        assert!(report.contains(always), "the report has no {always:?}:\n{report}");
+    }
+}
+
+/// The log that is read is that of the chatd that runs, wherever it keeps it.
+#[test]
+fn a_report_has_the_log_of_the_chatd_that_runs() {
+    let mut world = World::start();
+    let (home, elsewhere) = (world.bare("alice", "alice"), world.bare("alice", "elsewhere"));
+    home.finish(home.autostarting(&["daemon", "start"]), &["daemon", "start"]).ok();
+    let file = world.path("report.txt");
+    let mut run = elsewhere.command(&["doctor", "--bundle", &file.display().to_string()]);
+    run.env("CHAT_SOCKET", home.socket());
+    Output::new("chatctl doctor --bundle".into(), &run.output().expect("chatctl"));
+    let report = fs::read_to_string(&file).expect("the report");
+    assert!(report.contains("INFO chatd: ready"), "{report}");
+}
+
+fn log_of(home: &Home) -> String {
+    fs::read_to_string(home.dir().join("state/chatd.log")).unwrap_or_default()
 }

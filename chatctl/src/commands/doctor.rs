@@ -13,9 +13,9 @@ pub async fn doctor(ctx: &mut Context, args: args::Doctor) -> Result<(), End> {
     let found = doctor::examine(ctx).await?;
     let bundle = match &args.bundle {
         Some(file) => {
-            let text = bundle::text(ctx, &found).await?;
-            bundle::write(file, &text).map_err(|error| troubles::cannot_write(file, &error))?;
-            Some((file, text.len()))
+            let report = bundle::report(ctx, &found).await?;
+            bundle::write(file, &report.text).map_err(|error| troubles::cannot_write(file, &error))?;
+            Some((file, report))
         }
         None => None,
     };
@@ -32,8 +32,9 @@ pub async fn doctor(ctx: &mut Context, args: args::Doctor) -> Result<(), End> {
             // A quiet call is told what needs it alone.
             let told = |one: &&Finding| !ctx.out.quiet || one.verdict > Verdict::Ok;
             found.iter().filter(told).try_for_each(|one| ctx.out.line(&words::doctor::finding(one)))?;
-            if let Some((file, bytes)) = bundle {
-                ctx.out.note(&words::doctor::bundled(file, bytes));
+            if let Some((file, report)) = bundle {
+                let bytes = report.text.len();
+                ctx.out.note(&words::doctor::bundled(file, bytes, report.alone, &ctx.out.chatctl));
             }
         }
     }

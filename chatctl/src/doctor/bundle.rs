@@ -1,10 +1,8 @@
 //! The report for whoever helps: everything that `doctor` found and what it stands on, with all that names somebody or some place
-//! replaced. Equal things are replaced by equal words, so that the report can still be followed.
+//! replaced ([`super::masks`]).
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::IpAddr;
 use std::path::Path;
 
 use chat_proto::control::account::Status;
@@ -13,13 +11,16 @@ use chat_proto::control::daemon::DaemonStatus;
 use chat_proto::control::people::Names;
 
 use super::Finding;
+use super::masks::Masks;
 use crate::commands::Context;
+use crate::commands::daemon::last_lines;
 use crate::daemon::Daemon;
 use crate::json::{self, members};
 use crate::output::End;
+use crate::paths::Places;
 use crate::settings::Settings;
 use crate::words;
-use crate::words::doctor::BUNDLE_HEAD;
+use crate::words::doctor::{BUNDLE_ALONE, BUNDLE_HEAD};
 
 /// Lines of the log that go along.
 const LOG_LINES: usize = 200;
@@ -46,14 +47,27 @@ const VARIABLES: &[&str] = &[
     "XDG_STATE_HOME",
 ];
 
-/// The whole report.
-pub async fn text(ctx: &mut Context, findings: &[Finding]) -> Result<String, End> {
+/// A report.
+pub struct Report {
+    /// The whole of it.
+    pub text: String,
+    /// There was no chatd to ask for names.
+    pub alone: bool,
+}
+
+/// Gathers it.
+pub async fn report(ctx: &mut Context, findings: &[Finding]) -> Result<Report, End> {
     let places = ctx.places()?;
     // The way to a server that is away has taken its time.
     ctx.restart_clock();
     let mut daemon = ctx.dial().await.unwrap_or_default();
     let (mut masks, mut parts) = (Masks::default(), Vec::new());
     masks.host(places.layout.home.as_deref());
+    ctx.named_profile().iter().for_each(|name| masks.add("profile", name));
+    // Each profile's history has a directory of its own.
+    fs::read_dir(&places.layout.data).into_iter().flatten().flatten().for_each(|entry| {
+        masks.add("profile", &entry.file_name().to_string_lossy());
+    });
     let found = findings.iter().map(words::doctor::finding).collect::<Vec<_>>().join("\n");
     parts.push(("Findings", found));
     parts.push(("Programs", programs(daemon.as_ref())));
@@ -63,11 +77,26 @@ pub async fn text(ctx: &mut Context, findings: &[Finding]) -> Result<String, End
     if let Some(daemon) = &mut daemon {
         parts.push(("Status", status(ctx, daemon, &mut masks).await));
     }
-    let log = crate::commands::daemon::last_lines(&places.layout.log_file(), LOG_LINES).unwrap_or_default();
-    let log: Vec<_> = log.into_iter().filter(|line| !line.contains(HOOKS)).collect();
-    parts.push(("The end of chatd's log", log.join("\n")));
+    parts.push(("The end of chatd's log", log(ctx, &places, daemon.as_mut(), &mut masks).await));
     let parts = parts.iter().map(|(name, text)| format!("\n== {name}\n{}\n", masks.over(text)));
-    Ok(format!("{BUNDLE_HEAD}{}", parts.collect::<String>()))
+    let alone = daemon.is_none();
+    let head = if alone { BUNDLE_ALONE } else { "" };
+    Ok(Report { text: format!("{BUNDLE_HEAD}{head}{}", parts.collect::<String>()), alone })
+}
+
+/// The last lines of the file that the running chatd keeps, or else a chatd before it kept; of the journal where there is none.
+async fn log(ctx: &Context, places: &Places, daemon: Option<&mut Daemon>, masks: &mut Masks) -> String {
+    let file = match daemon {
+        Some(daemon) => {
+            let info = daemon.call(&DaemonStatus {}, super::daemon::soon(ctx)).await;
+            info.map_or(Some(places.layout.log_file()), |info| info.log.map(Into::into))
+        }
+        None => Some(places.layout.log_file()),
+    };
+    let lines = file.and_then(|file| last_lines(&file, LOG_LINES).ok());
+    let lines = lines.or_else(|| crate::units::journal(LOG_LINES)).unwrap_or_default();
+    let kept = lines.iter().filter(|line| !line.contains(HOOKS));
+    kept.map(|line| masks.of_log(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes it where nothing is yet, for its owner alone.
@@ -97,20 +126,14 @@ fn system() -> String {
     format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-#[cfg(unix)]
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(windows)]
-fn host_name() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
-}
-
 /// What the user wrote. Whom it names is replaced everywhere.
 fn settings(ctx: &Context, masks: &mut Masks) -> String {
     let all = ctx.places().ok().and_then(|places| Settings::read(&places).ok()?.all().ok());
-    let Some(all) = all else { return "the configuration cannot be read".to_owned() };
+    let Some(all) = all else {
+        let file = ctx.places().map(|places| places.layout.config_file());
+        masks.of_config(&file.ok().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default());
+        return "the configuration cannot be read".to_owned();
+    };
     let mut lines = Vec::new();
     for setting in all.iter().filter(|setting| !setting.default) {
         match setting.key.split('.').collect::<Vec<_>>()[..] {
@@ -167,133 +190,9 @@ fn name(masks: &mut Masks, profile: &Profile) {
     masks.add("profile", &profile.name);
 }
 
-/// What is replaced, and by what.
-#[derive(Debug, Default)]
-struct Masks {
-    names: BTreeMap<String, String>,
-    counts: BTreeMap<&'static str, usize>,
-}
-
-impl Masks {
-    /// Replaces a name from here on; the first word for it stays.
-    fn add(&mut self, kind: &'static str, name: &str) {
-        // The usual name of a profile tells nothing.
-        if name.is_empty() || name == "default" || self.names.contains_key(name) {
-            return;
-        }
-        let mask = self.numbered(kind);
-        self.names.insert(name.to_owned(), mask);
-        // A server is also named without its port.
-        if let ("server", Some((host, port))) = (kind, name.rsplit_once(':'))
-            && port.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            self.add("server", host);
-        }
-    }
-
-    /// This host, whose home is on it, and the home that was named.
-    fn host(&mut self, named: Option<&Path>) {
-        if let Some(home) = std::env::home_dir().filter(|home| home.components().count() > 1) {
-            self.names.insert(home.to_string_lossy().into_owned(), "~".to_owned());
-        }
-        if let Some(named) = named {
-            self.names.insert(named.to_string_lossy().into_owned(), "CHAT-HOME".to_owned());
-        }
-        self.add("host", &host_name());
-        for variable in ["USER", "LOGNAME", "USERNAME"] {
-            std::env::var(variable).iter().for_each(|name| self.add("login", name));
-        }
-    }
-
-    fn numbered(&mut self, kind: &'static str) -> String {
-        let count = self.counts.entry(kind).or_default();
-        *count += 1;
-        format!("{kind}-{count}")
-    }
-
-    /// The text with everything replaced: what is known by name, then what looks like an address or a key.
-    fn over(&mut self, text: &str) -> String {
-        let mut names: Vec<(String, String)> = self.names.clone().into_iter().collect();
-        // The longest first: a name may be part of another.
-        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        let text = names.iter().fold(text.to_owned(), |text, (name, mask)| replaced(&text, name, mask));
-        let mut out = String::with_capacity(text.len());
-        for piece in text.split_inclusive(|c: char| !is_part(c)) {
-            let word = piece.trim_end_matches(|c: char| !is_part(c));
-            // A sentence may end behind it, and an address may begin with colons.
-            let ended = word.trim_end_matches(['.', ':']);
-            let found =
-                [word, ended, ended.trim_start_matches(':')].into_iter().find_map(|bare| Some((bare, kind(bare)?)));
-            let bare = found.map_or(word, |(bare, _)| bare);
-            let mask = found.map(|(bare, kind)| self.known(kind, bare));
-            match mask {
-                Some(mask) => out.push_str(&piece.replacen(bare, &mask, 1)),
-                None => out.push_str(piece),
-            }
-        }
-        out
-    }
-
-    fn known(&mut self, kind: &'static str, word: &str) -> String {
-        if let Some(mask) = self.names.get(word) {
-            return mask.clone();
-        }
-        self.add(kind, word);
-        self.names.get(word).cloned().unwrap_or_default()
-    }
-}
-
-/// Characters of which names, addresses and keys are made.
-fn is_part(c: char) -> bool {
-    c.is_alphanumeric() || ".:_-".contains(c)
-}
-
-/// Whether a word is an address, with or without a port, or a key.
-fn kind(word: &str) -> Option<&'static str> {
-    let bare = word.rsplit_once(':').map_or(word, |(host, _)| host);
-    if [word, bare].iter().any(|text| text.len() > 2 && text.parse::<IpAddr>().is_ok()) {
-        return Some("address");
-    }
-    let hex = word.strip_prefix("sha256:").unwrap_or(word);
-    (hex.len() >= 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some("key")
-}
-
-/// The text with every occurrence of `name` that is a word of its own replaced.
-fn replaced(text: &str, name: &str, mask: &str) -> String {
-    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find(name) {
-        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
-        let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
-        let is_word = !joined(before.chars().next_back()) && !joined(after.chars().next());
-        out.push_str(before);
-        out.push_str(if is_word { mask } else { name });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_addresses_and_keys_are_replaced_alike_everywhere() {
-        let mut masks = Masks::default();
-        masks.add("person", "bob");
-        masks.add("person", "bob.b");
-        masks.add("server", "chat.example.org:7443");
-        let key = "sha256:9f2c000000000000000000000000000000000000000000000000000000000000";
-        let text = format!("bob@chat.example.org:7443 at 192.168.1.7:4000, bob.b is no bobby; {key} bob [::1]:99");
-        assert_eq!(
-            masks.over(&text),
-            "person-1@server-1 at address-1, person-2 is no bobby; key-1 person-1 [address-2]:99"
-        );
-        assert_eq!(
-            masks.over("192.168.1.7:4000 chat.example.org 10:22:41 v0.1.0"),
-            "address-1 server-2 10:22:41 v0.1.0"
-        );
-    }
 
     #[test]
     fn a_report_replaces_nothing_that_is_there() {

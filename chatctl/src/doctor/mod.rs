@@ -7,6 +7,7 @@
 pub mod bundle;
 mod daemon;
 mod host;
+mod masks;
 mod way;
 
 pub use daemon::Known;

@@ -456,14 +456,20 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
-/// After `--bundle`.
-pub fn bundled(file: &Path, bytes: usize) -> String {
-    format!(
+/// After `--bundle`; `alone`: without chatd to ask for names.
+pub fn bundled(file: &Path, bytes: usize, alone: bool, chatctl: &str) -> String {
+    let text = format!(
         "{} is written ({} KiB, readable by you alone): findings, versions, settings, counts and the end of chatd's log. Names, servers, addresses, \
          keys and paths of yours are replaced; texts of messages are never in it. Read it before you hand it on.",
         path(file),
         bytes.div_ceil(1024)
-    )
+    );
+    match alone {
+        true => format!(
+            "{text}\nchatd did not answer, and it alone knows whose names to look for: read it with care, or make it anew after: {chatctl} daemon start"
+        ),
+        false => text,
+    }
 }
 
 /// The head of a bundle.
@@ -473,4 +479,10 @@ A report by doctor, a command of chatctl, for whoever helps you. Read it before 
 In it: what was found, versions, the settings that differ from their defaults, counts, the end of chatd's log.
 Replaced: names of people, profiles and devices, servers, hosts, addresses, keys, your home directory; the same one is replaced by the same word.
 Never in it: texts of messages, passwords, keys, names of files sent.
+";
+
+/// Below the head of a bundle that was made without chatd.
+pub const BUNDLE_ALONE: &str = "
+chatd did not answer, and it alone knows the people of the history. In its log everything is replaced that is a name by where or how it
+stands there: fields of names, paths, hosts, what is quoted. Look through it with care all the same, before you hand it on.
 ";
