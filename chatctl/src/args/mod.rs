@@ -1,11 +1,50 @@
-//! What can be typed: every verb with its flags. One definition yields parsing and help; `main` hands the result to the commands.
+//! What can be typed: every verb with its flags. One definition yields parsing and help, a file a noun with
+//! doc comments that are the help texts; `main` hands the result to the commands.
 
-mod verbs;
+mod account;
+mod config;
+mod daemon;
+mod device;
+mod doctor;
+mod events;
+mod file;
+mod help;
+mod hooks;
+mod message;
+mod outbox;
+mod people;
+mod private;
+mod read;
+mod rpc;
+mod run;
+mod search;
+mod shell;
+mod trace;
+mod unread;
+
+pub use account::*;
+pub use config::*;
+pub use daemon::*;
+pub use device::*;
+pub use doctor::*;
+pub use events::*;
+pub use file::*;
+pub use help::*;
+pub use hooks::*;
+pub use message::*;
+pub use outbox::*;
+pub use people::*;
+pub use private::*;
+pub use read::*;
+pub use rpc::*;
+pub use run::*;
+pub use search::*;
+pub use shell::*;
+pub use trace::*;
+pub use unread::*;
 
 use std::path::PathBuf;
 use std::time::Duration;
-
-pub use verbs::*;
 
 use chat_manual::environment::heeded;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
