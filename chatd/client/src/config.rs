@@ -524,6 +524,8 @@ mod tests {
         assert!(config.profiles["work"].autologin);
     }
 
+    // Full paths look so on Unix alone.
+    #[cfg(unix)]
     #[test]
     fn hooks_have_defaults_and_names() {
         let text =
@@ -536,6 +538,8 @@ mod tests {
         assert_eq!((hooks[0].retry_after, hooks[1].name.as_str()), (Duration::from_millis(100), "y"));
     }
 
+    // Full paths look so on Unix alone.
+    #[cfg(unix)]
     #[test]
     fn wrong_hooks_say_what_to_write() {
         let refused = |hook: &str| meant(&format!("hook = [ {{ {hook} }} ]")).expect_err(hook);
@@ -550,6 +554,8 @@ mod tests {
         assert!(refused("on = \"link\", run = [\"/x\"] }, { on = \"link\", run = [\"/x\"]").contains("two hooks"));
     }
 
+    // Full paths look so on Unix alone.
+    #[cfg(unix)]
     #[test]
     fn files_have_a_folder_and_a_bound() {
         let files = meant("").expect("empty is right").files;

@@ -13,6 +13,7 @@ mod peer;
 mod pins;
 mod planted;
 mod profile;
+#[cfg_attr(windows, path = "runner/windows.rs")]
 pub mod runner;
 pub mod sandbox;
 mod shown;
@@ -181,7 +182,8 @@ fn inherited_home(environment: &[(String, String)]) -> PathBuf {
 /// What hooks find in their environment beside the event: a search path that does not depend on how chatd was started, and what
 /// a chatctl in them needs to find this chatd.
 fn hook_environment(inherited: Vec<(String, String)>, layout: &Layout, socket: &Path) -> Vec<(String, String)> {
-    let mut environment = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
+    let mut environment: Vec<_> =
+        hooks::SEARCH_PATH.map(|path| ("PATH".to_owned(), path.to_owned())).into_iter().collect();
     environment.extend(inherited);
     environment.push(("CHAT_SOCKET".into(), socket.to_string_lossy().into_owned()));
     if let Some(home) = &layout.home {

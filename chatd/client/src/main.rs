@@ -1,11 +1,18 @@
 //! chatd's birth: arguments, configuration, background, logging, runtime; then `chatd::run`. It alone ends the process.
 
+#[cfg(unix)]
+#[path = "main/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "main/windows.rs"]
+mod system;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use chat_local::directory::{Directory, OpenError, Rule, Unsafe};
+use chat_local::directory::{Directory, OpenError, Unsafe};
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
 use chat_local::paths::{self, Layout};
@@ -66,6 +73,10 @@ struct Args {
     /// Be the process that does for a confined chatd what it no longer may; only chatd starts it.
     #[arg(long, hide = true)]
     runner: bool,
+    /// Be the process in the background; only chatd starts it.
+    #[cfg(windows)]
+    #[arg(long, hide = true)]
+    detached: bool,
     /// Print the keys of the configuration with their defaults and meanings, between tabs, and end.
     #[arg(long)]
     keys: bool,
@@ -129,7 +140,7 @@ fn start(args: &Args) -> Result<u8, Failure> {
     if args.check {
         return say(&format!("{}: ok\n", file.display()));
     }
-    descriptors::take(DESCRIPTORS).map_err(|few| Failure::new(exit::OS, few, "ulimit -n 1024"))?;
+    descriptors::take(DESCRIPTORS).map_err(|few| Failure::new(exit::OS, few, system::MORE_FILES))?;
     Directory::create(&layout.state).map_err(|error| cannot_open(&error))?;
     if args.foreground {
         let given = Inherited::of_process();
@@ -187,7 +198,7 @@ fn say(text: &str) -> Result<u8, Failure> {
 fn bad_config(error: &ConfigError, file: &Path) -> Failure {
     let next = match std::fs::File::open(file).and_then(|file| file.metadata()) {
         Ok(there) if there.is_file() => "chatctl config edit".to_owned(),
-        _ => format!("ls -ld {}", quoted(file)),
+        _ => system::look(&quoted(file)),
     };
     Failure::new(exit::CONFIG, error, &next)
 }
@@ -229,7 +240,7 @@ fn try_serve(
         let shutdown = Shutdown::new();
         let mut signals = shutdown::signals(&shutdown)
             .map_err(|error| Failure::system(exit::OS, format!("cannot hear signals: {error}")))?;
-        let (host, boot_id, workers) = (host(), boot_id(), Workers::default());
+        let (host, boot_id, workers) = (host(), system::boot_id(), Workers::default());
         let watched = workers.clone();
         let setup = Setup { config, socket, log, host, boot_id, workers, environment, layout, confined, runner };
         let supervisor = Supervisor::new(std::env::var_os("NOTIFY_SOCKET").is_some());
@@ -269,11 +280,7 @@ fn start_logging(foreground: bool, level: LevelFilter, layout: &Layout) -> Resul
 
 /// Where the socket of the service manager is, or our own will be.
 fn socket(args: &Args, layout: &Layout, given: Option<&Socket>) -> PathBuf {
-    let named = match given {
-        Some(Socket::Local(given)) => given.local_addr().ok(),
-        _ => None,
-    };
-    let named = named.and_then(|address| address.as_pathname().map(PathBuf::from));
+    let named = given.and_then(system::path);
     named.or_else(|| args.socket.clone()).unwrap_or_else(|| layout.listen_path(Path::exists))
 }
 
@@ -281,8 +288,7 @@ fn socket(args: &Args, layout: &Layout, given: Option<&Socket>) -> PathBuf {
 fn listen(layout: &Layout, path: &Path, given: Option<Socket>) -> Result<Listener, Failure> {
     let lock = Lock::take(&layout.state).map_err(|error| cannot_listen(&error))?;
     let listener = match given {
-        Some(Socket::Local(given)) => lock.adopt(given.into()),
-        Some(_) => Err(BindError::NotListening),
+        Some(given) => system::adopt(lock, given),
         None => lock.bind(path),
     };
     listener.map_err(|error| cannot_listen(&error))
@@ -322,13 +328,9 @@ fn cannot_listen(error: &BindError) -> Failure {
     match error {
         BindError::AlreadyRunning { .. } => Failure::new(exit::UNAVAILABLE, error, "chatctl daemon status"),
         BindError::BadDirectory(broken) => Failure::new(exit::PERMISSION, error, &mended(broken)),
-        BindError::ForeignSocket { path, .. } => {
-            Failure::new(exit::PERMISSION, error, &format!("ls -l {}", quoted(path)))
-        }
+        BindError::ForeignSocket { path, .. } => Failure::new(exit::PERMISSION, error, &system::look(&quoted(path))),
         BindError::BadPath(_) | BindError::NotListening => Failure::new(exit::CONFIG, error, "chatctl config path"),
-        BindError::Occupied { path, .. } => {
-            Failure::new(exit::CANNOT_CREATE, error, &format!("mv {} {}.old", quoted(path), quoted(path)))
-        }
+        BindError::Occupied { path, .. } => Failure::new(exit::CANNOT_CREATE, error, &system::freed(&quoted(path))),
         BindError::Io { .. } => Failure::system(exit::CANNOT_CREATE, error),
     }
 }
@@ -351,19 +353,13 @@ fn ended(error: &RunError) -> Failure {
 
 /// The command that makes a directory or file what it must be.
 fn mended(broken: &Unsafe) -> String {
-    let path = quoted(&broken.path);
-    match broken.rule {
-        Rule::Private => format!("chmod go= {path}"),
-        Rule::Owner => format!("sudo chown {} {path}", rustix::process::geteuid().as_raw()),
-        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("mv {path} {path}.old"),
-    }
+    system::mended(broken.rule, &quoted(&broken.path))
 }
 
-/// What a hook may know of the environment: who the user is, the language, the time zone.
+/// What a hook may know of the environment.
 fn inherited() -> Vec<(String, String)> {
-    let names = ["HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
-    let mut found: Vec<_> =
-        names.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
+    let inherited = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+    let mut found: Vec<_> = system::INHERITED.iter().filter_map(inherited).collect();
     // What the environment does not say, the user database does.
     if let (None, Some(home)) = (std::env::var_os("HOME"), std::env::home_dir()) {
         found.push(("HOME".to_owned(), home.to_string_lossy().into_owned()));
@@ -372,11 +368,6 @@ fn inherited() -> Vec<(String, String)> {
 }
 
 fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "device".to_owned() } else { name.to_owned() }
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    let name = system::host();
+    if name.is_empty() { "device".to_owned() } else { name }
 }

@@ -9,6 +9,8 @@ use chat_local::directory::Directory;
 use chat_local::paths::Layout;
 use chat_process::sandbox::Rules;
 
+use crate::file::Folder;
+
 /// Read by the C library, by TLS and by iroh: names of hosts and how to look them up, authorities, time zones, interfaces and routes.
 const SYSTEM: &[&str] = &[
     "/dev/urandom",
@@ -42,13 +44,8 @@ pub fn prepare(layout: &Layout, socket: &Path, received: &Path) {
     for own in [Some(layout.state.as_path()), Some(layout.data.as_path()), socket.parent()].into_iter().flatten() {
         let _ = Directory::create(own);
     }
-    let _ = make(received);
-}
-
-/// As a user makes a folder: private, since chatd's umask is.
-fn make(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    // As a user makes a folder: private, since chatd's umask is.
+    let _ = Folder::make(received);
 }
 
 /// What chatd may do; `received` is the folder for received files.
@@ -63,7 +60,8 @@ pub fn rules(layout: &Layout, socket: &Path, received: &Path, around: &Surroundi
     Rules { read, write, bind: Vec::new(), connect: true, routes: true, abstract_sockets, modes: false }
 }
 
-#[cfg(test)]
+// It keeps to them on Linux alone.
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use chat_local::paths;

@@ -329,6 +329,8 @@ fn what_was_committed_is_in_a_copy_taken_at_that_moment() {
     assert_eq!(after.restore().expect("read").cursor, Some(at(3)));
 }
 
+/// Files that are copied have the mode that the umask gives them.
+#[cfg(unix)]
 fn private(file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let directory = file.parent().expect("a directory");
@@ -337,6 +339,10 @@ fn private(file: &Path) {
         std::fs::set_permissions(entry.expect("there").path(), std::fs::Permissions::from_mode(0o600)).expect("chmod");
     }
 }
+
+/// Files that are copied have the rights of their folder.
+#[cfg(windows)]
+fn private(_file: &Path) {}
 
 fn triage() -> CursorName {
     "triage".parse().expect("a name")

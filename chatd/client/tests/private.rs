@@ -2,11 +2,9 @@
 
 mod common;
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
 
+use chat_local::directory::Directory;
 use chat_proto::control::events::{Event, Topic, Watch};
 use chat_proto::control::message::State;
 use chat_proto::control::private::{Accept, Private, RequestState, Requests, Sessions, Startprivate};
@@ -147,13 +145,10 @@ impl Left {
         let known = serde_json::json!({ "server_id": server, "name": "bob", "key": hex(&[2; 32]), "since_ms": 1, "by": "first" });
         let left = Left { home, _fake: fake, own };
         let known = serde_json::json!({ "known": [known] }).to_string();
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(left.state("known-peers.json"));
-        file.and_then(|mut file| file.write_all(known.as_bytes())).expect("written");
+        let state = Directory::open(&left.home.path().join("h").join("state")).expect("there");
+        let mut file = state.open_file("known-peers.json", true).expect("made");
+        file.write_all(known.as_bytes()).expect("written");
         left
-    }
-
-    fn state(&self, name: &str) -> PathBuf {
-        self.home.path().join("h/state").join(name)
     }
 
     async fn start(&self) -> (Chatd, Ctl) {

@@ -8,19 +8,17 @@
 
 pub mod background;
 pub mod config;
-#[cfg(unix)]
 pub mod descriptors;
 pub mod exit;
 pub mod harden;
-#[cfg(unix)]
 pub mod inherit;
 #[cfg(unix)]
 mod journal;
 pub mod logging;
-#[cfg(unix)]
+#[cfg_attr(unix, path = "notify/unix.rs")]
+#[cfg_attr(windows, path = "notify/windows.rs")]
 pub mod notify;
 pub mod runtime;
 pub mod sandbox;
 pub mod shutdown;
-#[cfg(unix)]
 pub mod watchdog;

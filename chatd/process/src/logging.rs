@@ -81,6 +81,12 @@ pub fn stderr_is_journal() -> bool {
     named == format!("{}:{}", stream.st_dev, stream.st_ino)
 }
 
+/// There is no journal on Windows.
+#[cfg(windows)]
+pub fn stderr_is_journal() -> bool {
+    false
+}
+
 /// Logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {

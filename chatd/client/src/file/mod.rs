@@ -6,6 +6,7 @@
 //! receiver's disk. The receiver asks for bytes, the sender offers and waits: who asks decides from where and when.
 
 pub mod desk;
+mod folder;
 pub mod job;
 mod name;
 pub mod source;
@@ -20,6 +21,7 @@ use chat_proto::fault::Code;
 use chat_proto::id::hex;
 
 use crate::config;
+pub(crate) use folder::Folder;
 
 /// Name of the folder in a profile's data directory for files that wait for their taker.
 const HELD: &str = "files";

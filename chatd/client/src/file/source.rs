@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,8 +103,18 @@ impl Source {
     }
 }
 
+#[cfg(unix)]
 fn changed(data: &std::fs::Metadata) -> i64 {
+    use std::os::unix::fs::MetadataExt as _;
     data.mtime().saturating_mul(1_000_000_000).saturating_add(data.mtime_nsec())
+}
+
+/// Windows counts tenths of microseconds since 1601.
+#[cfg(windows)]
+fn changed(data: &std::fs::Metadata) -> i64 {
+    use std::os::windows::fs::MetadataExt as _;
+    let since_1970 = i128::from(data.last_write_time()) - 116_444_736_000_000_000;
+    i64::try_from(since_1970 * 100).unwrap_or(i64::MAX)
 }
 
 fn unreadable(error: &io::Error) -> Refusal {
@@ -119,13 +128,13 @@ fn unreadable(error: &io::Error) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::Mode;
     use std::fs;
 
     fn offered(path: &Path) -> Result<Offered, Refusal> {
         offer(path, &Opener::default(), &Arc::default())
     }
 
+    #[cfg(unix)]
     fn refused(path: &Path) -> (Code, String) {
         let refusal = offered(path).expect_err("refused");
         (refusal.code, refusal.detail)
@@ -141,8 +150,10 @@ mod tests {
         assert_eq!(super::super::hex(&offered.sha256[..4]), "ba7816bf", "SHA-256 of abc, FIPS 180-4");
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_no_file_is_refused_and_does_not_hang() {
+        use rustix::fs::Mode;
         let home = tempfile::tempdir().expect("a directory");
         let fifo = home.path().join("fifo");
         rustix::fs::mknodat(

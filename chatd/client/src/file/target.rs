@@ -3,19 +3,16 @@
 //! folder. All of it blocks on the disk.
 
 use std::fmt;
-use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use chat_proto::control::file::Conflict;
 use chat_proto::fault::Code;
 use chat_proto::limits::FILE_CHUNK;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
 
+use super::folder::{Folder, write_at};
 use super::job::Flag;
 use super::{Refusal, digest, name};
 use crate::history::file::Spot;
@@ -26,74 +23,69 @@ const NAMES: u32 = 1000;
 /// Looks, before anything is asked of the peer, whether the file can go there.
 pub fn check(spot: &Spot, id: &str, size: u64) -> Result<(), Refusal> {
     let folder = open_folder(&spot.folder)?;
-    let there = look(&folder, &part_name(spot, id))?.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
-    let free = rustix::fs::fstatvfs(&folder).map_err(|errno| broken(&spot.folder, &errno.into()))?;
-    if free.f_bavail.saturating_mul(free.f_frsize) < size.saturating_sub(there) {
+    let look = |name: &str| folder.look(name).map_err(|error| broken(Path::new(name), &error));
+    let there = look(&part_name(spot, id))?.map_or(0, |found| found.size);
+    let free = folder.free().map_err(|error| broken(&spot.folder, &error))?;
+    if free < size.saturating_sub(there) {
         return Err(Refusal::new(Code::DISK_FULL, format!("{} has no room for it", spot.folder.display())));
     }
     let refuses = matches!(spot.conflict, Conflict::Fail | Conflict::Skip | Conflict::Resume) && !spot.hold;
-    match look(&folder, &spot.file)? {
+    match look(&spot.file)? {
         Some(_) if refuses => Err(taken()),
-        Some(stat) if spot.conflict == Conflict::Overwrite && !is_file(&stat) => Err(taken()),
+        Some(found) if spot.conflict == Conflict::Overwrite && !found.is_file => Err(taken()),
         _ => Ok(()),
     }
 }
 
 /// Removes what there is of an unfinished file; it is as good when there is nothing.
 pub fn remove_part(spot: &Spot, id: &str) {
-    let Ok(folder) = there(&spot.folder) else { return };
+    let Ok(folder) = Folder::open(&spot.folder) else { return };
     let part = part_name(spot, id);
     // Only a file of our making is removed: a link's target or a directory stays.
-    if look(&folder, &part).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat))) {
-        let _ = rustix::fs::unlinkat(&folder, &part, AtFlags::empty());
+    if is_file(&folder, &part) {
+        let _ = folder.remove(&part);
     }
 }
 
 /// Takes over what an earlier try left elsewhere, or under another id; what cannot be taken is removed.
 pub fn carry(from: &Spot, from_id: &str, to: &Spot, to_id: &str) {
     let (old, new) = (part_name(from, from_id), part_name(to, to_id));
-    let Ok(from_folder) = there(&from.folder) else { return };
+    let Ok(from_folder) = Folder::open(&from.folder) else { return };
     let Ok(to_folder) = open_folder(&to.folder) else { return };
-    let is_part = look(&from_folder, &old).is_ok_and(|found| found.is_some_and(|stat| is_file(&stat)));
-    if is_part && rustix::fs::renameat_with(&from_folder, &old, &to_folder, &new, RenameFlags::NOREPLACE).is_err() {
+    if is_file(&from_folder, &old) && from_folder.rename_to_free(&old, &to_folder, &new).is_err() {
         remove_part(from, from_id);
     }
 }
 
 /// Removes a file that waited for its taker, or whatever of it is there.
 pub fn remove_held(spot: &Spot) {
-    if let Ok(folder) = there(&spot.folder) {
-        let _ = rustix::fs::unlinkat(&folder, &spot.file, AtFlags::empty());
+    if let Ok(folder) = Folder::open(&spot.folder) {
+        let _ = folder.remove(&spot.file);
     }
 }
 
 /// Where all of a file lies though the history does not know: it got its name, and the daemon was killed before that was written down.
 /// Nothing when there is an unfinished one, or none that is this one.
 pub fn placed(spot: &Spot, id: &str, size: u64, sha256: &[u8; 32], flag: &Flag) -> Option<PathBuf> {
-    let folder = there(&spot.folder).ok()?;
-    if look(&folder, &part_name(spot, id)).ok()?.is_some() {
+    let folder = Folder::open(&spot.folder).ok()?;
+    if folder.look(&part_name(spot, id)).ok()?.is_some() {
         return None;
     }
     let is_it = |name: &str| {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let Ok(fd) = rustix::fs::openat(&folder, name, flags, Mode::empty()) else { return false };
-        let ours = |stat: rustix::fs::Stat| {
-            let user = stat.st_uid == rustix::process::geteuid().as_raw();
-            user && is_file(&stat) && u64::try_from(stat.st_size) == Ok(size)
-        };
-        let fits = rustix::fs::fstat(&fd).is_ok_and(ours);
-        fits && hash_of(&mut File::from(fd), size, flag).is_ok_and(|hash| digest(hash) == *sha256)
+        let Ok(Some(mut file)) = folder.read(name) else { return false };
+        let fits = file.metadata().is_ok_and(|data| data.len() == size);
+        fits && hash_of(&mut file, size, flag).is_ok_and(|hash| digest(hash) == *sha256)
     };
     let numbered = (2..NAMES).map(|number| name::numbered(&spot.file, number));
     let others = numbered.filter(|_| spot.conflict == Conflict::Rename && !spot.hold);
-    let taken = |name: &String| look(&folder, name).is_ok_and(|found| found.is_some());
+    let taken = |name: &String| folder.look(name).is_ok_and(|found| found.is_some());
     let name = std::iter::once(spot.file.clone()).chain(others).take_while(taken).find(|name| is_it(name))?;
     Some(spot.folder.join(name))
 }
 
 /// An unfinished file.
 pub struct Part {
-    folder: OwnedFd,
+    folder: Folder,
     spot: Spot,
     name: String,
     file: File,
@@ -116,24 +108,13 @@ impl Part {
     pub fn open(spot: &Spot, id: &str, size: u64, flag: &Flag) -> Result<Part, Refusal> {
         let folder = open_folder(&spot.folder)?;
         let name = part_name(spot, id);
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let opened = match rustix::fs::openat(&folder, &name, flags | OFlags::CREATE | OFlags::EXCL, mode) {
-            Err(Errno::EXIST) => rustix::fs::openat(&folder, &name, flags, mode).and_then(|fd| {
-                let stat = rustix::fs::fstat(&fd)?;
-                let ours = stat.st_uid == rustix::process::geteuid().as_raw();
-                // A link, a FIFO, or a file of another's making is not written to.
-                if is_file(&stat) && stat.st_nlink == 1 && ours { Ok(fd) } else { Err(Errno::LOOP) }
-            }),
-            other => other,
-        };
-        let file = match opened {
-            Ok(fd) => File::from(fd),
-            Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => {
+        let file = match folder.write(&name) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
                 let text = format!("{} is not a file of this transfer", spot.folder.join(&name).display());
                 return Err(Refusal::new(Code::FILE_EXISTS, text));
             }
-            Err(errno) => return Err(broken(&spot.folder.join(&name), &errno.into())),
+            Err(error) => return Err(broken(&spot.folder.join(&name), &error)),
         };
         let hash = Context::new(&SHA256);
         let mut part = Part { folder, spot: spot.clone(), name, file, length: 0, size, hash };
@@ -161,7 +142,7 @@ impl Part {
         if bytes.len() as u64 > self.size - self.length {
             return Err(Refusal::new(Code::FILE_DAMAGED, "more bytes came than were offered"));
         }
-        self.file.write_all_at(bytes, self.length).map_err(|error| self.broken(&error))?;
+        write_at(&self.file, bytes, self.length).map_err(|error| self.broken(&error))?;
         self.hash.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
@@ -174,7 +155,7 @@ impl Part {
             return Err(Refusal::new(Code::FILE_DAMAGED, "fewer bytes came than were offered"));
         }
         if digest(self.hash.clone()) != *sha256 {
-            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            let _ = self.folder.remove(&self.name);
             return Err(Refusal::new(Code::FILE_DAMAGED, "its content is not what was offered"));
         }
         self.file.sync_all().map_err(|error| self.broken(&error))?;
@@ -183,7 +164,7 @@ impl Part {
             return Err(Code::CANCELLED.into());
         }
         let name = self.place()?;
-        rustix::fs::fsync(&self.folder).map_err(|errno| self.broken(&errno.into()))?;
+        self.folder.sync().map_err(|error| self.broken(&error))?;
         Ok(self.spot.folder.join(name))
     }
 
@@ -191,36 +172,31 @@ impl Part {
         let wanted = &self.spot.file;
         let replaces = self.spot.hold || self.spot.conflict == Conflict::Overwrite;
         let first = match replaces {
-            true => rustix::fs::renameat(&self.folder, &self.name, &self.folder, wanted),
+            true => self.folder.rename(&self.name, wanted),
             false => self.rename_to_free(wanted),
         };
-        match first {
+        match first.map_err(|error| (error.kind(), error)) {
             Ok(()) => return Ok(wanted.clone()),
-            Err(Errno::EXIST) if self.spot.conflict == Conflict::Rename => {}
-            Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => return Err(taken()),
-            Err(errno) => return Err(self.broken(&errno.into())),
+            Err((ErrorKind::AlreadyExists, _)) if self.spot.conflict == Conflict::Rename => {}
+            Err((ErrorKind::AlreadyExists | ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty, _)) => {
+                return Err(taken());
+            }
+            Err((_, error)) => return Err(self.broken(&error)),
         }
         for number in 2..NAMES {
             let next = name::numbered(wanted, number);
             match self.rename_to_free(&next) {
                 Ok(()) => return Ok(next),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(self.broken(&errno.into())),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(self.broken(&error)),
             }
         }
         Err(taken())
     }
 
     /// Renames in one step that replaces nothing.
-    fn rename_to_free(&self, to: &str) -> Result<(), Errno> {
-        match rustix::fs::renameat_with(&self.folder, &self.name, &self.folder, to, RenameFlags::NOREPLACE) {
-            // Not every file system can; a second name and the first one removed are as good.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                rustix::fs::linkat(&self.folder, &self.name, &self.folder, to, AtFlags::empty())?;
-                rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
-            }
-            done => done,
-        }
+    fn rename_to_free(&self, to: &str) -> io::Result<()> {
+        self.folder.rename_to_free(&self.name, &self.folder, to)
     }
 
     fn stopped_or_broken(&self, error: &io::Error, flag: &Flag) -> Refusal {
@@ -255,33 +231,19 @@ fn part_name(spot: &Spot, id: &str) -> String {
 }
 
 /// The folder, which is made where there is none.
-fn open_folder(folder: &Path) -> Result<OwnedFd, Refusal> {
-    let opened = match there(folder) {
-        Err(Errno::NOENT) => {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| broken(folder, &error))?;
-            there(folder)
+fn open_folder(folder: &Path) -> Result<Folder, Refusal> {
+    let opened = match Folder::open(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Folder::make(folder).map_err(|error| broken(folder, &error))?;
+            Folder::open(folder)
         }
         other => other,
     };
-    opened.map_err(|errno| broken(folder, &errno.into()))
+    opened.map_err(|error| broken(folder, &error))
 }
 
-/// The folder, where there is one: who cleans up makes none.
-fn there(folder: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-fn look(folder: &OwnedFd, name: &str) -> Result<Option<rustix::fs::Stat>, Refusal> {
-    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(broken(Path::new(name), &errno.into())),
-    }
-}
-
-fn is_file(stat: &rustix::fs::Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+fn is_file(folder: &Folder, name: &str) -> bool {
+    folder.look(name).is_ok_and(|found| found.is_some_and(|found| found.is_file))
 }
 
 /// The caller knows which place it is about.
@@ -306,6 +268,7 @@ fn broken(path: &Path, error: &io::Error) -> Refusal {
 mod tests {
     use super::*;
     use std::fs;
+    #[cfg(unix)]
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     const ID: &str = "0123456789abcdef";
@@ -348,6 +311,7 @@ mod tests {
         check(&spot, ID, 3).expect("it can go there");
         let part = Part::open(&spot, ID, 3, &Flag::default()).expect("opened");
         assert_eq!(names(&spot), [format!(".x.txt.{ID}.part")]);
+        #[cfg(unix)]
         assert_eq!(part.file.metadata().expect("there").permissions().mode() & 0o777, 0o600);
         drop(part);
         assert_eq!(receive(&spot, ABC).expect("received"), spot.folder.join("x.txt"));
@@ -383,6 +347,7 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
     #[test]
     fn no_link_is_followed() {
         let home = home();
@@ -409,13 +374,15 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_fifo_in_the_place_of_the_part_hangs_nothing() {
         let home = home();
         let spot = spot(&home, Conflict::Fail);
         fs::create_dir(&spot.folder).expect("made");
         let part = spot.folder.join(format!(".x.txt.{ID}.part"));
-        let kind = rustix::fs::FileType::Fifo;
+        use rustix::fs::{FileType, Mode};
+        let kind = FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &part, kind, Mode::RUSR | Mode::WUSR, rustix::fs::makedev(0, 0))
             .expect("a FIFO");
         assert_eq!(receive(&spot, ABC).expect_err("a FIFO").code, Code::FILE_EXISTS);
@@ -460,10 +427,13 @@ mod tests {
         fs::write(&second, "abd").expect("written");
         assert_eq!(found(&rename), None, "other content");
         fs::remove_file(&second).expect("removed");
-        fs::write(home.path().join("elsewhere"), ABC).expect("written");
-        symlink(home.path().join("elsewhere"), &second).expect("a link");
-        assert_eq!(found(&rename), None, "no link is followed");
-        fs::remove_file(&second).expect("removed");
+        #[cfg(unix)]
+        {
+            fs::write(home.path().join("elsewhere"), ABC).expect("written");
+            symlink(home.path().join("elsewhere"), &second).expect("a link");
+            assert_eq!(found(&rename), None, "no link is followed");
+            fs::remove_file(&second).expect("removed");
+        }
         fs::write(&second, ABC).expect("written");
         drop(Part::open(&rename, ID, 3, &Flag::default()).expect("opened"));
         assert_eq!(found(&rename), None, "it was not placed where it is unfinished");
@@ -498,6 +468,7 @@ mod tests {
         assert!(!flag.stop());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_place_that_cannot_be_written_is_named() {
         let home = home();

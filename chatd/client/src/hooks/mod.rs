@@ -19,7 +19,7 @@ use chat_proto::control::hooks::{Occasion, Outcome};
 use chat_proto::limits::HOOKS_AT_ONCE;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
-pub use run::{Input, Program, Report, run};
+pub use run::{Input, Program, Report, SEARCH_PATH, run};
 pub use schedule::Counts;
 
 use crate::config::Hook;

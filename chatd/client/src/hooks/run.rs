@@ -1,19 +1,21 @@
 //! One run of a hook: a program of the user without a shell, its event on stdin, its time limited, its output bounded.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
+#[cfg(unix)]
+#[path = "run/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "run/windows.rs"]
+mod system;
+
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use chat_proto::control::hooks::Outcome;
-use chat_proto::limits::{HOOK_KILL_AFTER, HOOK_OUTPUT};
-use rustix::process::{Pid, Signal, kill_process_group};
+use chat_proto::limits::HOOK_OUTPUT;
 use serde::{Deserialize, Serialize};
+pub use system::SEARCH_PATH;
+use system::{Group, Output, begin, outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Output that still comes when the program has ended is waited for so long: what it left running may hold the pipe for ever.
@@ -111,26 +113,7 @@ pub async fn run(run: Run) -> Report {
     }
 }
 
-fn begin(Run { program, input }: &Run) -> io::Result<(Group, pipe::Receiver)> {
-    let (command, arguments) = program.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
-    // One pipe for both, so that lines keep their order.
-    let (printed, prints) = io::pipe()?;
-    let child = Command::new(command)
-        .args(arguments)
-        .env_clear()
-        .envs(program.environment.iter().map(|(name, value)| (name, value)))
-        .envs(input.environment())
-        .current_dir(&program.directory)
-        .stdin(Stdio::piped())
-        .stdout(prints.try_clone()?)
-        .stderr(prints)
-        .process_group(0)
-        .spawn()?;
-    let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    Ok((Group { child, number }, pipe::Receiver::from_owned_fd(OwnedFd::from(printed))?))
-}
-
-async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outcome, Printed) {
+async fn watch(mut group: Group, mut source: Output, run: Run) -> (Outcome, Printed) {
     let (stdin, object) = (group.child.stdin.take(), format!("{}\n", run.input.object));
     let feeding = tokio::spawn(async move {
         if let Some(mut stdin) = stdin {
@@ -152,7 +135,7 @@ async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outco
     let outcome = match ended {
         Some(Ok(status)) => {
             // What it left running is its own: a hook may start a service.
-            group.number = None;
+            group.leave();
             let rest = async {
                 while !printed.closed {
                     printed.read(&mut source).await
@@ -170,13 +153,6 @@ async fn watch(mut group: Group, mut source: pipe::Receiver, run: Run) -> (Outco
     (outcome, printed)
 }
 
-fn outcome(status: ExitStatus) -> Outcome {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Outcome::Exited { code },
-        (None, signal) => Outcome::Killed { signal: signal.unwrap_or_default() },
-    }
-}
-
 /// What was printed so far.
 #[derive(Default)]
 struct Printed {
@@ -187,7 +163,7 @@ struct Printed {
 
 impl Printed {
     /// Reads what comes next and keeps what there is room for. Safe to cancel.
-    async fn read(&mut self, source: &mut pipe::Receiver) {
+    async fn read(&mut self, source: &mut Output) {
         let mut buffer = [0; 1024];
         match source.read(&mut buffer).await {
             Ok(0) | Err(_) => self.closed = true,
@@ -200,38 +176,8 @@ impl Printed {
     }
 }
 
-/// A program and everything it started, as long as that stays in its process group.
-struct Group {
-    child: Child,
-    /// The group; nothing once the program ended by itself.
-    number: Option<Pid>,
-}
-
-impl Group {
-    /// Asks it to end, and after a while makes it.
-    async fn end(&mut self) {
-        self.signal(Signal::TERM);
-        let _ = timeout(HOOK_KILL_AFTER, self.child.wait()).await;
-        self.signal(Signal::KILL);
-        self.number = None;
-        let _ = self.child.wait().await;
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(number) = self.number {
-            // It may have ended meanwhile.
-            let _ = kill_process_group(number, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
-#[cfg(test)]
+// They are told in the language of a shell of Unix.
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -209,28 +209,28 @@ pub fn deliver(prev: u64, n: u64, cseq: u64, text: &str) -> wire::Deliver {
 /// A chatd of its own.
 pub struct Chatd {
     pub home: PathBuf,
+    socket: PathBuf,
     shutdown: Shutdown,
     running: Option<JoinHandle<Result<(), RunError>>>,
 }
 
 impl Chatd {
     pub async fn start(home: &Path) -> Chatd {
-        let layout =
-            Surroundings { home_flag: Some(home.to_owned()), ..Surroundings::default() }.layout().expect("a home");
+        let layout = Surroundings::of_process(Some(home.to_owned())).layout().expect("a home");
         let socket = layout.listen_path(|_| true);
         let listener = chat_local::bind(&socket, &layout.state).expect("bound");
         let config = Config::load(&layout.config_file(), false).expect("defaults");
         let (host, boot_id, environment) = ("laptop".into(), "boot".into(), Vec::new());
         let (workers, confined, runner) = (Workers::default(), None, None);
+        let place = socket.clone();
         let setup = Setup { config, layout, socket, log: None, host, boot_id, workers, environment, confined, runner };
         let shutdown = Shutdown::new();
         let running = tokio::spawn(chatd::run(listener, setup, shutdown.clone(), || {}));
-        Chatd { home: home.to_owned(), shutdown, running: Some(running) }
+        Chatd { home: home.to_owned(), socket: place, shutdown, running: Some(running) }
     }
 
     pub async fn ctl(&self) -> Ctl {
-        let connection =
-            chat_local::connect(&self.home.join("run/sock"), Instant::now() + SOON).await.expect("chatd listens");
+        let connection = chat_local::connect(&self.socket, Instant::now() + SOON).await.expect("chatd listens");
         Ctl(Client::new(connection))
     }
 

@@ -87,7 +87,11 @@ impl Confined {
 const NO_LANDLOCK: &str =
     "files are not confined: no Landlock here; Linux 5.19 or newer has it, where no SystemCallFilter hides it";
 const NO_SECCOMP: &str = "system calls are not confined: no seccomp here";
-const NEITHER: &str = "nothing is confined: no Landlock and no seccomp here; Linux 5.19 or newer has both";
+const NEITHER: &str = if cfg!(target_os = "linux") {
+    "nothing is confined: no Landlock and no seccomp here; Linux 5.19 or newer has both"
+} else {
+    "nothing is confined: this system has nothing to confine it with"
+};
 
 /// `landlock ABI 7 + seccomp`.
 impl fmt::Display for Confined {

@@ -875,7 +875,7 @@ async fn a_kill_behind_the_name_and_before_the_commit_makes_no_second_file() {
         world.run().await;
         assert_eq!(world.states(), [(FileState::Done, None, false); 2], "{conflict:?}");
         assert_eq!(world.names("bob"), ["x"], "{conflict:?}");
-        assert_eq!(world.one(BOB).path.as_deref(), world.home.path().join("bob/x").to_str());
+        assert_eq!(world.one(BOB).path.as_deref(), world.home.path().join("bob").join("x").to_str());
     }
 }
 

@@ -1,7 +1,12 @@
 //! How many files the process may have open: all that can be had without asking anybody, and at least as many as it needs. Called by
 //! `main` before anything is opened, so that too few are said in words and not by the first thing that fails.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
 
 /// The system gives fewer than are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +20,7 @@ pub struct TooFew {
 
 /// Raises the limit as far as it goes; how many may be open then.
 pub fn take(needed: u64) -> Result<u64, TooFew> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        // Refused only by a system that then leaves the lower limit, which is read again.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-    let given = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let given = system::raise();
     if given < needed { Err(TooFew { given, needed }) } else { Ok(given) }
 }
 
