@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+#[cfg(windows)]
+use chat_local::directory::{Directory, OpenError};
 use tokio::time::{Instant, sleep};
 
 use crate::daemon::{Daemon, NoDaemon};
@@ -75,12 +77,20 @@ fn lock_file(places: &Places) -> Result<File, Trouble> {
         .map_err(|error| troubles::state_file(&path, &error))
 }
 
+/// One that is there is for chatd to judge.
+#[cfg(unix)]
 fn private_directory(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// One that is there is for chatd to judge.
+#[cfg(windows)]
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    match Directory::create(path) {
+        Err(OpenError::Io { source, .. }) => Err(source),
+        _ => Ok(()),
+    }
 }
 
 /// Runs chatd, which detaches and returns: success when it is ready, else failure with the reason as the last words on stderr.

@@ -30,7 +30,7 @@ pub fn files(places: &Places, chatctl: &str) -> Vec<Finding> {
     let layout = &places.layout;
     let mut found = Vec::new();
     let private = [&layout.data, &layout.state];
-    let runtime = socket(places).parent().map(Path::to_owned);
+    let runtime = runtime(&socket(places));
     let wrong: Vec<Finding> =
         private.into_iter().chain(&runtime).filter_map(|dir| directory(dir)).chain(readable(&layout.config)).collect();
     match wrong.is_empty() {
@@ -54,6 +54,18 @@ pub fn files(places: &Places, chatctl: &str) -> Vec<Finding> {
 /// Where chatd is looked for, or would listen.
 fn socket(places: &Places) -> PathBuf {
     places.explicit.clone().unwrap_or_else(|| places.layout.listen_path(Path::exists))
+}
+
+/// The directory of the socket.
+#[cfg(unix)]
+fn runtime(socket: &Path) -> Option<PathBuf> {
+    socket.parent().map(Path::to_owned)
+}
+
+/// A pipe lies in no directory that is anybody's own.
+#[cfg(windows)]
+fn runtime(_socket: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// What is wrong with a directory that must be one's own; one that is not there is made when it is needed.
