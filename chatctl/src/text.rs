@@ -8,6 +8,7 @@ use std::path::Path;
 
 use chat_proto::limits::TEXT_MAX;
 
+use crate::args::TextArgs;
 use crate::output::{End, Trouble};
 use crate::prompt::Prompt;
 use crate::words::{ask, troubles};
@@ -25,7 +26,12 @@ pub struct Source<'a> {
     pub to: &'a str,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// As it was typed, to this user.
+    pub fn of(typed: &'a TextArgs, to: &'a str) -> Source<'a> {
+        Source { words: &typed.text, file: typed.file.as_deref(), edit: typed.edit, to }
+    }
+
     /// Gathers the text and checks it: UTF-8, not empty, not over the limit.
     pub async fn gather(self, prompt: Prompt) -> Result<String, End> {
         let text = match (self.file, self.words) {

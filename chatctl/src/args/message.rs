@@ -11,6 +11,12 @@ use clap::Args;
 pub struct TextArgs {
     /// The text; "-" or nothing: read it from stdin
     pub text: Vec<OsString>,
+    /// Read the text from FILE
+    #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
+    pub file: Option<PathBuf>,
+    /// Write the text in the editor ($VISUAL, $EDITOR)
+    #[arg(short, long, conflicts_with_all = ["text", "file"])]
+    pub edit: bool,
 }
 
 /// `message`
@@ -20,12 +26,6 @@ pub struct Message {
     pub user: String,
     #[command(flatten)]
     pub text: TextArgs,
-    /// Read the text from FILE
-    #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
-    pub file: Option<PathBuf>,
-    /// Write the text in the editor ($VISUAL, $EDITOR)
-    #[arg(short, long, conflicts_with_all = ["text", "file"])]
-    pub edit: bool,
     /// Wait until it is queued, accepted, delivered or read
     #[arg(long, value_name = "STATE", default_value = "accepted", value_parser = parse_goal)]
     pub wait: State,
@@ -46,8 +46,8 @@ pub struct Message {
 /// `broadcast`
 #[derive(Debug, Args)]
 pub struct Broadcast {
-    #[command(flatten)]
-    pub text: TextArgs,
+    /// The text; "-" or nothing: read it from stdin
+    pub text: Vec<OsString>,
     /// Makes a retry safe: the same KEY never sends twice
     #[arg(long, value_name = "KEY")]
     pub id: Option<String>,

@@ -1,6 +1,5 @@
 //! The flags of private sessions.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_proto::control::message::State;
@@ -70,12 +69,6 @@ pub struct Private {
     pub user: String,
     #[command(flatten)]
     pub text: TextArgs,
-    /// Read the text from FILE
-    #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
-    pub file: Option<PathBuf>,
-    /// Write the text in the editor ($VISUAL, $EDITOR)
-    #[arg(short, long, conflicts_with_all = ["text", "file"])]
-    pub edit: bool,
     /// Makes a retry safe: the same KEY never sends twice
     #[arg(long, value_name = "KEY")]
     pub id: Option<String>,

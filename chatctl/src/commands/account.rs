@@ -252,7 +252,7 @@ pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
     let wait_online_ms = args.wait.is_some().then(|| ctx.timeout_ms());
     let reply = match ctx.try_call(&control::Status { profile: profile.clone(), wait_online_ms }).await? {
         Ok(reply) => reply,
-        Err(CallError::Refused(data)) if no_account(ctx, &data) => nobody(profile),
+        Err(CallError::Refused(data)) if no_account(ctx, &data) => control::StatusReply::nobody(profile, 0),
         Err(error) => return Err(ctx.refused(error)),
     };
     let hello = ctx.daemon().await?.hello.clone();
@@ -297,30 +297,6 @@ fn judged(args: &args::Status, link: LinkState) -> Result<(), End> {
 
 fn no_account(ctx: &Context, data: &ErrorData) -> bool {
     ctx.named_profile().is_none() && matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN)
-}
-
-/// The status of a profile without an account.
-fn nobody(profile: String) -> control::StatusReply {
-    control::StatusReply {
-        profile,
-        user: String::new(),
-        server: String::new(),
-        device: String::new(),
-        link: LinkState::LoggedOut,
-        since_ms: 0,
-        rtt_ms: None,
-        cause: None,
-        retry_after_ms: None,
-        ended: None,
-        unread: 0,
-        queued: 0,
-        failed: 0,
-        requests: 0,
-        sessions: 0,
-        server_version: None,
-        problems: Vec::new(),
-        classic: false,
-    }
 }
 
 async fn user_name(ctx: &Context, given: Option<String>) -> Result<String, End> {

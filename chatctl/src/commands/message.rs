@@ -1,5 +1,7 @@
 //! message, broadcast, show: own messages and how far they got.
 
+use std::borrow::Cow;
+
 use chat_proto::control::Call;
 use chat_proto::control::message::{self as control, Message, Sent, State};
 use chat_proto::display::quoted;
@@ -17,7 +19,7 @@ use crate::{json, key};
 /// `message`.
 pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> {
     let key = key::given_or_fresh(args.id.as_deref())?;
-    let source = Source { words: &args.text.text, file: args.file.as_deref(), edit: args.edit, to: &args.user };
+    let source = Source::of(&args.text, &args.user);
     let text = source.gather(ctx.prompt).await?;
     ctx.restart_clock();
     let profile = ctx.profile().await?;
@@ -46,7 +48,7 @@ pub async fn message(ctx: &mut Context, args: args::Message) -> Result<(), End> 
 /// `broadcast`.
 pub async fn broadcast(ctx: &mut Context, args: args::Broadcast) -> Result<(), End> {
     let key = key::given_or_fresh(args.id.as_deref())?;
-    let source = Source { words: &args.text.text, file: None, edit: false, to: "everyone online" };
+    let source = Source { words: &args.text, file: None, edit: false, to: "everyone online" };
     let text = source.gather(ctx.prompt).await?;
     ctx.restart_clock();
     let profile = ctx.profile().await?;
@@ -112,15 +114,20 @@ fn reached(message: &Message, goal: Option<State>) -> Result<(), End> {
     }
 }
 
-/// A message as columns: id, from, to, kind, state, time, text.
+/// A message as columns.
 pub fn row(ctx: &Context, message: &Message) -> Result<(), End> {
-    ctx.out.row(&[
-        &message.id.0,
-        &message.from,
-        message.to.as_deref().unwrap_or_default(),
-        &json::kind(message.kind),
-        message.state.word(),
-        &iso(message.at_ms),
-        &message.text,
-    ])
+    ctx.out.row(&columns(message).each_ref().map(AsRef::as_ref))
+}
+
+/// Id, from, to, kind, state, time, text.
+pub fn columns(message: &Message) -> [Cow<'_, str>; 7] {
+    [
+        message.id.0.as_str().into(),
+        message.from.as_str().into(),
+        message.to.as_deref().unwrap_or_default().into(),
+        json::kind(message.kind).into(),
+        message.state.word().into(),
+        iso(message.at_ms).into(),
+        message.text.as_str().into(),
+    ]
 }

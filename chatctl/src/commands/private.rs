@@ -151,7 +151,7 @@ pub async fn decline(ctx: &mut Context, args: args::Decline) -> Result<(), End> 
 /// `private`.
 pub async fn private(ctx: &mut Context, args: args::Private) -> Result<(), End> {
     let key = key::given_or_fresh(args.id.as_deref())?;
-    let source = Source { words: &args.text.text, file: args.file.as_deref(), edit: args.edit, to: &args.user };
+    let source = Source::of(&args.text, &args.user);
     let text = source.gather(ctx.prompt).await?;
     ctx.restart_clock();
     let profile = ctx.profile().await?;

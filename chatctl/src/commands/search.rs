@@ -3,12 +3,12 @@
 use chat_proto::control::message::{self as control, Hit, Message};
 
 use super::Context;
-use super::message::row;
+use super::message::{self, row};
 use super::read::{line, moment};
 use crate::args::{self, ExportFormat};
 use crate::json::{self, Json};
 use crate::output::{End, Form, Shown};
-use crate::time::{Style, iso, parse_moment};
+use crate::time::{Style, parse_moment};
 use crate::words;
 
 /// `search`: what has the words, each page as it comes.
@@ -85,17 +85,9 @@ impl Printer {
 
 /// A hit as columns: `found` or `near`, then those of a message.
 fn columns(ctx: &Context, hit: &Hit) -> Result<(), End> {
-    let message = &hit.message;
-    ctx.out.row(&[
-        if hit.found { "found" } else { "near" },
-        &message.id.0,
-        &message.from,
-        message.to.as_deref().unwrap_or_default(),
-        &json::kind(message.kind),
-        message.state.word(),
-        &iso(message.at_ms),
-        &message.text,
-    ])
+    let mark = if hit.found { "found" } else { "near" };
+    let message = message::columns(&hit.message);
+    ctx.out.row(&std::iter::once(mark).chain(message.iter().map(AsRef::as_ref)).collect::<Vec<_>>())
 }
 
 /// `export`: everything, a line as soon as it is there.

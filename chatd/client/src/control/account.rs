@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::{
-    Account, Ended, LinkState, LoggedOut, Login, Logout, Passwd, PasswordChanged, Register, Status, StatusReply,
+    Account, LinkState, LoggedOut, Login, Logout, Passwd, PasswordChanged, Register, Status, StatusReply,
 };
 use chat_proto::fault::Code;
 use chat_proto::limits::PASSWORD_MAX;
@@ -157,7 +157,9 @@ pub(super) async fn passwd(d: &Daemon, call: Passwd) -> Answer<PasswordChanged> 
 pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
     let profile = match d.profile(&call.profile).await {
         Ok(profile) => profile,
-        Err(error) if error.code == Code::NOT_LOGGED_IN => return Ok(nothing(d.named(&call.profile), d.since_ms)),
+        Err(error) if error.code == Code::NOT_LOGGED_IN => {
+            return Ok(StatusReply::nobody(d.named(&call.profile), d.since_ms));
+        }
         Err(error) => return Err(error),
     };
     if let Some(ms) = call.wait_online_ms {
@@ -189,28 +191,4 @@ pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
         problems: view.problems.into_iter().chain(d.outside.problem()).collect(),
         classic: view.classic,
     })
-}
-
-/// The status of a profile that nobody has used yet.
-fn nothing(profile: String, since_ms: i64) -> StatusReply {
-    StatusReply {
-        profile,
-        user: String::new(),
-        server: String::new(),
-        device: String::new(),
-        link: LinkState::LoggedOut,
-        since_ms,
-        rtt_ms: None,
-        cause: None,
-        retry_after_ms: None,
-        ended: None::<Ended>,
-        unread: 0,
-        queued: 0,
-        failed: 0,
-        requests: 0,
-        sessions: 0,
-        server_version: None,
-        problems: Vec::new(),
-        classic: false,
-    }
 }

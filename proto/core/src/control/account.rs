@@ -235,3 +235,29 @@ pub struct StatusReply {
     #[serde(default)]
     pub classic: bool,
 }
+
+impl StatusReply {
+    /// That of a profile without an account: logged out since then.
+    pub fn nobody(profile: String, since_ms: i64) -> StatusReply {
+        StatusReply {
+            profile,
+            user: String::new(),
+            server: String::new(),
+            device: String::new(),
+            link: LinkState::LoggedOut,
+            since_ms,
+            rtt_ms: None,
+            cause: None,
+            retry_after_ms: None,
+            ended: None,
+            unread: 0,
+            queued: 0,
+            failed: 0,
+            requests: 0,
+            sessions: 0,
+            server_version: None,
+            problems: Vec::new(),
+            classic: false,
+        }
+    }
+}
