@@ -319,7 +319,7 @@ fn a_report_without_chatd_names_nobody_of_whom_its_log_tells() {
     let args = [&args[..], &flags].concat();
     home.finish(home.autostarting(&args), &args).ok();
     world.server.kill();
-    until("the log tells of it", || log_of(&home).contains("workplace").then_some(()));
+    until("the log tells of it", || log_of(&home).contains("link lost profile=\"workplace\"").then_some(()));
     home.kill();
     // as chatd would tell of what it cannot use
     let more = "2026-11-27T19:14:20.1Z ERROR chatd::daemon: cannot be opened profile=\"garden\" detail=\"/srv/of bob/plan.pdf: no\"\n\
