@@ -134,7 +134,9 @@ impl Exit {
             Code::TRUST_UNKNOWN | Code::TRUST_CHANGED | Code::IDENTITY_CHANGED => Exit::Trust,
             Code::SIGN_UP => Exit::Prompt,
             Code::LOCKED_OUT | Code::SLOW_DOWN | Code::BUSY | Code::LIMIT | Code::OUTBOX_FULL => Exit::SlowDown,
-            Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE | Code::RUNNER_GONE => Exit::BadState,
+            Code::BAD_CONFIG | Code::DISK_FULL | Code::DUPLICATE_DEVICE | Code::RUNNER_GONE | Code::FOLDER_REPLACED => {
+                Exit::BadState
+            }
             Code::BAD_NAME | Code::BAD_PASSWORD | Code::TOO_LARGE | Code::BAD_PATTERN | Code::BAD_FILE => {
                 Exit::BadInput
             }

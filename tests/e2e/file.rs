@@ -2,6 +2,7 @@
 //! cut, killed and gone on with.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,6 +104,45 @@ fn a_file_is_offered_taken_and_there() {
         home.restart();
         home.online();
         assert_eq!(files(home).last().map(|file| file["state"].clone()), Some(json!("done")));
+    }
+}
+
+/// A confined chatd knows the folder of its start. One that was made anew is told with what helps, before anything is lost.
+#[test]
+fn a_folder_made_anew_is_told_with_what_helps() {
+    let mut world = World::start();
+    let [hans, yoda] = pair(&mut world);
+    if yoda.json(&["daemon", "status"]).ok().json()["sandbox"]["landlock"].is_null() {
+        eprintln!("skipped: this kernel confines no files");
+        return;
+    }
+    let finding = |result: &str| {
+        let output = yoda.json(&["doctor"]);
+        let found = output.items().into_iter().find(|item| item["check"] == "files");
+        let found = found.unwrap_or_else(|| panic!("nothing about files in: {output}"));
+        assert_eq!(found["result"], result, "{found}");
+        found["hint"].as_str().map(str::to_owned)
+    };
+    finding("ok");
+    fs::remove_dir_all(downloads(&yoda)).expect("chatd made it at its start");
+    // gone altogether is as bad: chatd may not make it
+    assert_eq!(finding("FAIL").as_deref(), Some("chatctl daemon restart"));
+    fs::create_dir(downloads(&yoda)).expect("made anew");
+    assert_eq!(finding("FAIL").as_deref(), Some("chatctl daemon restart"));
+    hans.run(&["file", "send", "yoda", &world.file("x", b"x")]).ok();
+    let id = offered(&yoda);
+    let refused = yoda.json(&["file", "accept", &id]).fails_with("folder_replaced", 14);
+    assert_eq!(refused.error()["hint"], "chatctl daemon restart", "{refused}");
+    yoda.run(&["daemon", "restart"]).ok();
+    yoda.online();
+    finding("ok");
+    until("it goes on", || (yoda.run(&["file", "accept", &id]).code == 0).then_some(()));
+    newest(&yoda, "that it is there", |file| file["state"] == "done");
+    assert_eq!(names(&yoda), ["x"]);
+    // what modes forbid is another matter
+    if !rustix::process::geteuid().is_root() {
+        fs::set_permissions(downloads(&yoda), fs::Permissions::from_mode(0o500)).expect("ours");
+        assert!(finding("FAIL").is_some_and(|hint| hint.starts_with("ls -ld ")));
     }
 }
 

@@ -51,6 +51,7 @@ pub const CHECKS: &[&str] = &[
     "sandbox",
     "versions",
     "login",
+    "files",
     "dns",
     "server",
     "tls",

@@ -25,12 +25,22 @@ pub async fn look(ctx: &Context, daemon: &mut Daemon, profiles: &[Known], found:
             // Several profiles on one server go the same way.
             Ok(examined) if servers.contains(&examined.server) => {}
             Ok(examined) => {
+                // All profiles have one folder.
+                found.extend(folder(&examined, &profile.chatctl).filter(|_| servers.is_empty()));
                 found.extend(findings(&examined, profile));
                 servers.push(examined.server);
             }
             Err(error) => found.push(words::unusable(&error.trouble(&ctx.out.clock), &profile.chatctl)),
         }
     }
+}
+
+fn folder(examined: &Examined, chatctl: &str) -> Option<Finding> {
+    let folder = examined.folder.as_ref()?;
+    Some(match &examined.folder_refusal {
+        None => words::folder(folder),
+        Some(refusal) => words::folder_refused(folder, refusal, chatctl),
+    })
 }
 
 fn findings(examined: &Examined, profile: &Known) -> Vec<Finding> {

@@ -247,6 +247,33 @@ pub fn not_online(reply: &StatusReply, clock: &Clock, chatctl: &str) -> Finding 
     Finding::warn("login", format!("{user}@{server} is not online{why}{again}"), format!("{chatctl} status"))
 }
 
+/// Files can come.
+pub fn folder(folder: &str) -> Finding {
+    Finding::ok("files", format!("received files go into {}", line(folder)))
+}
+
+/// No file can be received.
+pub fn folder_refused(folder: &str, refusal: &ErrorData, chatctl: &str) -> Finding {
+    let shown = line(folder);
+    match refusal.code {
+        Code::FOLDER_REPLACED => {
+            let text = format!(
+                "{shown} is not the folder that was there when chatd began: confined, it may write into no other one"
+            );
+            Finding::fail("files", text, format!("{chatctl} daemon restart"))
+        }
+        Code::TIMED_OUT => {
+            let text = format!("{shown} does not answer: no file can be received there");
+            Finding::fail("files", text, format!("df {}", quoted(folder)))
+        }
+        _ => {
+            let why = refusal.detail.as_deref().unwrap_or_default();
+            let text = format!("no file can be received: {}", line(why));
+            Finding::fail("files", text, format!("ls -ld {}", quoted(folder)))
+        }
+    }
+}
+
 /// Without chatd nobody can go the way to the server.
 pub fn way_not_looked_at(chatctl: &str) -> Finding {
     let text = "name, connection, key and clock were not looked at, as chatd is not there to do it";

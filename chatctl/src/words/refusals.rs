@@ -273,6 +273,12 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
                 .into(),
             "daemon restart",
         ),
+        Code::FOLDER_REPLACED => (
+            "the folder for received files is not the one that was there when chatd began, and into no other one it may write; \
+             nothing is wrong with the folder."
+                .into(),
+            "daemon restart",
+        ),
         Code::NEWER_HISTORY => (
             format!(
                 "the history of profile {} was written by a newer chatd, and is left as it is; install that chatd again.",

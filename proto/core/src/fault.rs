@@ -214,6 +214,8 @@ codes! {
     RUNNER_GONE = 84, "runner_gone", Other;
     /// The history was written by a newer chatd; nothing of it was changed.
     NEWER_HISTORY = 85, "newer_history", Caller;
+    /// The folder for received files is another one than at the daemon's start, to which its sandbox keeps it.
+    FOLDER_REPLACED = 86, "folder_replaced", Caller;
 }
 
 impl Code {

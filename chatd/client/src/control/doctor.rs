@@ -10,6 +10,7 @@ use chat_proto::fault::Code;
 use tokio::time::{Instant, timeout};
 
 use crate::daemon::Daemon;
+use crate::file::target;
 use crate::profile::Answer;
 use crate::trust::Shown;
 use crate::upstream::{self, DEFAULT_PORT, Greeted, TurnedBack};
@@ -23,6 +24,8 @@ pub(super) async fn doctor(d: &Daemon, call: Doctor) -> Answer<Examined> {
     examined.server = target.to_string();
     let end = Instant::now() + Duration::from_millis(call.timeout_ms);
     let left = || end.saturating_duration_since(Instant::now());
+    let (folder, refusal) = received(d, left()).await;
+    (examined.folder, examined.folder_refusal) = (Some(folder), refusal);
     match addresses(&target, left()).await {
         Ok(addresses) => examined.addresses = addresses,
         Err(why) => {
@@ -38,6 +41,20 @@ pub(super) async fn doctor(d: &Daemon, call: Doctor) -> Answer<Examined> {
         }
     }
     Ok(examined)
+}
+
+/// The folder for received files, and why nothing can come into it. It may lie on a share that hangs.
+async fn received(d: &Daemon, within: Duration) -> (String, Option<Box<ErrorData>>) {
+    let folder = d.config.files.folder_in(&d.around.home);
+    let name = folder.display().to_string();
+    let confined = d.outside.confined.is_some_and(|confined| confined.landlock.is_some());
+    let looked = timeout(within, tokio::task::spawn_blocking(move || target::look_at(&folder, confined))).await;
+    let refusal = match looked {
+        Ok(Ok(looked)) => looked.err(),
+        Ok(Err(_)) | Err(_) => Some(Code::TIMED_OUT.into()),
+    };
+    let refusal = refusal.map(|refusal| refusal.about(&name));
+    (name, refusal)
 }
 
 async fn addresses(target: &Target, within: Duration) -> Result<Vec<String>, String> {

@@ -234,12 +234,25 @@ fn part_name(spot: &Spot, id: &str) -> String {
 fn open_folder(folder: &Path) -> Result<Folder, Refusal> {
     let opened = match Folder::open(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Folder::make(folder).map_err(|error| broken(folder, &error))?;
+            Folder::make(folder).map_err(|error| unusable(folder, &error))?;
             Folder::open(folder)
         }
         other => other,
     };
-    opened.map_err(|error| broken(folder, &error))
+    opened.map_err(|error| unusable(folder, &error))
+}
+
+/// Whether files could come into the folder now; changes nothing. `confined`: the folder must have been there at chatd's start.
+pub fn look_at(folder: &Path, confined: bool) -> Result<(), Refusal> {
+    let denied = io::Error::from(ErrorKind::PermissionDenied);
+    match Folder::open(folder) {
+        Ok(_) if Folder::is_allowed(folder) => Ok(()),
+        Ok(_) => Err(broken(folder, &denied)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(unusable(folder, &error)),
+        Err(_) if confined => Err(unusable(folder, &denied)),
+        Err(_) if Folder::is_allowed(folder) => Ok(()),
+        Err(_) => Err(broken(folder, &denied)),
+    }
 }
 
 fn is_file(folder: &Folder, name: &str) -> bool {
@@ -251,17 +264,18 @@ fn taken() -> Refusal {
     Code::FILE_EXISTS.into()
 }
 
-/// The place cannot be written: no room, no right, no such folder. A confined chatd may write into the folder that was there at its
-/// start, and into no other one that has got its name since.
+/// The place cannot be written: no room, no right, no such folder.
 fn broken(path: &Path, error: &io::Error) -> Refusal {
-    let refusal = Refusal::new(Code::DISK_FULL, format!("{}: {error}", path.display()));
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            let detail = format!("{}; if the folder is newer than chatd: chatctl daemon restart", refusal.detail);
-            Refusal { detail, ..refusal }
-        }
-        _ => refusal,
-    }
+    Refusal::new(Code::DISK_FULL, format!("{}: {error}", path.display()))
+}
+
+/// The folder cannot be opened or made. Where its modes allow that it is the sandbox that refuses: a confined chatd may write into the
+/// folder that was there at its start, and into no other one that has got its name since.
+fn unusable(folder: &Path, error: &io::Error) -> Refusal {
+    let refusal = broken(folder, error);
+    let denied = error.kind() == ErrorKind::PermissionDenied;
+    let is_confined = cfg!(target_os = "linux") && denied && Folder::is_allowed(folder);
+    if is_confined { Refusal { code: Code::FOLDER_REPLACED, ..refusal } } else { refusal }
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ pub struct Examined {
     pub obstacle: Option<Obstacle>,
     /// What came of the proof.
     pub proven: Option<Proven>,
+    /// The folder for received files.
+    pub folder: Option<String>,
+    /// Why nothing can be received into it.
+    pub folder_refusal: Option<Box<ErrorData>>,
     /// The UDP port that is set for private sessions; 0: any.
     pub private_port: u16,
 }

@@ -98,7 +98,14 @@ impl Entry {
 
 /// It ended for a reason that may be gone.
 pub(super) fn is_passing(state: FileState, code: Option<Code>) -> bool {
-    let passing = [Code::SESSION_ENDED, Code::PEER_UNREACHABLE, Code::DISK_FULL, Code::FILE_EXISTS, Code::TIMED_OUT];
+    let passing = [
+        Code::SESSION_ENDED,
+        Code::PEER_UNREACHABLE,
+        Code::DISK_FULL,
+        Code::FOLDER_REPLACED,
+        Code::FILE_EXISTS,
+        Code::TIMED_OUT,
+    ];
     state == FileState::Failed && code.is_some_and(|code| passing.contains(&code))
 }
 
@@ -126,6 +133,8 @@ impl Transfer {
     pub(super) fn end_code(&self) -> Code {
         match self.state {
             FileState::Declined => self.code.unwrap_or(Code::DECLINED),
+            // How this side is confined is nothing to the peer.
+            FileState::Failed if self.code == Some(Code::FOLDER_REPLACED) => Code::DISK_FULL,
             FileState::Failed => self.code.unwrap_or(Code::INTERNAL),
             FileState::Done => Code::UNKNOWN_FILE,
             _ => Code::CANCELLED,

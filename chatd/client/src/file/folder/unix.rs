@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::Found;
@@ -19,6 +19,12 @@ impl Folder {
     /// Makes it, and its missing parents, for its user alone.
     pub fn make(path: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    /// Whether modes allow to write into it, or to make it.
+    pub fn is_allowed(path: &Path) -> bool {
+        let there = path.ancestors().find(|above| above.is_dir());
+        there.is_some_and(|dir| rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok())
     }
 
     /// The folder, where there is one.
