@@ -1,5 +1,6 @@
 //! whoelse, whoelsesince, block, unblock, blocked.
 
+use chat_proto::control::Call;
 use chat_proto::control::people::{self as control, BlockReply, PeoplePage, Person};
 
 use super::Context;
@@ -11,36 +12,29 @@ use crate::words;
 
 /// `whoelse`: who else is online.
 pub async fn whoelse(ctx: &mut Context, args: args::Whoelse) -> Result<(), End> {
-    let profile = ctx.profile().await?;
-    let mut people = Vec::new();
-    loop {
-        let request = control::Whoelse {
-            profile: profile.clone(),
-            user: args.user.clone(),
-            after: last(&people),
-            timeout_ms: ctx.timeout_ms(),
-        };
-        let page = ctx.call(&request).await?;
-        if !take(&mut people, page) {
-            return list(ctx, &people);
-        }
-    }
+    let user = args.user;
+    let page = |profile, after, timeout_ms| control::Whoelse { profile, user: user.clone(), after, timeout_ms };
+    list(ctx, page).await
 }
 
 /// `whoelsesince`: who else was online in the time up to now.
 pub async fn whoelsesince(ctx: &mut Context, args: args::Whoelsesince) -> Result<(), End> {
+    let seconds = args.since.as_secs();
+    list(ctx, |profile, after, timeout_ms| control::Whoelsesince { profile, seconds, after, timeout_ms }).await
+}
+
+/// Asks for page behind page, each by a profile, the last name of the one before and the time left, and prints them all.
+async fn list<C>(ctx: &mut Context, page: impl Fn(String, Option<String>, u64) -> C) -> Result<(), End>
+where
+    C: Call<Reply = PeoplePage>,
+{
     let profile = ctx.profile().await?;
     let mut people = Vec::new();
     loop {
-        let request = control::Whoelsesince {
-            profile: profile.clone(),
-            seconds: args.since.as_secs(),
-            after: last(&people),
-            timeout_ms: ctx.timeout_ms(),
-        };
+        let request = page(profile.clone(), last(&people), ctx.timeout_ms());
         let page = ctx.call(&request).await?;
         if !take(&mut people, page) {
-            return list(ctx, &people);
+            return print(ctx, &people);
         }
     }
 }
@@ -56,7 +50,7 @@ fn take(people: &mut Vec<Person>, page: PeoplePage) -> bool {
     more
 }
 
-fn list(ctx: &Context, people: &[Person]) -> Result<(), End> {
+fn print(ctx: &Context, people: &[Person]) -> Result<(), End> {
     let out = &ctx.out;
     match out.form {
         Form::Json => {

@@ -7,7 +7,9 @@ mod system;
 #[path = "run/windows.rs"]
 mod system;
 
+use std::io::{self, PipeReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use chat_proto::control::hooks::Outcome;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use system::SEARCH_PATH;
 use system::{Group, Output, begin, outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Output that still comes when the program has ended is waited for so long: what it left running may hold the pipe for ever.
@@ -76,6 +79,27 @@ impl Input {
 pub struct Run {
     program: Program,
     input: Input,
+}
+
+impl Run {
+    /// The command, not started yet, and what it will print.
+    fn command(&self) -> io::Result<(Command, PipeReader)> {
+        let Run { program, input } = self;
+        let (first, arguments) = program.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
+        // One pipe for both, so that lines keep their order.
+        let (printed, prints) = io::pipe()?;
+        let mut command = Command::new(first);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
+            .envs(input.environment())
+            .current_dir(&program.directory)
+            .stdin(Stdio::piped())
+            .stdout(prints.try_clone()?)
+            .stderr(prints);
+        Ok((command, printed))
+    }
 }
 
 /// What became of it.

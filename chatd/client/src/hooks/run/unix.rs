@@ -3,13 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use chat_proto::control::hooks::Outcome;
 use chat_proto::limits::HOOK_KILL_AFTER;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::Run;
@@ -21,21 +21,9 @@ pub const SEARCH_PATH: Option<&str> = Some("/usr/local/bin:/usr/bin:/bin");
 pub type Output = pipe::Receiver;
 
 /// Starts it.
-pub fn begin(Run { program, input }: &Run) -> io::Result<(Group, Output)> {
-    let (command, arguments) = program.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
-    // One pipe for both, so that lines keep their order.
-    let (printed, prints) = io::pipe()?;
-    let child = Command::new(command)
-        .args(arguments)
-        .env_clear()
-        .envs(program.environment.iter().map(|(name, value)| (name, value)))
-        .envs(input.environment())
-        .current_dir(&program.directory)
-        .stdin(Stdio::piped())
-        .stdout(prints.try_clone()?)
-        .stderr(prints)
-        .process_group(0)
-        .spawn()?;
+pub fn begin(run: &Run) -> io::Result<(Group, Output)> {
+    let (mut command, printed) = run.command()?;
+    let child = command.process_group(0).spawn()?;
     let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     Ok((Group { child, number }, pipe::Receiver::from_owned_fd(OwnedFd::from(printed))?))
 }

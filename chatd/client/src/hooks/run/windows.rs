@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::windows::io::OwnedHandle;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use chat_proto::control::hooks::Outcome;
 use tokio::fs::File;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::Run;
 
@@ -20,22 +20,9 @@ const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 pub type Output = File;
 
 /// Starts it.
-pub fn begin(Run { program, input }: &Run) -> io::Result<(Group, Output)> {
-    let (command, arguments) = program.argv.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
-    // One pipe for both, so that lines keep their order.
-    let (printed, prints) = io::pipe()?;
-    let child = Command::new(command)
-        .args(arguments)
-        .env_clear()
-        .envs(program.environment.iter().map(|(name, value)| (name, value)))
-        .envs(input.environment())
-        .current_dir(&program.directory)
-        .stdin(Stdio::piped())
-        .stdout(prints.try_clone()?)
-        .stderr(prints)
-        .creation_flags(CREATE_NO_WINDOW)
-        .kill_on_drop(true)
-        .spawn()?;
+pub fn begin(run: &Run) -> io::Result<(Group, Output)> {
+    let (mut command, printed) = run.command()?;
+    let child = command.creation_flags(CREATE_NO_WINDOW).kill_on_drop(true).spawn()?;
     let printed = std::fs::File::from(OwnedHandle::from(printed));
     Ok((Group { child }, File::from_std(printed)))
 }
