@@ -1,4 +1,4 @@
-//! `daemon install` and `uninstall`, with programs in the place of systemctl and loginctl that write down how they were called. What
+//! `daemon install` and `uninstall`, with programs in the place of systemctl, loginctl and launchctl that write down how they were called. What
 //! the units do is shown by a booted systemd (tests/systemd).
 
 use std::fs;
@@ -59,6 +59,11 @@ impl Desk {
         calls
     }
 
+    /// The chatd that serves this person.
+    fn pid(&self) -> Option<u32> {
+        listener_pid(&self.path(".local/state/chat/run/sock"))
+    }
+
     fn unit(&self, name: &str) -> PathBuf {
         self.path(".config/systemd/user").join(name)
     }
@@ -66,7 +71,7 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        if let Some(pid) = listener_pid(&self.path(".local/state/chat/run/sock")) {
+        if let Some(pid) = self.pid() {
             kill_hard(pid);
         }
     }
@@ -141,4 +146,54 @@ fn nothing_of_others_is_touched_and_nothing_is_made_where_it_makes_no_sense() {
     desk.run(&["--json", "daemon", "uninstall"]).fails_with("no_service_manager", 1);
     fs::set_permissions(desk.path("bin/systemctl"), fs::Permissions::from_mode(0o644)).expect("our file");
     desk.run(&["daemon", "install"]).exits(1);
+}
+
+/// launchd is asked where no systemd answers. Its program here keeps one agent, and starts it as launchd would.
+#[test]
+fn where_launchd_answers_chatd_becomes_an_agent() {
+    let Some(desk) = Desk::new() else { return };
+    fs::write(desk.path("no-manager"), "").expect("a file");
+    let (session, agent) =
+        (format!("gui/{}", rustix::process::geteuid().as_raw()), desk.path("Library/LaunchAgents/chatd.plist"));
+    let program = "sed -n '/ProgramArguments/,/\\/array/s/.*<string>\\(.*\\/chatd\\)<.*/\\1/p' \"$3\"";
+    let launchctl = [
+        "echo launchctl \"$@\" >>\"$HOME/calls\"",
+        "case $1-$2 in",
+        "print-*/chatd) test -e \"$HOME/loaded\" ;;",
+        "print-*) test -e \"$HOME/session\" ;;",
+        "bootout-*) rm \"$HOME/loaded\" ;;",
+        // the first try comes too early, as it does where another has just gone
+        "bootstrap-*) test -e \"$HOME/late\" || { >\"$HOME/late\"; echo Bootstrap failed: 5 >&2; exit 5; }",
+        &format!("  >\"$HOME/loaded\"; $({program}) ;;"),
+        "esac",
+    ];
+    desk.script("launchctl", &launchctl.join("\n"));
+    // nobody has a session there: the reason is systemd's
+    desk.run(&["daemon", "install"]).exits(1).says("no service manager");
+    fs::write(desk.path("session"), "").expect("a file");
+    desk.run(&["daemon", "install", "--linger"]).exits(1).says("lets none linger").says("next: ");
+    assert!(!agent.exists());
+    desk.calls();
+    desk.run(&["daemon", "install"]).ok().says("an agent of yours now").says("when you log out");
+    let calls = desk.calls();
+    let bootstrap = format!("launchctl bootstrap {session} {}", agent.display());
+    assert_eq!(calls.matches(&bootstrap).count(), 2, "it is tried again: {calls}");
+    let pid = desk.pid();
+    assert!(pid.is_some(), "the agent was not started");
+    let text = fs::read_to_string(&agent).expect("it was written");
+    assert!(text.contains(&format!("<string>{}</string>", binary("chatd").display())), "{text}");
+    assert!(text.contains(&format!("<string>{}</string>", desk.path("Library/Logs/chatd.log").display())), "{text}");
+    let again = desk.run(&["daemon", "install", "--json"]).ok().json();
+    assert_eq!((&again["changed"], &again["lingers"]), (&false.into(), &false.into()), "{again}");
+    assert_ne!(desk.pid(), pid, "it was not started anew");
+    desk.calls();
+    desk.run(&["daemon", "uninstall"]).ok().says("no unit any more");
+    assert!(desk.calls().contains(&format!("launchctl bootout {session}/chatd")));
+    assert!(!agent.exists());
+    desk.run(&["daemon", "uninstall"]).ok().says("chatd was no unit");
+    // what somebody else wrote stays
+    fs::write(&agent, "<plist/>").expect("a file");
+    desk.run(&["daemon", "install"]).exits(7).says("not written by chatctl");
+    desk.run(&["daemon", "uninstall"]).ok();
+    assert!(agent.exists());
 }

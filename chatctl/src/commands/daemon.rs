@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::json::{self, members};
 use crate::output::{End, Form, Shown};
 use crate::paths::Places;
-use crate::units::{self, Units};
+use crate::units::{Manager, systemd};
 use crate::words::{self, troubles};
 
 /// How often a log is looked at for more, and a lock for its end.
@@ -141,7 +141,10 @@ async fn install(ctx: &mut Context, linger: bool) -> Result<(), End> {
     let places = ctx.places()?;
     let units = manager(&places)?;
     let program = places.chatd().ok_or_else(troubles::no_program)?;
-    let asked = linger && !units::lingers();
+    if linger && matches!(units, Manager::Launchd(_)) {
+        return Err(troubles::no_lingering().into());
+    }
+    let asked = linger && !systemd::lingers();
     if asked && !ctx.prompt.confirm(words::ask::LINGER, "--yes").await? {
         return Err(troubles::declined().into());
     }
@@ -149,21 +152,40 @@ async fn install(ctx: &mut Context, linger: bool) -> Result<(), End> {
     let before = units.is_installed();
     units.write(&program, asked).map_err(troubles::units)?;
     halt(ctx).await?;
-    units.enable().map_err(troubles::units)?;
+    units.enable().await.map_err(troubles::units)?;
     if asked {
-        units::linger(true).map_err(troubles::no_linger)?;
+        systemd::linger(true).map_err(troubles::no_linger)?;
     }
     ctx.restart_clock();
-    let mut daemon = spawn(ctx).await?;
+    let mut daemon = match units {
+        Manager::Systemd(_) => spawn(ctx).await?,
+        Manager::Launchd(_) => arrived(ctx).await?,
+    };
     let info = ask(ctx, &mut daemon).await?;
-    let lingers = units::lingers();
+    let lingers = matches!(units, Manager::Systemd(_)) && systemd::lingers();
     match ctx.out.form {
         Form::Json => {
             let object = json::daemon(&info).with("unit", &true).with("changed", &!before);
             ctx.out.object("daemon", object.with("lingers", &lingers))
         }
         Form::Plain => ctx.out.row(&["installed", &info.version, &info.pid.to_string(), &info.socket]),
-        Form::Human => ctx.out.success(&words::daemon_installed(before, lingers, &ctx.out.chatctl)),
+        Form::Human => ctx.out.success(&match units {
+            Manager::Systemd(_) => words::daemon_installed(before, lingers, &ctx.out.chatctl),
+            Manager::Launchd(_) => words::agent_installed(before, &ctx.out.chatctl),
+        }),
+    }
+}
+
+/// The chatd that its manager starts in its own time; another one beside it would be in its way.
+async fn arrived(ctx: &mut Context) -> Result<Daemon, End> {
+    loop {
+        if let Some(daemon) = ctx.dial().await? {
+            return Ok(daemon);
+        }
+        if Instant::now() >= ctx.deadline() {
+            return Err(troubles::not_started("the service manager was told to, and it does not answer").into());
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -172,7 +194,7 @@ async fn uninstall(ctx: &mut Context) -> Result<(), End> {
     let units = manager(&ctx.places()?)?;
     let undone = units.disable().map_err(troubles::units)?;
     if undone.lingered {
-        units::linger(false).map_err(troubles::units)?;
+        systemd::linger(false).map_err(troubles::units)?;
     }
     match ctx.out.form {
         Form::Json => {
@@ -185,12 +207,11 @@ async fn uninstall(ctx: &mut Context) -> Result<(), End> {
 }
 
 /// The user's own service manager. A home of its own has none: its chatd is found nowhere else.
-fn manager(places: &Places) -> Result<Units, End> {
+fn manager(places: &Places) -> Result<Manager, End> {
     if places.layout.home.is_some() || places.explicit.is_some() {
         return Err(troubles::no_unit_for_home().into());
     }
-    let configurations = places.layout.config.parent().unwrap_or(&places.layout.config);
-    Ok(Units::of(configurations).map_err(troubles::units)?)
+    Ok(Manager::of(places).map_err(troubles::units)?)
 }
 
 async fn logs(ctx: &mut Context, follow: bool, n: usize) -> Result<(), End> {

@@ -94,7 +94,7 @@ async fn log(ctx: &Context, places: &Places, daemon: Option<&mut Daemon>, masks:
         None => Some(places.layout.log_file()),
     };
     let lines = file.and_then(|file| last_lines(&file, LOG_LINES).ok());
-    let lines = lines.or_else(|| crate::units::journal(LOG_LINES)).unwrap_or_default();
+    let lines = lines.or_else(|| crate::units::systemd::journal(LOG_LINES)).unwrap_or_default();
     let kept = lines.iter().filter(|line| !line.contains(HOOKS));
     kept.map(|line| masks.of_log(line)).collect::<Vec<_>>().join("\n")
 }

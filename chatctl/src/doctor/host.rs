@@ -10,7 +10,7 @@ use chat_local::endpoint::fits;
 use super::Finding;
 use crate::paths::Places;
 use crate::settings;
-use crate::units;
+use crate::units::systemd;
 use crate::words::doctor as words;
 
 /// Room below which chatd cannot keep a day's messages.
@@ -184,7 +184,7 @@ pub fn comfort(places: &Places) -> Vec<Finding> {
 
 /// Only a unit ends at the logout of its user.
 fn linger() -> Finding {
-    match (units::is_enabled(), units::lingers()) {
+    match (systemd::is_enabled(), systemd::lingers()) {
         (true, true) => words::lingers(),
         (true, false) => words::does_not_linger(),
         (false, _) => words::no_unit(),

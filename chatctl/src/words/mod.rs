@@ -49,7 +49,10 @@ pub const NOTHING_FOUND: &str = "nothing found";
 /// An empty outbox.
 pub const NOTHING_WAITS: &str = "nothing waits to be sent";
 /// chatd keeps no log of its own.
-pub const LOG_ELSEWHERE: &str = "chatd logs to its stderr or to the journal: journalctl --user -u chatd";
+pub const LOG_ELSEWHERE: &str = match cfg!(target_os = "macos") {
+    true => "chatd logs to its stderr, or where launchd puts it: tail ~/Library/Logs/chatd.log",
+    false => "chatd logs to its stderr or to the journal: journalctl --user -u chatd",
+};
 /// A heartbeat of `watch`.
 pub const ALIVE: &str = "alive";
 /// No named cursors.
@@ -573,6 +576,16 @@ pub fn daemon_installed(before: bool, lingers: bool, chatctl: &str) -> String {
         false => format!("It ends when you log out; to keep it running: {chatctl} daemon install --linger"),
     };
     format!("{is_unit} {stays}\n  to undo it: {chatctl} daemon uninstall")
+}
+
+/// After `daemon install` where launchd is the manager.
+pub fn agent_installed(before: bool, chatctl: &str) -> String {
+    let is_agent = match before {
+        true => "chatd is an agent of yours already (~/Library/LaunchAgents/chatd.plist), and was started anew.",
+        false => "chatd is an agent of yours now (~/Library/LaunchAgents/chatd.plist).",
+    };
+    let stays = "It starts when you log in, ends when you log out, and logs to ~/Library/Logs/chatd.log.";
+    format!("{is_agent} {stays}\n  to undo it: {chatctl} daemon uninstall")
 }
 
 /// After `daemon uninstall`.

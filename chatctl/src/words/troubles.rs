@@ -69,10 +69,20 @@ pub fn units(failure: Failure) -> Trouble {
         Failure::File(file, error) => cannot_write(&file, &error),
         Failure::Program(program, why) => {
             let what = format!("{program} refused: {}.", Shown::line(why.trim_end_matches('.')));
-            Trouble::new("service_manager", Exit::BadState, what)
-                .run("systemctl --user status chatd.socket chatd.service")
+            let next = match program {
+                "launchctl" => "launchctl print \"gui/$(id -u)/chatd\"",
+                _ => "systemctl --user status chatd.socket chatd.service",
+            };
+            Trouble::new("service_manager", Exit::BadState, what).run(next)
         }
     }
+}
+
+/// launchd keeps no agent behind its user's logout.
+pub fn no_lingering() -> Trouble {
+    let what =
+        "launchd runs agents while you are logged in, and lets none linger; what comes meanwhile waits on the server.";
+    Trouble::new("no_linger", Exit::No, what).next("daemon install")
 }
 
 /// chatd is a unit, and lingering was refused.

@@ -1,17 +1,16 @@
-//! chatd as a unit of the user's own service manager: the files that say so, and the calls that make it so. Called by `daemon install`
-//! and `daemon uninstall`, and by `doctor`, which asks whether it is so. The texts are those that the packages ship; only the
-//! program's path is another.
+//! chatd as a unit of the user's own systemd: the files that say so, and the calls that make it so. `doctor` asks whether it is so. The
+//! texts are those that the packages ship; only the program's path is another.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+use super::{Failure, Undone, run, uid};
 
 /// The units as shipped, for a chatd in /usr/bin.
 const SHIPPED: &[(&str, &str)] = &[
-    (SERVICE, include_str!("../../packaging/systemd/user/chatd.service")),
-    ("chatd-sweep.service", include_str!("../../packaging/systemd/user/chatd-sweep.service")),
-    (SOCKET, include_str!("../../packaging/systemd/user/chatd.socket")),
+    (SERVICE, include_str!("../../../packaging/systemd/user/chatd.service")),
+    ("chatd-sweep.service", include_str!("../../../packaging/systemd/user/chatd-sweep.service")),
+    (SOCKET, include_str!("../../../packaging/systemd/user/chatd.socket")),
 ];
 const SERVICE: &str = "chatd.service";
 const SOCKET: &str = "chatd.socket";
@@ -25,19 +24,6 @@ const MARK: &str = "# Written by chatctl daemon install. To remove it: chatctl d
 const LINGERS: &str = "# Lingering was switched on for it.";
 /// Says the same beside units that a package has brought: there it is all that is ours, and says nothing to the manager.
 const NOTE: &str = "chatd.service.d/lingers.conf";
-
-/// Why chatd cannot be made a unit, or be one no longer.
-#[derive(Debug)]
-pub enum Failure {
-    /// There is no service manager of this user.
-    NoManager(String),
-    /// A file of the same name was written by somebody else.
-    Foreign(PathBuf),
-    /// A file cannot be written or removed.
-    File(PathBuf, io::Error),
-    /// A program of the system failed, with its last words.
-    Program(&'static str, String),
-}
 
 /// The user's units.
 pub struct Units {
@@ -119,16 +105,6 @@ impl Units {
     }
 }
 
-/// What was undone.
-pub struct Undone {
-    /// There was anything.
-    pub changed: bool,
-    /// Lingering was a part of it.
-    pub lingered: bool,
-    /// The socket of a package listens again from the user's next login on.
-    pub packaged: bool,
-}
-
 /// Whether the manager listens for chatctl in the user's sessions.
 pub fn is_enabled() -> bool {
     run("systemctl", &["--user", "is-enabled", SOCKET]).is_ok_and(|word| word.trim() == "enabled")
@@ -151,26 +127,6 @@ pub fn journal(lines: usize) -> Option<Vec<String>> {
     let asked = ["--user", "--unit", SERVICE, "--lines", &lines, "--output", "short-iso", "--no-pager", "--quiet"];
     let text = run("journalctl", &asked).ok()?;
     Some(text.lines().map(str::to_owned).collect())
-}
-
-/// cron, su and ssh may not say where the user's manager listens: it is known by the user's number.
-pub fn reachable(command: &mut Command) {
-    let usual = PathBuf::from(format!("/run/user/{}", uid()));
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none_or(|dir| dir.is_empty()) && usual.is_dir() {
-        command.env("XDG_RUNTIME_DIR", usual);
-    }
-}
-
-/// This user's number, by which systemd knows him.
-#[cfg(unix)]
-fn uid() -> String {
-    rustix::process::geteuid().as_raw().to_string()
-}
-
-/// Windows gives users no numbers, and has no systemd to ask.
-#[cfg(windows)]
-fn uid() -> String {
-    String::new()
 }
 
 fn written(text: &str, program: &Path, lingers: bool) -> String {
@@ -197,23 +153,6 @@ fn is_ours(file: &Path) -> bool {
 /// A package has brought the units for this very program.
 fn is_packaged(program: &Path) -> bool {
     program == Path::new(SHIPPED_PROGRAM) && PACKAGED.iter().any(|folder| Path::new(folder).join(SOCKET).exists())
-}
-
-/// What a program of the system prints; its last words where it fails.
-fn run(program: &'static str, arguments: &[&str]) -> Result<String, Failure> {
-    let mut command = Command::new(program);
-    reachable(&mut command);
-    match command.args(arguments).stdin(Stdio::null()).output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Failure::Program(program, format!("there is no program {program}")))
-        }
-        Err(error) => Err(Failure::Program(program, error.to_string())),
-        Ok(outcome) if outcome.status.success() => Ok(String::from_utf8_lossy(&outcome.stdout).into_owned()),
-        Ok(outcome) => {
-            let words = String::from_utf8_lossy(&outcome.stderr).into_owned();
-            Err(Failure::Program(program, words.lines().next().unwrap_or("it gave no reason").trim().to_owned()))
-        }
-    }
 }
 
 #[cfg(test)]
