@@ -189,9 +189,10 @@ mod tests {
     fn hints_carry_the_flags_that_were_typed() {
         let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
         let spelled = |line: &str| parsed(line).map(|(cli, matches)| spelled(&cli.global, &matches));
+        let home = chat_proto::display::quoted("/tmp/a&b");
         assert_eq!(
-            spelled("chatctl status --profile bob --home /tmp/a&b").as_deref(),
-            Ok("chatctl --home '/tmp/a&b' --profile bob")
+            spelled("chatctl status --profile bob --home /tmp/a&b"),
+            Ok(format!("chatctl --home {home} --profile bob"))
         );
         assert_eq!(spelled("chatctl --profile bob status").as_deref(), Ok("chatctl --profile bob"));
     }

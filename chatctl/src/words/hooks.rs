@@ -144,7 +144,8 @@ mod tests {
             dead: 0,
             missed: 0,
         };
-        assert_eq!(hook(&one, &clock), "message:page  on message from ci: /usr/local/bin/page 'on call'\n  never ran");
+        let typed = format!("/usr/local/bin/page {}", quoted("on call"));
+        assert_eq!(hook(&one, &clock), format!("message:page  on message from ci: {typed}\n  never ran"));
         (one.runs, one.failures, one.last_at_ms) = (12, 2, Some(0));
         (one.last_error, one.dead) = (Some(Outcome::Exited { code: 3 }), 1);
         let text = hook(&one, &clock);

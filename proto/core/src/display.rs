@@ -57,14 +57,31 @@ pub fn name(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{FIRST_STRONG_ISOLATE}{shown}{POP_ISOLATE}"))
 }
 
-/// A word as a POSIX shell takes it back, for commands that are shown to be typed. What [`line()`] escapes stays escaped: the result is
-/// safe to print first.
+/// A word as a shell takes it back, a POSIX one or on Windows those there are, for commands that are shown to be typed. What [`line()`]
+/// escapes stays escaped: the result is safe to print first.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || BARE.contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    format!("'{}'", line(word).replace('\'', r"'\''"))
+    between_quotes(&line(word))
+}
+
+/// What means nothing to a shell.
+#[cfg(not(windows))]
+const BARE: &str = "-_./:=@%+,";
+/// What means nothing to a shell.
+#[cfg(windows)]
+const BARE: &str = "-_./:=+\\";
+
+#[cfg(not(windows))]
+fn between_quotes(line: &str) -> String {
+    format!("'{}'", line.replace('\'', r"'\''"))
+}
+
+#[cfg(windows)]
+fn between_quotes(line: &str) -> String {
+    format!("\"{}\"", line.replace('"', "\\\""))
 }
 
 /// Terminal columns that a text from [`line()`] or [`name`] takes.
@@ -356,6 +373,17 @@ mod tests {
         assert_eq!(read.lines().map(|line| line.strip_suffix('|').expect("a mark")).collect::<Vec<_>>(), words);
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        for plain in ["alice", r"C:\Users\alice\chat.db", "chat.example:7443"] {
+            assert_eq!(quoted(plain), plain);
+        }
+        assert_eq!(quoted(r"C:\Users\Alice B"), "\"C:\\Users\\Alice B\"");
+        assert_eq!((quoted("").as_str(), quoted("a\nb").as_str()), ("\"\"", "\"a\\nb\""));
+    }
+
+    #[cfg(not(windows))]
     #[test]
     fn words_are_quoted_only_where_a_shell_needs_it() {
         for plain in ["alice", "/srv/chat-1/a_b.toml", "chat.example:7443", "bob@host", "a=1,b+2%"] {
