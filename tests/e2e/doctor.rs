@@ -142,7 +142,7 @@ fn what_is_no_chat_server_is_told_from_one_that_is_silent() {
     assert_eq!(found["result"], "FAIL", "{found}");
     assert!(found["detail"].as_str().is_some_and(|text| text.contains("not in TLS 1.3")), "{found}");
     assert!(found["hint"].as_str().is_some_and(|hint| hint.starts_with("openssl s_client -connect 127.")), "{found}");
-    let found = finding_of(&home, &["--profile", "silent", "--timeout", "1s"], "server");
+    let found = finding_of(&home, &["--profile", "silent", "--timeout", "3s"], "server");
     assert_eq!((found["result"].as_str(), found["hint"].as_str()), (Some("FAIL"), Some("ping -c 3 127.0.0.1")));
     drop(silent);
     // nobody is logged in: chatd does not try by itself, and the address may be the wrong one
@@ -347,6 +347,7 @@ fn a_report_has_the_log_of_the_chatd_that_runs() {
     let mut world = World::start();
     let (home, elsewhere) = (world.bare("alice", "alice"), world.bare("alice", "elsewhere"));
     home.finish(home.autostarting(&["daemon", "start"]), &["daemon", "start"]).ok();
+    until("the log is written", || log_of(&home).contains("INFO chatd: ready").then_some(()));
     let file = world.path("report.txt");
     let mut run = elsewhere.command(&["doctor", "--bundle", &file.display().to_string()]);
     run.env("CHAT_SOCKET", home.socket());
