@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chat_local::directory::{Rule, Unsafe};
 use chat_local::endpoint::Unfit;
+use chat_local::mend;
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::StatusReply;
 use chat_proto::control::daemon::Sandbox;
@@ -42,36 +43,13 @@ pub fn directories(data: &Path, state: &Path) -> Finding {
 
 /// A directory that others could use.
 pub fn not_safe(broken: &Unsafe) -> Finding {
-    Finding::fail("directories", line(&broken.to_string()).to_string(), mended(broken.rule, &word(&broken.path)))
-}
-
-/// The command that makes it what it must be.
-#[cfg(unix)]
-fn mended(rule: Rule, name: &str) -> String {
-    match rule {
-        Rule::Private => format!("chmod go= {name}"),
-        // Only root gives files away, and may have no sudo.
-        Rule::Owner => match rustix::process::geteuid() {
-            root if root.is_root() => format!("chown 0 {name}"),
-            user => format!("sudo chown {} {name}", user.as_raw()),
-        },
-        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("mv {name} {name}.old"),
-    }
-}
-
-#[cfg(windows)]
-fn mended(rule: Rule, name: &str) -> String {
-    match rule {
-        Rule::Private => format!("icacls {name} /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\""),
-        Rule::Owner => format!("takeown /f {name}"),
-        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => format!("move {name} {name}.old"),
-    }
+    Finding::fail("directories", line(&broken.to_string()).to_string(), mend::mended(broken.rule, &broken.path))
 }
 
 /// A directory that may not be written.
 pub fn not_writable(dir: &Path) -> Finding {
     let text = format!("{} cannot be written by you; another place is given by --home DIR or CHAT_HOME", path(dir));
-    Finding::fail("directories", text, format!("ls -ld {}", word(dir)))
+    Finding::fail("directories", text, mend::look(dir))
 }
 
 /// A directory that is missing and could not be made.
@@ -81,12 +59,12 @@ pub fn cannot_be_made(dir: &Path, above: &Path) -> Finding {
         path(dir),
         path(above)
     );
-    Finding::fail("directories", text, format!("ls -ld {}", word(above)))
+    Finding::fail("directories", text, mend::look(above))
 }
 
 /// Whatever else the system says of a directory.
 pub fn not_usable(dir: &Path, why: &str) -> Finding {
-    Finding::fail("directories", line(why).to_string(), format!("ls -ld {}", word(dir)))
+    Finding::fail("directories", line(why).to_string(), mend::look(dir))
 }
 
 /// Keys and histories are for their owner alone.
@@ -96,12 +74,12 @@ pub fn credentials(files: usize) -> Finding {
 
 /// A file that is not its user's alone, by the rule that it breaks.
 pub fn exposed(file: &Path, rule: Rule) -> Finding {
-    let (shown, name) = (path(file), word(file));
+    let shown = path(file);
     let text = match rule {
         Rule::Owner => format!("{shown} belongs to somebody else, who can use it"),
         _ => format!("{shown} can be used by others"),
     };
-    Finding::fail("credentials", text, mended(rule, &name))
+    Finding::fail("credentials", text, mend::mended(rule, file))
 }
 
 /// No such path can be a socket: it is too long, or on Windows no pipe.
@@ -269,7 +247,7 @@ pub fn folder_refused(folder: &str, refusal: &ErrorData, chatctl: &str) -> Findi
         _ => {
             let why = refusal.detail.as_deref().unwrap_or_default();
             let text = format!("no file can be received: {}", line(why));
-            Finding::fail("files", text, format!("ls -ld {}", quoted(folder)))
+            Finding::fail("files", text, mend::look(Path::new(folder)))
         }
     }
 }

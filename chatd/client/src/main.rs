@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use chat_local::directory::{Directory, OpenError, Unsafe};
+use chat_local::directory::{Directory, OpenError};
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
+use chat_local::mend;
 use chat_local::paths::{self, Layout};
 use chat_local::refusal::cannot_use;
 use chat_manual::environment;
@@ -198,14 +199,9 @@ fn say(text: &str) -> Result<u8, Failure> {
 fn bad_config(error: &ConfigError, file: &Path) -> Failure {
     let next = match std::fs::File::open(file).and_then(|file| file.metadata()) {
         Ok(there) if there.is_file() => "chatctl config edit".to_owned(),
-        _ => system::look(&quoted(file)),
+        _ => mend::look(file),
     };
     Failure::new(exit::CONFIG, error, &next)
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    display::quoted(&path.to_string_lossy())
 }
 
 /// Everything behind the fork.
@@ -327,17 +323,19 @@ fn confine(
 fn cannot_listen(error: &BindError) -> Failure {
     match error {
         BindError::AlreadyRunning { .. } => Failure::new(exit::UNAVAILABLE, error, "chatctl daemon status"),
-        BindError::BadDirectory(broken) => Failure::new(exit::PERMISSION, error, &mended(broken)),
-        BindError::ForeignSocket { path, .. } => Failure::new(exit::PERMISSION, error, &system::look(&quoted(path))),
+        BindError::BadDirectory(broken) => {
+            Failure::new(exit::PERMISSION, error, &mend::mended(broken.rule, &broken.path))
+        }
+        BindError::ForeignSocket { path, .. } => Failure::new(exit::PERMISSION, error, &mend::look(path)),
         BindError::BadPath(_) | BindError::NotListening => Failure::new(exit::CONFIG, error, "chatctl config path"),
-        BindError::Occupied { path, .. } => Failure::new(exit::CANNOT_CREATE, error, &system::freed(&quoted(path))),
+        BindError::Occupied { path, .. } => Failure::new(exit::CANNOT_CREATE, error, &system::freed(path)),
         BindError::Io { .. } => Failure::system(exit::CANNOT_CREATE, error),
     }
 }
 
 fn cannot_open(error: &OpenError) -> Failure {
     match error {
-        OpenError::Unsafe(broken) => Failure::new(exit::PERMISSION, error, &mended(broken)),
+        OpenError::Unsafe(broken) => Failure::new(exit::PERMISSION, error, &mend::mended(broken.rule, &broken.path)),
         OpenError::Io { path, source } => Failure::system(exit::CANNOT_CREATE, cannot_use(path, source)),
     }
 }
@@ -349,11 +347,6 @@ fn ended(error: &RunError) -> Failure {
         RunError::Record(_) => Failure::system(exit::CANNOT_CREATE, error),
         RunError::Random(_) | RunError::Listener(_) | RunError::Runner(_) => Failure::system(exit::OS, error),
     }
-}
-
-/// The command that makes a directory or file what it must be.
-fn mended(broken: &Unsafe) -> String {
-    system::mended(broken.rule, &quoted(&broken.path))
 }
 
 /// What a hook may know of the environment.

@@ -120,7 +120,7 @@ fn backup(error: &BackupError, program: &str) -> Option<String> {
 
 fn file(error: &FileError, program: &str) -> Option<String> {
     match error {
-        FileError::Exposed(path) => Some(format!("chmod 600 {}", path.display())),
+        FileError::Exposed(path) => Some(format!("chmod 600 {}", display::quoted(&path.to_string_lossy()))),
         FileError::Exists(_) => Some(format!("{program} check config")),
         FileError::Io { path, error } if error.kind() == io::ErrorKind::NotFound => {
             let certificate = path.extension().is_some_and(|end| end == "pem");

@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod json;
 pub mod listener;
 pub mod lock;
+pub mod mend;
 pub mod paths;
 pub mod record;
 pub mod refusal;

@@ -1,10 +1,10 @@
-//! chatd's birth on Unix: the socket of a service manager, commands that mend what is refused, what the system says of itself.
+//! chatd's birth on Unix: the socket of a service manager, the command that frees a taken name, what the system says of itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use chat_local::directory::Rule;
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
+use chat_local::mend;
 use chat_process::inherit::Socket;
 
 /// What hooks may know of the environment: who the user is, the language, the time zone.
@@ -26,27 +26,9 @@ pub fn adopt(lock: Lock, given: Socket) -> Result<Listener, BindError> {
     }
 }
 
-/// The command that makes a directory or file what it must be.
-pub fn mended(rule: Rule, name: &str) -> String {
-    match rule {
-        Rule::Private => format!("chmod go= {name}"),
-        Rule::Owner => format!("sudo chown {} {name}", rustix::process::geteuid().as_raw()),
-        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => aside(name),
-    }
-}
-
 /// The command that frees the socket's place.
-pub fn freed(name: &str) -> String {
-    aside(name)
-}
-
-fn aside(name: &str) -> String {
-    format!("mv {name} {name}.old")
-}
-
-/// The command that shows whose it is.
-pub fn look(name: &str) -> String {
-    format!("ls -ld {name}")
+pub fn freed(socket: &Path) -> String {
+    mend::aside(socket)
 }
 
 /// This host's name; empty where it has none.

@@ -1,8 +1,7 @@
-//! chatd's birth on Windows: no socket is handed over, commands that mend what is refused, what the system says of itself.
+//! chatd's birth on Windows: no socket is handed over, the command that frees a taken name, what the system says of itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use chat_local::directory::Rule;
 use chat_local::listener::{BindError, Listener};
 use chat_local::lock::Lock;
 use chat_process::inherit::Socket;
@@ -36,27 +35,9 @@ pub fn adopt(_: Lock, given: Socket) -> Result<Listener, BindError> {
     match given {}
 }
 
-/// The command that makes a directory or file what it must be.
-pub fn mended(rule: Rule, name: &str) -> String {
-    match rule {
-        Rule::Private => format!("icacls {name} /inheritance:r /grant:r \"%USERNAME%:(OI)(CI)F\""),
-        Rule::Owner => format!("takeown /f {name}"),
-        Rule::NoLink | Rule::Directory | Rule::RegularFile | Rule::OneLink => aside(name),
-    }
-}
-
 /// The command that shows who has the pipe's name: it is free again when that process ends.
-pub fn freed(_name: &str) -> String {
+pub fn freed(_pipe: &Path) -> String {
     "chatctl daemon status".to_owned()
-}
-
-fn aside(name: &str) -> String {
-    format!("move {name} {name}.old")
-}
-
-/// The command that shows who may do what with it.
-pub fn look(name: &str) -> String {
-    format!("icacls {name}")
 }
 
 /// This host's name; empty where it has none.
