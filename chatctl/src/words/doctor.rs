@@ -22,6 +22,7 @@ fn path(path: &Path) -> Shown {
 }
 
 /// A path for a command line.
+#[cfg(unix)]
 fn word(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
