@@ -219,18 +219,26 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
+    use chat_proto::id::{ServerId, hex, unhex};
+    use tokio::sync::broadcast;
+
     use super::super::kept::{self, Kept};
     use super::*;
     use crate::book::{Book, Entry};
     use crate::config::Config;
-    use crate::profile::{Ask, Profile, Surroundings};
+    use crate::profile::{Ask, Profile, Published, Surroundings};
     use crate::world::World;
     use crate::{hooks, keys, pins, trust};
 
     const NAME: &str = "default";
 
-    /// A profile of alice's whose last start ended while she had sessions with these; its owner has not begun yet.
-    fn restarted(home: &Path, peers: &[&str]) -> Profile {
+    fn server() -> ServerId {
+        ServerId([9; 32])
+    }
+
+    /// A profile of alice's whose last start ended while she had sessions with these, whose keys are known or are not any more; its
+    /// owner has not begun yet.
+    fn restarted(home: &Path, peers: &[&str], are_known: bool) -> Profile {
         let state = home.join("state");
         let (book, directory) = (Book::load(&state).expect("empty"), keys::directory(&state, NAME));
         let entry = Entry { user: "alice".into(), server: "127.0.0.1:9".into(), logged_in: true, ..Entry::default() };
@@ -253,14 +261,18 @@ mod tests {
             asker: true,
         };
         let sessions = (1..).zip(peers).map(saved).collect();
-        let all = Kept { server: format!("{:064x}", 9), endpoint: None, hidden: None, sessions };
+        let all = Kept { server: hex(&server().0), endpoint: None, hidden: None, sessions };
         kept::store(&directory, &all).expect("written");
+        let pins = pins::PeerPins::load(&state).expect("empty");
+        for (peer, n) in peers.iter().zip(1..).filter(|_| are_known) {
+            pins.remember(server(), peer, unhex(&format!("{n:064x}")).expect("a key"), 5).expect("written");
+        }
         let config = Config::load(&home.join("config.toml"), false).expect("defaults");
         let world = World::real();
         let around = Surroundings {
             book: Arc::new(book),
             trust: Arc::new(trust::TrustStore::load(&state).expect("empty")),
-            pins: Arc::new(pins::PeerPins::load(&state).expect("empty")),
+            pins: Arc::new(pins),
             private: config.private.clone(),
             world,
             state,
@@ -277,23 +289,34 @@ mod tests {
         Profile::start(NAME, &home.join("data/chat.db"), around, false).expect("started").0
     }
 
+    /// The end of a session, once it is told.
+    async fn end_told(events: &mut broadcast::Receiver<Arc<Published>>) -> (String, EndReason, bool) {
+        let told = async {
+            loop {
+                if let Event::PrivateEnded(ended) = &events.recv().await.expect("an event").event {
+                    return (ended.peer.clone(), ended.reason, ended.by_peer);
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), told).await.expect("told")
+    }
+
     fn kept_of(home: &Path) -> Vec<String> {
         let kept = kept::load(&keys::directory(&home.join("state"), NAME)).expect("read");
         kept.sessions.into_iter().map(|saved| saved.peer).collect()
     }
 
-    // On one thread the owner has the question before any endpoint can be there: these sessions are not taken up again yet.
+    // On one thread the owner most often has the question before any endpoint can be there; what comes of it is the same behind that.
 
     #[tokio::test]
     async fn a_session_that_was_not_taken_up_again_yet_is_stopped_like_any_other() {
         let home = tempfile::tempdir().expect("a directory");
-        let profile = restarted(home.path(), &["bob", "carol"]);
+        let profile = restarted(home.path(), &["bob", "carol"], true);
         let mut events = profile.follow().expect("an owner");
         let stopped = profile.ask(|reply| Ask::Stopprivate(Some("bob".into()), reply)).await.expect("stopped");
         let over: Vec<_> = stopped.items.into_iter().map(|ended| (ended.peer, ended.reason, ended.by_peer)).collect();
         assert_eq!(over, [("bob".to_owned(), EndReason::You, false)]);
-        let told = events.recv().await.expect("an event");
-        assert!(matches!(&told.event, Event::PrivateEnded(ended) if ended.peer == "bob"), "{told:?}");
+        assert_eq!(end_told(&mut events).await, ("bob".to_owned(), EndReason::You, false));
         assert_eq!(kept_of(home.path()), ["carol"]);
         let again = profile.ask(|reply| Ask::Stopprivate(Some("bob".into()), reply)).await;
         assert_eq!(again.map_err(|error| error.code), Err(Code::NO_SESSION));
@@ -303,16 +326,8 @@ mod tests {
     async fn a_session_that_cannot_be_taken_up_again_is_over_and_that_is_told() {
         let home = tempfile::tempdir().expect("a directory");
         // no key of bob's is known any more
-        let profile = restarted(home.path(), &["bob"]);
-        let mut events = profile.follow().expect("an owner");
-        let over = async {
-            loop {
-                if let Event::PrivateEnded(ended) = &events.recv().await.expect("an event").event {
-                    return (ended.peer.clone(), ended.reason, ended.by_peer);
-                }
-            }
-        };
-        let over = tokio::time::timeout(std::time::Duration::from_secs(30), over).await.expect("told");
+        let profile = restarted(home.path(), &["bob"], false);
+        let over = end_told(&mut profile.follow().expect("an owner")).await;
         assert_eq!(over, ("bob".to_owned(), EndReason::Identity, false));
         assert!(kept_of(home.path()).is_empty());
     }
@@ -320,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_was_not_taken_up_again_yet_does_not_survive_the_login() {
         let home = tempfile::tempdir().expect("a directory");
-        let profile = restarted(home.path(), &["bob"]);
+        let profile = restarted(home.path(), &["bob"], true);
         let within = std::time::Duration::from_secs(5);
         let out = profile.ask(|reply| Ask::Logout { all_devices: false, force: false, within, reply }).await;
         assert_eq!(out.expect("logged out").ended, ["bob"]);
