@@ -178,6 +178,13 @@ fn layout(args: &Args) -> Result<Layout, Failure> {
 
 /// A chatd that lives keeps its socket: it holds the lock, or it answers. So does whatever else has the name.
 fn sweep(path: &Path, layout: &Layout) -> Result<u8, Failure> {
+    // Chatctl holds this one while it starts a chatd, which would find the other lock taken: there is nothing left to sweep then.
+    let starts = Directory::create(&layout.state)
+        .and_then(|state| state.open_file(paths::SPAWN_LOCK_FILE, true))
+        .map_err(|error| cannot_open(&error))?;
+    if starts.try_lock().is_err() {
+        return Ok(exit::OK);
+    }
     match Lock::take(&layout.state).and_then(|lock| lock.sweep(path)) {
         Ok(()) | Err(BindError::AlreadyRunning { .. } | BindError::Occupied { .. }) => Ok(exit::OK),
         Err(error) => Err(cannot_listen(&error)),
