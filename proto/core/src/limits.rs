@@ -113,6 +113,8 @@ pub const PING_AFTER: Duration = Duration::from_secs(30);
 pub const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// Unacknowledged bytes older than this end a TCP connection (TCP_USER_TIMEOUT).
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that a client may send before its TLS handshake is done: a hello with post-quantum keys takes 2 KiB (S6).
+pub const HANDSHAKE_MAX: usize = 16 * KIB;
 /// A TLS handshake must be done within this (S4).
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// A stranger must be logged in within this; a byte does not reset it (S4). Time for typing a password comes on a new connection.
@@ -251,6 +253,8 @@ pub const PEER_HANDSHAKES: usize = 256;
 pub const TICKET_MAX: usize = 512;
 /// Connections of one account to the relay: two for each of its devices, and as many again while links break.
 pub const RELAY_CONNECTIONS: usize = 64;
+/// Bytes of an HTTP request to the relay: its ticket, its proof and some headers are 2 KiB (S6).
+pub const RELAY_REQUEST_MAX: usize = 16 * KIB;
 /// Endpoints that learn their address from the relay at once: a few kilobytes each (S13).
 pub const DISCOVERIES: usize = 4096;
 /// The same from one source: an office behind one address.

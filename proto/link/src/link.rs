@@ -25,6 +25,8 @@ use crate::identity::Exporter;
 
 /// Bytes read from a socket at once; the room belongs to the thread, not to the link.
 const CHUNK: usize = 16 * 1024;
+/// The same of a stranger: what lies behind the record that is being read would have to be kept with it (S6).
+const CHUNK_OF_STRANGER: usize = 4 * 1024;
 /// The label of the exporter that proofs are bound to (RFC 8446, section 7.5).
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-chat-v1";
 
@@ -72,6 +74,8 @@ struct Inner {
     sealed: usize,
     /// Bytes that the socket took, ever.
     written: u64,
+    /// Bytes that the socket gave, ever.
+    received: u64,
     /// Bytes that a frame of the other side may claim now.
     frame_max: usize,
     /// Whether the other side ended its half.
@@ -108,6 +112,7 @@ impl Link {
             output: BytesMut::new(),
             sealed: 0,
             written: 0,
+            received: 0,
             frame_max: limits::FRAME_MAX_STRANGER,
             end: None,
             exporter: [0; 32],
@@ -217,6 +222,9 @@ impl Inner {
                 Ok(()) if self.end.is_some() => {
                     return Poll::Ready(Err(HandshakeError::Tls("the other side hung up".into())));
                 }
+                Ok(()) if self.is_long_handshake() => {
+                    return Poll::Ready(Err(HandshakeError::Tls("the client's handshake is too long".into())));
+                }
                 Ok(()) => {}
                 Err(error) => {
                     // The alert that says why; if it cannot leave at once, it does not matter.
@@ -225,6 +233,13 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Whether a client sent more than a handshake takes, and still is not done: TLS would hold up to 64 KiB of it.
+    fn is_long_handshake(&self) -> bool {
+        matches!(self.tls, Connection::Server(_))
+            && self.tls.is_handshaking()
+            && self.received > limits::HANDSHAKE_MAX as u64
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, LinkError>> {
@@ -273,9 +288,13 @@ impl Inner {
     /// Reads once and decrypts what came; returns ready when there was something, be it the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
+            let stranger = self.frame_max <= limits::FRAME_MAX_STRANGER;
+            let mut buffer = ReadBuf::new(&mut scratch[..if stranger { CHUNK_OF_STRANGER } else { CHUNK }]);
             match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
-                Ok(()) => Poll::Ready(self.decrypt(buffer.filled())),
+                Ok(()) => {
+                    self.received += buffer.filled().len() as u64;
+                    Poll::Ready(self.decrypt(buffer.filled()))
+                }
                 Err(error) => Poll::Ready(Err(HandshakeError::Io(error))),
             }
         })

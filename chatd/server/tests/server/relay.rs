@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_link::Pins;
 use chat_proto::id::{AccountName, DeviceId};
-use chat_proto::limits::{RELAY_CONNECTIONS, TICKET_TTL};
+use chat_proto::limits::{RELAY_CONNECTIONS, RELAY_REQUEST_MAX, TICKET_TTL};
 use chat_proto::wire::{PeerEndpoint, PrivateOpen};
 use chat_proto::{method, wire};
 use chat_server::admin::user::{UserDel, UserLock, UserPasswd, UserUnlock};
@@ -21,8 +21,10 @@ use iroh_relay::quic::QuicClient;
 use iroh_relay::tls::CaTlsConfig;
 use n0_future::{SinkExt as _, StreamExt as _};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, SOON};
 use crate::private::{asking, endpoint};
@@ -356,6 +358,49 @@ async fn nothing_is_said_in_plain_text() {
     let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut said)).await.expect("closed soon");
     assert!(said.len() < 32 && !said.starts_with(b"HTTP"), "{said:?}");
     assert_eq!(place.relayed(), 0);
+}
+
+/// What the relay answers to this request, as far as it answers before it hangs up or has the answer's head out.
+async fn answer(place: &Place, request: &[u8]) -> String {
+    let config = tls(place.certificate()).client_config(default_provider().into()).unwrap();
+    let socket = TcpStream::connect(place.address()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    // Who is refused in the middle of what he says may find the connection closed.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let head = async {
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n")
+            && stream.read_buf(&mut answer).await.is_ok_and(|n| n > 0)
+        {}
+    };
+    tokio::time::timeout(SOON, head).await.expect("an answer soon");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Behind the upgrade a message may have a MiB and before it a request what the library likes: neither is for strangers.
+#[tokio::test]
+async fn s06_strangers_have_little_to_say_to_the_relay() {
+    let place = Place::with("").await;
+    let (alice, hers) = (key(1), place.world.user("alice").await);
+    let good = place.ticket(&alice, &hers, "alice");
+    let upgrade = |more: &str| {
+        format!(
+            "GET /relay HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: iroh-relay-v2,iroh-relay-v1\r\n{more}\r\n"
+        )
+    };
+    for (bearer, status) in [
+        (String::new(), "401"),
+        ("authorization: Bearer x\r\n".into(), "401"),
+        (format!("authorization: Bearer {good}\r\n"), "101"),
+    ] {
+        let answer = answer(&place, upgrade(&bearer).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bearer:?}: {answer:?}");
+    }
+    let endless = format!("GET /relay HTTP/1.1\r\nx-endless: {}", "x".repeat(2 * RELAY_REQUEST_MAX));
+    let answer = answer(&place, endless.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
 }
 
 #[tokio::test]

@@ -93,6 +93,16 @@ impl Admission {
         Expected { admission: Arc::clone(self), number, verdict }
     }
 
+    /// Whether who bears this ticket may ask for the relay at all; whose it is, and whether it is his, is seen when he proved his
+    /// endpoint's key.
+    pub fn may_ask(&self, token: Option<&str>) -> Result<(), &'static str> {
+        self.good(token).map(|_| ()).inspect_err(|_| self.count_refused())
+    }
+
+    fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many are admitted.
     pub fn count(&self) -> usize {
         lock(&self.here).admitted.len()
@@ -131,15 +141,18 @@ impl Admission {
     }
 
     fn ticket(&self, request: &ClientRequest) -> Result<Ticket, &'static str> {
-        if !self.live.get().sessions.private {
-            return Err("private sessions are off");
-        }
-        let token = request.auth_token().ok_or("no ticket")?;
-        let ticket = self.tickets.check(&token, self.clock.wall_ms()).ok_or("a bad ticket")?;
+        let ticket = self.good(request.auth_token().as_deref())?;
         if ticket.endpoint != *request.endpoint_id().as_bytes() {
             return Err("a ticket of another endpoint");
         }
         Ok(ticket)
+    }
+
+    fn good(&self, token: Option<&str>) -> Result<Ticket, &'static str> {
+        if !self.live.get().sessions.private {
+            return Err("private sessions are off");
+        }
+        self.tickets.check(token.ok_or("no ticket")?, self.clock.wall_ms()).ok_or("a bad ticket")
     }
 
     fn enter(&self, connection: ConnectionId, guest: &Guest) -> Result<Entering<'_>, &'static str> {
@@ -171,7 +184,7 @@ impl AccessControl for Admission {
         let access = match &verdict {
             Ok(_) => Access::Allow,
             Err(_) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.count_refused();
                 // Why is in the audit log; a stranger is not told.
                 Access::Deny { reason: None }
             }

@@ -5,16 +5,15 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use chat_proto::limits::AUTH_WITHIN;
+use chat_proto::limits::{AUTH_WITHIN, RELAY_REQUEST_MAX};
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use iroh_relay::http::{RELAY_PATH, RELAY_PROBE_PATH};
 use iroh_relay::server::http_server::{BytesBody, HyperError, RelayService, RelayServiceWithNotify};
@@ -92,27 +91,40 @@ fn twice(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
 async fn admit(door: Door, stream: TcpStream) -> Result<chat_proto::id::AccountName, Left> {
     let tls = door.tls.accept(stream).await.map_err(|_| Left::Refused("the TLS handshake failed"))?;
     let mut expected = door.admission.expect();
-    let asked = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(OnceLock::new());
     let service = Numbered {
         relay: RelayServiceWithNotify::new(door.service, Arc::new(Notify::new())),
+        admission: door.admission,
         number: expected.number.into(),
         asked: Arc::clone(&asked),
     };
     let io = TokioIo::new(MaybeTlsStream::Tls(tls));
-    let served = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
-    if served.is_err() || !asked.load(Ordering::Acquire) {
-        return Err(Left::Done);
-    }
+    let served =
+        http1::Builder::new().max_buf_size(RELAY_REQUEST_MAX).serve_connection(io, service).with_upgrades().await;
+    (*asked.get().ok_or(Left::Done)?).map_err(Left::Refused)?;
+    served.map_err(|_| Left::Done)?;
     // The request went over to the relay protocol, where the client has yet to prove its key.
     let verdict: Verdict = (&mut expected.verdict).await.map_err(|_| Left::Done)?;
     verdict.map_err(Left::Refused)
 }
 
 /// iroh's service, told which connection a request is of. Beside the relay it answers whether it is here; nothing else is served.
+/// Who bears no good ticket is refused here: behind the upgrade a message may have a MiB, and that is not for strangers (S6).
 struct Numbered {
     relay: RelayServiceWithNotify,
+    admission: Arc<Admission>,
     number: HeaderValue,
-    asked: Arc<AtomicBool>,
+    /// Whether the relay was asked for, and what was said to the first who did.
+    asked: Arc<OnceLock<Result<(), &'static str>>>,
+}
+
+impl Numbered {
+    /// What is said to a request for the relay.
+    fn is_welcome(&self, request: &Request<Incoming>) -> Result<(), &'static str> {
+        let bearer =
+            request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        *self.asked.get_or_init(|| self.admission.may_ask(bearer))
+    }
 }
 
 impl Service<Request<Incoming>> for Numbered {
@@ -122,14 +134,22 @@ impl Service<Request<Incoming>> for Numbered {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if (request.method(), request.uri().path()) == (&Method::GET, RELAY_PROBE_PATH) {
-            let empty: Empty<hyper::body::Bytes> = Empty::new();
-            let body: BytesBody = Box::new(http_body_util::BodyExt::map_err(empty, |never: Infallible| match never {}));
-            return ready(Ok(Response::new(body)));
+            return ready(Ok(empty()));
         }
-        if request.uri().path() == RELAY_PATH {
-            self.asked.store(true, Ordering::Release);
+        if request.uri().path() == RELAY_PATH && self.is_welcome(&request).is_err() {
+            let mut refusal = empty();
+            *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return ready(Ok(refusal));
         }
         request.headers_mut().insert(NUMBER, self.number.clone());
         self.relay.call(request)
     }
+}
+
+/// A good answer that says nothing.
+fn empty() -> Response<BytesBody> {
+    let empty: Empty<hyper::body::Bytes> = Empty::new();
+    let body: BytesBody = Box::new(http_body_util::BodyExt::map_err(empty, |never: Infallible| match never {}));
+    Response::new(body)
 }

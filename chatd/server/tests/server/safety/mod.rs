@@ -5,6 +5,7 @@
 mod account;
 mod input;
 mod log;
+mod memory;
 mod message;
 mod network;
 mod program;

@@ -1,12 +1,12 @@
-//! Attackers without an account (S1 to S8).
+//! Attackers without an account (S1 to S8; S6 is in `memory.rs`).
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chat_proto::limits;
 use chat_proto::version::ALPN;
-use chat_proto::{limits, method, wire};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -21,7 +21,7 @@ use crate::client::{Client, Device, SOON, try_link};
 use crate::world::World;
 
 /// A client of some TLS 1.3 library that trusts the server's certificate.
-fn tls(world: &World, protocols: &[&[u8]]) -> ClientConnection {
+pub fn tls(world: &World, protocols: &[&[u8]]) -> ClientConnection {
     let chain = std::fs::read(&world.config().cert).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&chain).unwrap()).unwrap();
@@ -47,14 +47,14 @@ fn until_closed(world: &World, mut tls: ClientConnection) -> (ClientConnection, 
 }
 
 /// A TCP connection from this address of the loopback network.
-async fn from(source: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub async fn from(source: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, source), 0).into())?;
     socket.connect(to).await
 }
 
 /// Whether the server hung up by now, or within some time.
-async fn hangs_up(socket: &mut TcpStream, within: Duration) -> bool {
+pub async fn hangs_up(socket: &mut TcpStream, within: Duration) -> bool {
     let mut sink = [0; 1024];
     let gone = async { while matches!(socket.read(&mut sink).await, Ok(n) if n > 0) {} };
     tokio::time::timeout(within, gone).await.is_ok()
@@ -188,32 +188,6 @@ async fn s05_a_flood_of_connections_leaves_sessions_alone() {
     tokio::time::timeout(SOON, back).await.expect("places are free again");
 }
 
-/// What a stranger may make the server hold: less than 64 KiB, whatever he claims, sends, or does not read.
-#[tokio::test]
-async fn s06_strangers_take_little_memory() {
-    const FIRST: usize = 4;
-    let program = Program::start("").await;
-    let mut strangers = Vec::new();
-    let mut before = 0;
-    for n in 0..limits::STRANGERS_PER_SOURCE {
-        if n == FIRST {
-            // The first ones bring threads and tables along.
-            before = program.resident();
-        }
-        let mut stranger = Client::connect(&program.world).await;
-        // Questions without end, whose answers nobody reads, then half a frame of the largest size.
-        for _ in 0..20_000 {
-            stranger.link.queue(&chat_proto::frame::Frame::new(method::PING, 1, &wire::Empty {}));
-        }
-        let body = vec![0; limits::FRAME_MAX_STRANGER - 64];
-        stranger.link.queue(&chat_proto::frame::Frame { name: method::NAME, tag: 1, body: body.into() });
-        let _ = tokio::time::timeout(Duration::from_millis(200), stranger.link.flush()).await;
-        strangers.push(stranger);
-    }
-    let grown = program.resident().saturating_sub(before) / (strangers.len() - FIRST) as u64;
-    assert!(grown <= 64 * 1024, "{grown} bytes each");
-}
-
 /// Without descriptors the server waits, does not spin, and goes on within a second of there being some.
 #[tokio::test]
 async fn s07_no_descriptors_is_no_busy_loop() {
@@ -254,9 +228,9 @@ async fn s08_failed_connections_leave_no_memory() {
     let wanted = std::env::var("CHAT_CONNECTIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
     let program = Program::start("").await;
     fail(&program, 4_000).await;
-    let before = program.resident();
+    let before = program.anonymous();
     fail(&program, wanted).await;
-    let grown = program.resident().saturating_sub(before);
+    let grown = program.anonymous().saturating_sub(before);
     assert!(grown < 5 << 20, "{grown} bytes after {wanted} connections");
     program.world.user("alice").await;
 }

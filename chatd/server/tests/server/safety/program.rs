@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::world::World;
 
@@ -58,10 +59,19 @@ impl Program {
         waited.unwrap_or_else(|_| panic!("{what:?} is not in the log:\n{}", self.log()))
     }
 
-    /// Resident bytes.
-    pub fn resident(&self) -> u64 {
+    /// Waits until it has nothing left to do.
+    pub async fn idles(&self) {
+        let mut used = f64::NAN;
+        while used != self.cpu() {
+            used = self.cpu();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Resident bytes of its own, without those of files: code that runs for the first time is no growth.
+    pub fn anonymous(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.split_ascii_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
