@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use chat_tests::process::{pause, until};
 
-use crate::inject::traceable;
+use crate::inject::{Met, busiest, by_kill, count, strace, strace_to, traceable};
 use crate::mounted::{Kind, Mounted, mountable};
 use crate::number;
 use crate::stage::{Stage, Victim};
 
 const SIZE_MIB: u64 = 64;
+/// The call by which SQLite flushes a commit.
+const FLUSH: &str = "fdatasync";
 
 #[test]
 fn power_cut_under_the_server() {
@@ -130,21 +132,23 @@ fn double_faults(times: u64) {
     client_double_faults(times);
 }
 
-/// strace with a kill at one flush.
+/// strace with a kill at one flush of a commit.
 fn kill_at_flush(at: u64) -> Vec<String> {
-    let fault = format!("inject=fsync,fdatasync:signal=SIGKILL:when={at}");
-    ["strace", "-D", "-fqq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &fault].map(str::to_owned).into()
+    strace(FLUSH, &format!("signal=SIGKILL:when={at}"))
 }
 
 fn server_double_faults(times: u64) {
     let (mut stage, disk) = powered(Victim::Server);
+    // the first flushes are those of the start
+    let flushes = count(&mut stage, Victim::Server, &[FLUSH])[FLUSH];
+    let mut met = Met::default();
     for time in 0..times {
-        // the first flushes are those of the start
-        let at = 4 + stage.world.rng.below(12);
-        stage.under(Victim::Server, &kill_at_flush(at), 4);
+        let at = flushes - stage.world.rng.below(flushes / 2);
+        met.tried(by_kill(stage.under(Victim::Server, &kill_at_flush(at), 4)));
         power_cut(&mut stage, Victim::Server, &disk);
         stage.check(&format!("server, double fault {time}, flush {at}"));
     }
+    met.enough("server killed in a flush");
     stage.no_panic();
     stage.kill(Victim::Server);
 }
@@ -153,15 +157,26 @@ fn server_double_faults(times: u64) {
 fn client_double_faults(times: u64) {
     let (mut stage, disk) = powered(Victim::Chatd);
     let alice = Arc::clone(&stage.alice);
-    for time in 0..times {
+    let seen = stage.world.path("seen");
+    // the first flushes are those of the start, the last one is the message's
+    let mut flushes = 0;
+    let mut met = Met::default();
+    for time in 0..=times {
         stage.world.server.kill();
         stage.kill(Victim::Chatd);
-        let at = 1 + stage.world.rng.below(12);
-        let started = stage.launch(Victim::Chatd, &kill_at_flush(at));
+        let counts = time == 0;
+        let at = flushes - stage.world.rng.below(2).min(flushes);
+        let wrap = if counts { strace_to(&seen, FLUSH, "") } else { kill_at_flush(at) };
+        let started = stage.launch(Victim::Chatd, &wrap);
         let key = format!("double-{time}");
         let send = ["message", "--id", &key, "--wait", "queued", "--timeout", "5s", "bob", &key];
         let first = started.is_ok().then(|| alice.json(&send).code);
         stage.kill(Victim::Chatd);
+        if counts {
+            flushes = busiest(&seen, &[FLUSH])[FLUSH];
+        } else {
+            met.tried(first.is_none_or(|code| code != 0));
+        }
         stage.up(Victim::Chatd);
         let told = alice.json(&send);
         power_cut(&mut stage, Victim::Chatd, &disk);
@@ -170,6 +185,7 @@ fn client_double_faults(times: u64) {
         until("what was queued arrives", || stage.bob.received().contains(&key).then_some(()));
         assert_eq!(stage.bob.received().iter().filter(|text| **text == key).count(), 1);
     }
+    met.enough("chatd killed in a flush");
     stage.no_panic();
     stage.kill(Victim::Chatd);
 }
