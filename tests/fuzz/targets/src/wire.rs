@@ -50,15 +50,17 @@ fn round<T: Message + Default + PartialEq + std::fmt::Debug>(data: &[u8]) {
 }
 
 macro_rules! bodies {
-    ($($body:ident)+; peer $($peer:ident)+) => { &[$(round::<wire::$body>),+, $(round::<peer::$peer>),+] };
+    ($($body:ident)+; peer $($peer:ident)+) => {
+        &[$((stringify!($body), round::<wire::$body>)),+, $((stringify!($peer), round::<peer::$peer>)),+]
+    };
 }
 
 /// Every struct of `chat_proto::wire` and `chat_proto::peer`, those inside others too.
-const BODIES: &[fn(&[u8])] = bodies![
+const BODIES: &[(&str, fn(&[u8]))] = bodies![
     Position Identify Identity Name NameState Enrol Password DeviceLogin LoggedIn Hello OpenStream Welcome Epoch StreamState
     Decision Send Void Verdict Run Gap TryLater Deliver Expired DeviceNotice Fetch Gone Ack Mark Follow Receipts Receipt
     Presence PresenceItem PeopleQuery People Person Account BlockChanged Blocked Logout Empty Refusal Bye
-    PeerEndpoint PrivateAsk PrivateAsked PrivateAnswer PrivateAnswered PrivateCancel PrivateOpen PrivateRelay PrivateMove
+    Device Devices Revoke NewPassword PasswordChanged Trace Traced PeerEndpoint PrivateAsk PrivateAsked PrivateAnswer PrivateAnswered PrivateCancel PrivateOpen PrivateRelay PrivateMove
     PrivateMoved PrivateNotice; peer Hello Streams Welcome Send Verdict FileOffer FileAccept FileEnd FileBytes Bye
 ];
 
@@ -67,7 +69,36 @@ pub fn body(data: &[u8]) {
     let Some((&pick, data)) = data.split_first() else {
         return;
     };
-    BODIES[usize::from(pick) % BODIES.len()](data);
+    let (_, round) = BODIES[usize::from(pick) % BODIES.len()];
+    round(data);
     let _ = (id::DeviceId::try_from(data), id::ServerId::try_from(data));
     assert_eq!(wire::h8(data).is_some(), data.len() >= 8);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    /// The names of the bodies that a source file declares.
+    fn declared(file: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(file).unwrap();
+        let parts = text.split(" Message)]").skip(1);
+        let name = |part: &str| {
+            part.split("pub struct ").nth(1)?.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned)
+        };
+        parts.filter_map(name).collect()
+    }
+
+    #[test]
+    fn every_body_is_fuzzed() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../proto/core/src");
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(sources.join("wire")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.push(sources.join("peer.rs"));
+        let mut declared: Vec<String> = files.iter().flat_map(|file| declared(file)).collect();
+        let mut ours: Vec<&str> = super::BODIES.iter().map(|(name, _)| *name).collect();
+        declared.sort();
+        ours.sort_unstable();
+        assert_eq!(ours, declared);
+    }
 }
