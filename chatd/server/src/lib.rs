@@ -96,6 +96,7 @@ const LETS_GO: Duration = Duration::from_secs(1);
 pub struct Server {
     running: Arc<Running<SqliteStore>>,
     addresses: Vec<SocketAddr>,
+    http: Option<SocketAddr>,
     config: Config,
     // Held for the subscription of the gateway: one node hints to nobody, its own sessions are woken by the store.
     _bus: LocalBus,
@@ -124,6 +125,7 @@ impl Server {
         let mut doors = listen::open(&config, handed)?;
         let private = Private::start(&config, doors.relay.take(), &keys.tickets, &store, &tls, clock, &live)?;
         let addresses = doors.listen.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let http = doors.http.as_ref().and_then(|listener| listener.local_addr().ok());
         let gateway = Arc::new(Gateway {
             store,
             directory: Arc::clone(&directory),
@@ -142,7 +144,7 @@ impl Server {
         });
         let bus = LocalBus::default();
         let running = Running::new(gateway, config.clone(), reread, level, (doors.given.clone(), sandbox));
-        let server = Server { running, addresses, config, _bus: bus };
+        let server = Server { running, addresses, http, config, _bus: bus };
         server.begin(doors, people, supervisor)?;
         Ok(server)
     }
@@ -172,6 +174,11 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it answers for health and metrics.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// Resolves when the store cannot go on: the process must end.

@@ -1,6 +1,6 @@
 //! Rates: a bucket of tokens, and a bounded table of buckets by any key. Decides without a clock: time is an argument.
 //!
-//! The gateway limits senders with it (S20), accounts limit password logins and new accounts (S12).
+//! The gateway limits senders with it, also those who reconnect (S20); accounts limit password logins and new accounts (S12).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -88,11 +88,30 @@ impl<K: Eq + Hash> PerKey<K> {
         if self.rate.is_off() {
             return Ok(());
         }
-        if self.buckets.len() >= SOURCES_MAX && !self.buckets.contains_key(&key) {
-            self.forget(now_ms);
-        }
+        self.make_room(&key, now_ms);
         let rate = self.rate;
         self.buckets.entry(key).or_insert_with(|| Bucket::full(rate, now_ms)).take(rate, now_ms)
+    }
+
+    /// The bucket of a key, for somebody who takes from it himself and puts it back.
+    pub fn take_out(&mut self, key: &K, now_ms: u64) -> Bucket {
+        self.buckets.remove(key).unwrap_or_else(|| Bucket::full(self.rate, now_ms))
+    }
+
+    /// A bucket that was taken out; a full one is not kept.
+    pub fn put_back(&mut self, key: K, mut bucket: Bucket, now_ms: u64) {
+        bucket.refill(self.rate, now_ms);
+        if self.rate.is_off() || bucket.tokens >= self.rate.burst {
+            return;
+        }
+        self.make_room(&key, now_ms);
+        self.buckets.insert(key, bucket);
+    }
+
+    fn make_room(&mut self, key: &K, now_ms: u64) {
+        if self.buckets.len() >= SOURCES_MAX && !self.buckets.contains_key(key) {
+            self.forget(now_ms);
+        }
     }
 
     /// Full buckets are as good as none. When that is not enough, everybody begins anew: memory is the firmer limit.
@@ -132,5 +151,22 @@ mod tests {
             assert_eq!(table.take(n, 0), Ok(()));
             assert!(table.buckets.len() <= SOURCES_MAX);
         }
+        for n in 0..=SOURCES_MAX as u32 {
+            table.put_back(n, Bucket { tokens: 0.0, at_ms: 0 }, 0);
+            assert!(table.buckets.len() <= SOURCES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_kept_until_it_would_be_full() {
+        let rate = Rate::burst(3, 1);
+        let mut table = PerKey::new(rate);
+        let mut bucket = table.take_out(&"a", 0);
+        assert_eq!([(); 3].map(|()| bucket.take(rate, 0)), [Ok(()); 3]);
+        table.put_back("a", bucket, 0);
+        let mut bucket = table.take_out(&"a", 1000);
+        assert_eq!((bucket.take(rate, 1000), bucket.take(rate, 1000)), (Ok(()), Err(1000)), "a second is one token");
+        table.put_back("a", bucket, 4000);
+        assert!(table.buckets.is_empty(), "a full one is as good as none");
     }
 }

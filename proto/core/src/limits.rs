@@ -25,6 +25,12 @@ pub const CONTROL_STALL: Duration = Duration::from_secs(30);
 pub const ADMIN_CONNECTIONS: usize = 16;
 /// An operator's verb gives up when the server did not answer within this.
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(60);
+/// Connections at once that ask for health and metrics: a few monitors of this host; others wait in the backlog.
+pub const HTTP_CONNECTIONS: usize = 16;
+/// Such a connection is one question and its answer, done within this; a byte does not reset it.
+pub const HTTP_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of such a question: a path and some headers.
+pub const HTTP_REQUEST_MAX: usize = 16 * KIB;
 /// Bytes of one audit file before the next is begun: about 50,000 lines, read in a second.
 pub const AUDIT_FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// Audit files kept: months on a small server, and never more than 40 MiB.
@@ -111,8 +117,8 @@ pub const RECEIPTS_FOLLOWED: usize = 1024;
 pub const PING_AFTER: Duration = Duration::from_secs(30);
 /// The answer to a PING must come within this; two misses end the connection (dead within 75 s in all).
 pub const PONG_WITHIN: Duration = Duration::from_secs(20);
-/// Unacknowledged bytes older than this end a TCP connection (TCP_USER_TIMEOUT).
-pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Unacknowledged bytes older than this end a TCP connection (TCP_USER_TIMEOUT). A little more than [`SLOW_READER`], which says why.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(35);
 /// Bytes that a client may send before its TLS handshake is done: a hello with post-quantum keys takes 2 KiB (S6).
 pub const HANDSHAKE_MAX: usize = 16 * KIB;
 /// A TLS handshake must be done within this (S4).
@@ -147,6 +153,9 @@ pub const HASHES_AT_ONCE: usize = 2;
 pub const HASH_QUEUE: usize = 64;
 /// Password checks of one name in a minute, from everywhere; more wait, nobody is refused (S12).
 pub const HASHES_PER_NAME_AND_MINUTE: u32 = 20;
+/// Who waits for his turn at a name's password waits at most this long, which does not count in [`AUTH_WITHIN`]: all strangers that
+/// there may be, one behind the other at the usual rate (S12).
+pub const TRY_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// Wrong passwords in a row before the lock (mission rule 3).
 pub const LOCKOUT_AFTER: u32 = 3;
 /// The longest lock of repeated ones (mission rule 3).

@@ -105,7 +105,7 @@ impl Hasher {
         source: Source,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let turn = self.turns.turn(source).await.map_err(|Full| Fault::retry(Code::BUSY, BUSY_FOR))?;
+        let turn = self.turns.turn(source, 0).await.map_err(|Full| Fault::retry(Code::BUSY, BUSY_FOR))?;
         // The turn goes along: a hash whose client has left still takes its memory until it is done.
         let done = tokio::task::spawn_blocking(move || {
             let _held = turn;
@@ -176,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn s11_a_login_flood_is_busy_and_a_quiet_source_is_not() {
         let hasher = Arc::new(Hasher::cheap(Zeroizing::new([7; 32])).unwrap());
-        let held = (hasher.turns.turn(source(9)).await.unwrap(), hasher.turns.turn(source(9)).await.unwrap());
+        let held = (hasher.turns.turn(source(9), 0).await.unwrap(), hasher.turns.turn(source(9), 0).await.unwrap());
         let mut flood = tokio::task::JoinSet::new();
         for _ in 0..HASH_QUEUE + 10 {
             let hasher = Arc::clone(&hasher);

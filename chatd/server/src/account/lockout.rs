@@ -70,6 +70,12 @@ impl Lockout {
         (until > now).then(|| until - now)
     }
 
+    /// How often a key was wrong since it was right, those before its locks too.
+    pub fn failures(&self, key: &Key) -> u32 {
+        let before = |state: &State| state.locks.saturating_mul(self.rules.after.max(1));
+        self.entries.get(key).map_or(0, |state| before(state).saturating_add(state.count))
+    }
+
     /// A wrong password while no lock held. Answers the lock that follows, and what is to be kept.
     pub fn wrong(&mut self, key: Key, now: u64) -> (Option<u64>, Vec<Failure>) {
         let mut kept = Vec::new();

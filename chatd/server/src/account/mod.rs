@@ -9,6 +9,7 @@ mod lockout;
 mod operator;
 #[cfg(test)]
 mod probing;
+mod tries;
 mod turns;
 
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ use crate::store::{
     AcctId, Answer, Asker, DevId, Failure, Fence, InviteHash, Login, NewDevice, Op, Query, Revoke, Store,
 };
 use crate::sync::lock;
+use tries::Tries;
 
 /// How accounts behave, from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,15 @@ struct Listed {
     passwords: Mutex<HashMap<AccountName, PasswordDigest>>,
 }
 
+/// A password that is to be checked, whose turn has come.
+pub struct Attempt {
+    source: Source,
+    name: String,
+    /// Of its failure counter.
+    key: lockout::Key,
+    password: Zeroizing<String>,
+}
+
 /// Somebody who knows the password of an account.
 pub struct Proven {
     source: Source,
@@ -124,8 +135,8 @@ pub struct Accounts<S> {
     lockout: Mutex<Lockout>,
     logins: Mutex<PerKey<Source>>,
     newcomers: Mutex<PerKey<Source>>,
-    /// Hashes for one name, from everywhere.
-    tries: Mutex<PerKey<lockout::Key>>,
+    /// Passwords tried for one name, from everywhere.
+    tries: Tries,
 }
 
 impl<S: Store> Accounts<S> {
@@ -145,7 +156,7 @@ impl<S: Store> Accounts<S> {
             lockout: Mutex::new(Lockout::new(settings.lockout, kept, clock.mono_ms())),
             logins: Mutex::new(PerKey::new(settings.logins)),
             newcomers: Mutex::new(PerKey::new(settings.newcomers)),
-            tries: Mutex::new(PerKey::new(settings.tries)),
+            tries: Tries::new(settings.tries),
             store,
             clock,
             live,
@@ -161,7 +172,7 @@ impl<S: Store> Accounts<S> {
         lock(&self.lockout).set_rules(settings.lockout);
         lock(&self.logins).set_rate(settings.logins);
         lock(&self.newcomers).set_rate(settings.newcomers);
-        lock(&self.tries).set_rate(settings.tries);
+        self.tries.set_rate(settings.tries);
     }
 
     /// Reads the credentials file: names that nobody has become accounts; from now on new accounts are appended to it. What is
@@ -338,14 +349,22 @@ impl<S: Store> Accounts<S> {
         AccountName::try_from(folded).ok()
     }
 
-    /// Checks a password.
-    pub async fn prove(&self, source: Source, name: &str, password: Zeroizing<String>) -> Result<Proven, Fault> {
+    /// Waits until a password may be checked, at most [`limits::TRY_WITHIN`]: many sources that guess at one name wait for each other
+    /// (S12). Who waits is not refused for their sake: that would lock the owner out.
+    pub async fn attempt(&self, source: Source, name: &str, password: Zeroizing<String>) -> Result<Attempt, Fault> {
         check_password(&password)?;
         self.spend(&self.logins, source)?;
         let key = self.key(source, name);
         self.refuse_locked(&key)?;
-        self.queue_for(name).await;
-        let name = self.look_up(name);
+        let queued = tokio::time::timeout(limits::TRY_WITHIN, self.queue_for(source, name, &key));
+        queued.await.unwrap_or_else(|_| Err(crowded()))?;
+        Ok(Attempt { source, name: name.to_owned(), key, password })
+    }
+
+    /// Checks a password.
+    pub async fn prove(&self, attempt: Attempt) -> Result<Proven, Fault> {
+        let Attempt { source, name, key, password } = attempt;
+        let name = self.look_up(&name);
         let known = match name.clone() {
             Some(name) => self.credentials(name).await?,
             None => None,
@@ -478,12 +497,14 @@ impl<S: Store> Accounts<S> {
         taken.map_err(|wait| Fault::retry(Code::SLOW_DOWN, Duration::from_millis(wait)))
     }
 
-    /// Many sources that guess at one name wait for each other (S12). Nobody is refused for it: that would lock the owner out.
-    async fn queue_for(&self, name: &str) {
-        let key = self.hashed(None, name);
+    async fn queue_for(&self, source: Source, name: &str, key: &lockout::Key) -> Result<(), Fault> {
+        let of_name = self.hashed(None, name);
+        let failures = lock(&self.lockout).failures(key);
+        let _turn = self.tries.turn(of_name, source, failures).await.map_err(|_| crowded())?;
         loop {
-            let taken = lock(&self.tries).take(key, self.clock.mono_ms());
-            let Err(wait) = taken else { return };
+            // A lock that came meanwhile: it takes no try from others.
+            self.refuse_locked(key)?;
+            let Err(wait) = self.tries.take(of_name, self.clock.mono_ms()) else { return Ok(()) };
             tokio::time::sleep(Duration::from_millis(wait)).await;
         }
     }
@@ -599,6 +620,11 @@ async fn change<T: Send + 'static>(
         tracing::error!(%error, "the credentials file could not be changed");
         Code::STORAGE.into()
     })
+}
+
+/// More try at one name than can be heard.
+fn crowded() -> Fault {
+    Fault::retry(Code::BUSY, limits::TRY_LATER_MAX)
 }
 
 fn check_password(password: &str) -> Result<(), Fault> {

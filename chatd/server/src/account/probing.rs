@@ -2,18 +2,20 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use argon2::Params;
-use chat_proto::fault::Code;
+use chat_proto::fault::{Code, Fault};
 use chat_proto::id::{AccountName, DeviceId, NameRule};
 use chat_proto::limits;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::hasher::Hasher;
-use super::{Accounts, Rules, Settings};
+use super::{Accounts, Proven, Rules, Settings};
 use crate::clock::Clock;
 use crate::config::{Addresses, Idle, LockoutBy, Registration};
 use crate::gateway;
@@ -80,10 +82,15 @@ impl House {
         }
     }
 
+    async fn prove(&self, from: u32, name: &str, password: &str) -> Result<Proven, Fault> {
+        let attempt = self.accounts.attempt(source(from), name, secret(password)).await?;
+        self.accounts.prove(attempt).await
+    }
+
     /// How long a wrong guess takes, in microseconds, and what it is told.
     async fn guess(&self, name: &str) -> (f64, Code) {
         let began = std::time::Instant::now();
-        let refused = self.accounts.prove(source(1), name, secret("wrong")).await;
+        let refused = self.prove(1, name, "wrong").await;
         (began.elapsed().as_secs_f64() * 1e6, refused.err().unwrap().code)
     }
 }
@@ -177,7 +184,7 @@ async fn s12_guesses_at_one_name_from_everywhere_wait_for_each_other() {
     house.people(["victim".to_owned()], &phc).await;
     let began = Instant::now();
     for n in 0..100 {
-        let refused = house.accounts.prove(source(n), "victim", secret("wrong")).await.err().unwrap();
+        let refused = house.prove(n, "victim", "wrong").await.err().unwrap();
         assert_eq!(refused.code, Code::WRONG_CREDENTIALS, "no source guessed three times");
         let due = Duration::from_secs(3 * u64::from(n.saturating_sub(19)));
         assert!(began.elapsed() + Duration::from_millis(50) >= due, "guess {n} after {:?}", began.elapsed());
@@ -186,5 +193,62 @@ async fn s12_guesses_at_one_name_from_everywhere_wait_for_each_other() {
     let before = Instant::now();
     house.accounts.device(source(1), "victim", device(0).id, |key| *key == [1; 32]).await.unwrap();
     assert_eq!(before.elapsed(), Duration::ZERO, "a device with its key does not wait");
-    house.accounts.prove(source(500), "VICTIM", secret("right")).await.ok().unwrap();
+    house.prove(500, "VICTIM", "right").await.ok().unwrap();
+}
+
+/// A hundred sources that guess at one name again and again, locks or not: its owner, who knows the password, waits for
+/// two tries at most.
+#[tokio::test(start_paused = true)]
+async fn s12_a_crowd_that_guesses_does_not_keep_the_owner_out() {
+    const CROWD: u32 = 100;
+    let hasher = Hasher::cheap(Zeroizing::new([7; 32])).unwrap();
+    let phc = hasher.hash(source(1), secret("right")).await.ok().unwrap();
+    let house = Arc::new(House::new(hasher, Rules { after: 3, duration_ms: 60_000, doubles: true }).await);
+    house.people(["victim".to_owned()], &phc).await;
+    let mut crowd = JoinSet::new();
+    let wrong = Arc::new(AtomicU32::new(0));
+    for n in 1..=CROWD {
+        let (house, wrong) = (Arc::clone(&house), Arc::clone(&wrong));
+        crowd.spawn(async move {
+            loop {
+                let refused = house.prove(n, "victim", "wrong").await.err().unwrap();
+                wrong.fetch_add(1, Ordering::Relaxed);
+                if let Some(ms) = refused.retry_after_ms {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+            }
+        });
+    }
+    for n in 0..20 {
+        // Each of them was wrong once, and in the end ten times.
+        while wrong.load(Ordering::Relaxed) < CROWD + n * CROWD / 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let began = Instant::now();
+        let owner = house.accounts.attempt(source(CROWD + 1), "victim", secret("right")).await.ok().unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(7), "{:?} at the {n}th time", began.elapsed());
+        house.accounts.prove(owner).await.ok().unwrap();
+    }
+}
+
+/// Who leaves the queue holds nobody up.
+#[tokio::test(start_paused = true)]
+async fn s12_who_leaves_the_queue_holds_nobody_up() {
+    let hasher = Hasher::cheap(Zeroizing::new([7; 32])).unwrap();
+    let phc = hasher.hash(source(1), secret("right")).await.ok().unwrap();
+    let house = Arc::new(House::new(hasher, Rules { after: 0, duration_ms: 60_000, doubles: true }).await);
+    house.people(["victim".to_owned()], &phc).await;
+    for _ in 0..limits::HASHES_PER_NAME_AND_MINUTE {
+        assert_eq!(house.prove(1, "victim", "wrong").await.err().unwrap().code, Code::WRONG_CREDENTIALS);
+    }
+    let mut leaving = JoinSet::new();
+    for n in 2..60 {
+        let house = Arc::clone(&house);
+        leaving.spawn(async move { drop(house.prove(n, "victim", "wrong").await) });
+    }
+    tokio::task::yield_now().await;
+    leaving.shutdown().await;
+    let began = Instant::now();
+    house.prove(100, "victim", "right").await.ok().unwrap();
+    assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::people::People;
-use crate::rate::{Bucket, Rate};
+use crate::rate::{Bucket, PerKey, Rate};
 use crate::running::Busy;
 use crate::store::{AcctId, DevId, Entry, Outlet, PresenceChange, Round, SessionNo, Verdict, private};
 use crate::sync::{lock, read, write};
@@ -28,6 +28,8 @@ pub struct Directory {
     metrics: Arc<Metrics>,
     /// When users whose session ended were last active, so that a reconnect is no activity (mission rule 7).
     left: Mutex<HashMap<DevId, u64>>,
+    /// What accounts without a session may send: who reconnects gets no new burst (S20).
+    rested: Mutex<PerKey<AcctId>>,
     /// Some device or account may do less than before.
     barred: Notify,
 }
@@ -48,7 +50,15 @@ struct Present {
 impl Directory {
     /// Nobody is here yet; who comes and goes is passed on to `people`.
     pub fn new(people: Arc<People>, metrics: Arc<Metrics>) -> Directory {
-        Directory { sessions: RwLock::default(), people, metrics, left: Mutex::default(), barred: Notify::new() }
+        Directory {
+            sessions: RwLock::default(),
+            people,
+            metrics,
+            left: Mutex::default(),
+            // Whoever takes a bucket out says its rate.
+            rested: Mutex::new(PerKey::new(Rate::burst(1, 0))),
+            barred: Notify::new(),
+        }
     }
 
     /// Adds a session. Answers the bucket of sends that all sessions of the account share.
@@ -57,16 +67,17 @@ impl Directory {
         let mut sessions = write(&self.sessions);
         sessions.all.insert(session, Arc::clone(mailbox));
         sessions.names.insert(login.name.clone(), login.acct);
-        let present = sessions.accounts.entry(login.acct).or_insert_with(|| Present {
-            mailboxes: Vec::new(),
-            sending: Arc::new(Mutex::new(Bucket::full(rate, now_ms))),
+        let present = sessions.accounts.entry(login.acct).or_insert_with(|| {
+            let mut rested = lock(&self.rested);
+            rested.set_rate(rate);
+            Present { mailboxes: Vec::new(), sending: Arc::new(Mutex::new(rested.take_out(&login.acct, now_ms))) }
         });
         present.mailboxes.push((session, Arc::clone(mailbox)));
         Arc::clone(&present.sending)
     }
 
-    /// Removes a session.
-    pub fn remove(&self, session: SessionNo) {
+    /// Removes a session. With an account's last one its bucket of sends is put aside, until it would be full again.
+    pub fn remove(&self, session: SessionNo, now_ms: u64) {
         let mut guard = write(&self.sessions);
         let sessions = &mut *guard;
         let Some(mailbox) = sessions.all.remove(&session) else { return };
@@ -74,6 +85,7 @@ impl Directory {
         if let Some(present) = sessions.accounts.get_mut(&login.acct) {
             present.mailboxes.retain(|(number, _)| *number != session);
             if present.mailboxes.is_empty() {
+                lock(&self.rested).put_back(login.acct, *lock(&present.sending), now_ms);
                 sessions.accounts.remove(&login.acct);
                 sessions.names.remove(&login.name);
             }

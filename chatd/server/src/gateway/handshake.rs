@@ -1,7 +1,8 @@
 //! From a connection to a session: TLS, the server's proof, the name, the client's proof, HELLO. All within 20 seconds, in
-//! frames of 4 KiB, and one wrong word is the end (S4, S6, S15).
+//! frames of 4 KiB, and one wrong word is the end (S4, S6, S15). Only the wait for a turn at a password takes longer (S12).
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use chat_proto::version::{self, Versions};
 use chat_proto::{display, limits, method, status, wire};
 use prost::Message;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use super::probe::Probe;
 use super::session::Session;
 use super::{Gateway, Mailbox, Origin, tls};
-use crate::account::Told;
+use crate::account::{Attempt, Told};
 use crate::places::Place;
 use crate::rate::Bucket;
 use crate::source::Source;
@@ -90,6 +91,10 @@ struct Stranger<S: Store> {
     peer: SocketAddr,
     source: Source,
     place: Option<Place>,
+    /// When it must be logged in.
+    deadline: watch::Sender<Instant>,
+    /// What it said while it waited for a turn.
+    ahead: Option<Frame>,
     /// What the client offered, once it did.
     versions: Option<Versions>,
     known: Option<Known>,
@@ -100,20 +105,31 @@ struct Stranger<S: Store> {
 /// Takes a connection as far as it comes and starts its session. The session is another task, so that it does not carry the
 /// handshake's memory.
 pub(super) async fn meet<S: Store>(gateway: Arc<Gateway<S>>, stream: TcpStream, peer: SocketAddr, place: Place) {
-    let deadline = Instant::now() + limits::AUTH_WITHIN;
+    let (deadline, due) = watch::channel(Instant::now() + limits::AUTH_WITHIN);
     let stopping = gateway.shutdown.clone();
     let met = tokio::select! {
         biased;
         () = stopping.begun() => return,
-        met = timeout_at(deadline, greet(&gateway, stream, peer, place)) => met,
-    };
-    match met {
-        // From here on nothing cuts it short: a session that the store opened must have a task.
-        Ok(Some((stranger, hello))) => stranger.enter(hello).await,
-        Ok(None) => {}
-        Err(_) => {
+        met = greet(&gateway, stream, peer, place, deadline) => met,
+        () = passed(due) => {
             gateway.metrics.turned_away("login_timed_out");
             gateway.audit.stranger(peer, format_args!("dropped: not logged in in time"));
+            return;
+        }
+    };
+    // From here on nothing cuts it short: a session that the store opened must have a task.
+    if let Some((stranger, hello)) = met {
+        stranger.enter(hello).await;
+    }
+}
+
+/// Resolves when the deadline has passed, wherever it was moved to meanwhile.
+async fn passed(mut deadline: watch::Receiver<Instant>) {
+    loop {
+        let at = *deadline.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(at) => return,
+            Ok(()) = deadline.changed() => {}
         }
     }
 }
@@ -124,6 +140,7 @@ async fn greet<S: Store>(
     stream: TcpStream,
     peer: SocketAddr,
     place: Place,
+    deadline: watch::Sender<Instant>,
 ) -> Option<(Stranger<S>, Frame)> {
     let link = match chat_link::handshake(stream, &tls(gateway), limits::HANDSHAKE_WITHIN).await {
         Ok(link) => link,
@@ -138,6 +155,8 @@ async fn greet<S: Store>(
         peer,
         source: Source::of(peer.ip()),
         place: Some(place),
+        deadline,
+        ahead: None,
         versions: None,
         known: None,
         probe: None,
@@ -171,7 +190,10 @@ impl<S: Store> Stranger<S> {
     /// Answers until HELLO of somebody who is logged in comes, and returns that.
     async fn talk(&mut self) -> Result<Frame, Leave> {
         loop {
-            let frame = self.link.recv().await?.ok_or(Leave::Gone)?;
+            let frame = match self.ahead.take() {
+                Some(frame) => frame,
+                None => self.link.recv().await?.ok_or(Leave::Gone)?,
+            };
             let tag = frame.tag;
             if frame.name == method::HELLO && self.known.is_some() {
                 return Ok(frame);
@@ -275,24 +297,50 @@ impl<S: Store> Stranger<S> {
         let enrol = ask.enrol.ok_or(Refusal::Leave(Leave::Over(Code::PROTOCOL)))?;
         let device = self.new_device(&ask.account, enrol)?;
         let id = device.id;
+        let gateway = Arc::clone(&self.gateway);
         let done = if register {
-            self.gateway.accounts.register(self.source, &ask.account, password, &ask.invite, device).await
+            gateway.accounts.register(self.source, &ask.account, password, &ask.invite, device).await
         } else {
-            self.login(&ask.account, password, device, ask.take_over).await
+            match self.queue(gateway.accounts.attempt(self.source, &ask.account, password)).await? {
+                Ok(attempt) => self.login(&ask.account, attempt, device, ask.take_over).await,
+                Err(fault) => Err(fault),
+            }
         };
         let how = if register { "register" } else { "login by password" };
         self.logged_in(done, how, &ask.account, id, Known::typed(ask.take_over))
+    }
+
+    /// Waits for a turn at a password, which is not the client's fault and moves its deadline (S12). One that leaves meanwhile leaves
+    /// the queue and its place; of what it says one frame waits with it, and more is the end.
+    async fn queue<T>(&mut self, turn: impl Future<Output = T>) -> Result<T, Leave> {
+        let (began, deadline) = (Instant::now(), *self.deadline.borrow());
+        self.deadline.send_replace(deadline + limits::TRY_WITHIN);
+        let mut turn = pin!(turn);
+        let came = loop {
+            tokio::select! {
+                biased;
+                came = &mut turn => break came,
+                frame = self.link.recv() => {
+                    let frame = frame?.ok_or(Leave::Gone)?;
+                    if self.ahead.replace(frame).is_some() {
+                        return Err(Leave::Over(Code::PROTOCOL));
+                    }
+                }
+            }
+        };
+        self.deadline.send_replace(deadline + began.elapsed());
+        Ok(came)
     }
 
     /// A device that would be refused at HELLO is not enrolled: each try would leave one behind, until there is room for no more.
     async fn login(
         &mut self,
         account: &str,
-        password: Zeroizing<String>,
+        attempt: Attempt,
         device: NewDevice,
         take_over: bool,
     ) -> Result<Login, Fault> {
-        let proven = self.gateway.accounts.prove(self.source, account, password).await?;
+        let proven = self.gateway.accounts.prove(attempt).await?;
         if !take_over && self.is_active(proven.acct, account, &device.id.0).await {
             return Err(Code::ALREADY_LOGGED_IN.into());
         }
@@ -446,7 +494,7 @@ impl<S: Store> Entered<'_, S> {
 impl<S: Store> Drop for Entered<'_, S> {
     fn drop(&mut self) {
         if !self.stays {
-            self.gateway.directory.remove(self.session);
+            self.gateway.directory.remove(self.session, self.gateway.clock.mono_ms());
         }
     }
 }

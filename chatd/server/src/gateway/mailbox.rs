@@ -1,7 +1,7 @@
 //! What waits for one session: put in by the store's writer, people and the assembly, taken out by the session's task.
 //!
 //! Everything in it is bounded. Entries that do not fit are not lost, they are in the store: `lost` says so and the session
-//! reads them there (contract P9).
+//! reads them there (contract P9). For a reader who is too far behind none are kept at all (S21).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -143,6 +143,19 @@ impl Mailbox {
         }
     }
 
+    /// The reader is too far behind: everything waits here, and entries in the store alone. Answers whether the session is to end.
+    pub fn stall(&self) -> Option<(Code, bool)> {
+        let mut inner = lock(&self.inner);
+        inner.drop_entries();
+        inner.lost = true;
+        inner.ended
+    }
+
+    /// Bytes of entries that wait here.
+    pub fn held(&self) -> usize {
+        lock(&self.inner).entry_bytes
+    }
+
     /// Puts entries back that the window has no room for.
     pub fn put_back(&self, entries: VecDeque<Arc<Entry>>) {
         let mut inner = lock(&self.inner);
@@ -158,8 +171,8 @@ impl Mailbox {
         if inner.lost {
             return;
         }
-        let full = inner.entries.len() >= limits::DELIVER_WINDOW
-            || inner.entry_bytes + entry.tail.len() > limits::DELIVER_WINDOW_BYTES;
+        let full =
+            inner.entries.len() >= limits::DELIVER_WINDOW || inner.entry_bytes + entry.tail.len() > limits::OUTPUT_MAX;
         if full {
             inner.drop_entries();
             inner.lost = true;
@@ -357,11 +370,27 @@ mod tests {
         let taken = mailbox.take(false);
         assert!(taken.lost && taken.entries.is_empty());
         mailbox.entry(&entry(1002, 10));
-        mailbox.entry(&entry(1003, limits::DELIVER_WINDOW_BYTES));
+        mailbox.entry(&entry(1003, limits::OUTPUT_MAX));
         assert!(mailbox.take(false).lost);
         mailbox.entry(&entry(1004, 10));
         assert!(mailbox.take(true).entries.is_empty(), "held");
         assert_eq!(mailbox.take(false).entries.len(), 1);
+    }
+
+    #[test]
+    fn nothing_piles_up_for_a_reader_who_is_too_far_behind() {
+        let mailbox = mailbox();
+        mailbox.take(false);
+        mailbox.entry(&entry(1, 10));
+        assert_eq!((mailbox.stall(), mailbox.held()), (None, 0));
+        mailbox.entry(&entry(2, 10));
+        assert_eq!(mailbox.held(), 0, "it is in the store");
+        mailbox.presence(&Bytes::from_static(b"x"), 1);
+        mailbox.end(Code::KICKED, false);
+        assert_eq!(mailbox.stall(), Some((Code::KICKED, false)));
+        let taken = mailbox.take(false);
+        assert!(taken.lost && taken.entries.is_empty());
+        assert_eq!(taken.presence.len(), 1, "the rest is here still");
     }
 
     #[test]

@@ -350,10 +350,11 @@ impl Driver {
         let guess = if right { password(dev.0) } else { Zeroizing::new("wrong".to_owned()) };
         let before = self.clock.mono_ms();
         let accounts = self.accounts.as_ref().unwrap();
-        let came = match accounts.prove(source(from), NAMES[dev.0], guess).await {
-            Ok(proven) => accounts.enrol(proven, new_device(dev)).await,
-            Err(fault) => Err(fault),
+        let came = async {
+            let attempt = accounts.attempt(source(from), NAMES[dev.0], guess).await?;
+            accounts.enrol(accounts.prove(attempt).await?, new_device(dev)).await
         };
+        let came = came.await;
         same("login", code(&came), self.reference.login(dev, right, from))?;
         // Many guesses at one name wait for each other: that time passed for everybody.
         let waited = self.clock.mono_ms() - before;

@@ -61,7 +61,7 @@ impl<S: Store> Session<S> {
         let mut next = Some(first);
         while let Some(frame) = next {
             self.handle(frame, &mut gathered).await?;
-            if self.link.queued() > limits::OUTPUT_MAX || self.pause().is_some() {
+            if self.is_stalled() || self.pause().is_some() {
                 break;
             }
             next = self.link.try_recv()?;

@@ -15,7 +15,6 @@ use chat_link::{Link, LinkError};
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
-use chat_proto::limits;
 use chat_proto::machine::hello::Epochs;
 use chat_proto::machine::inbox::Feed;
 use chat_proto::machine::presence::Reason;
@@ -26,7 +25,7 @@ use super::Gateway;
 use super::mailbox::Mailbox;
 use crate::rate::Bucket;
 use crate::store::{Ending, Fence, Login, Op, Opened, Store};
-use timing::Timing;
+use timing::{Progress, Timing};
 
 /// How long verdicts of sends that were read are waited for when the server shuts down.
 const LAST_VERDICTS: Duration = Duration::from_secs(1);
@@ -64,6 +63,7 @@ pub(super) struct Session<S: Store> {
     /// Who wants to know when the client is heard.
     probes: Vec<mpsc::Sender<()>>,
     timing: Timing,
+    progress: Progress,
 }
 
 /// Why a session ends.
@@ -139,6 +139,7 @@ impl<S: Store> Session<S> {
             start: (opened.cursor, first),
             cursor_told: opened.cursor,
             timing: Timing::new(),
+            progress: Progress::new(),
             epochs,
             gateway,
             link,
@@ -168,13 +169,13 @@ impl<S: Store> Session<S> {
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        self.timing.wrote(&self.link);
+        self.progress.look(&self.link);
         // Looked at in every turn: frames that never cease must not keep what is due from being seen.
         if self.timing.is_due() {
             self.time().await?;
         }
         self.collect().await?;
-        self.timing.arm(&self.link);
+        self.timing.arm(&self.link, &self.progress);
         match self.wait().await? {
             Woken::Frame(frame) => {
                 self.heard();
@@ -197,18 +198,19 @@ impl<S: Store> Session<S> {
     ///
     /// The bell comes last: every turn empties the mailbox anyway, so a mailbox that fills all the time starves nobody.
     async fn wait(&mut self) -> Result<Woken, End> {
-        if self.link.queued() > limits::OUTPUT_MAX {
+        if self.is_stalled() {
             return tokio::select! {
                 biased;
-                flushed = self.link.flush() => Ok(flushed.map(|()| Woken::Bell)?),
+                flushed = self.progress.flush(&mut self.link) => Ok(flushed.map(|()| Woken::Bell)?),
                 () = self.timing.due() => Ok(Woken::Time),
                 () = self.mailbox.rung() => Ok(Woken::Bell),
             };
         }
         if let Some(pause) = self.pause() {
+            let waits = self.link.queued() > 0;
             return tokio::select! {
                 biased;
-                flushed = self.link.flush(), if self.link.queued() > 0 => Ok(flushed.map(|()| Woken::Bell)?),
+                flushed = self.progress.flush(&mut self.link), if waits => Ok(flushed.map(|()| Woken::Bell)?),
                 () = tokio::time::sleep(pause) => Ok(Woken::Time),
                 () = self.timing.due() => Ok(Woken::Time),
                 () = self.mailbox.rung() => Ok(Woken::Bell),
@@ -216,7 +218,7 @@ impl<S: Store> Session<S> {
         }
         tokio::select! {
             biased;
-            frame = self.link.recv_while_flushing() => match frame? {
+            frame = self.progress.recv(&mut self.link) => match frame? {
                 Some(frame) => Ok(Woken::Frame(frame)),
                 None => Err(End::Gone),
             },
@@ -239,7 +241,7 @@ impl<S: Store> Session<S> {
             self.last_verdicts().await;
         }
         // From here on nothing comes for it; what came is told.
-        self.gateway.directory.remove(self.fence.session);
+        self.gateway.directory.remove(self.fence.session, self.gateway.clock.mono_ms());
         self.audit(end);
         if let End::Over { code, may_reconnect, .. } = end {
             self.tell_verdicts();

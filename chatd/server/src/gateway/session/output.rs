@@ -19,22 +19,21 @@ const PLACES_PER_FRAME: usize = 1024;
 const PASSED_MAX: u64 = 1024;
 
 impl<S: Store> Session<S> {
-    /// Turns what waits into output, until nothing does or the reader is too far behind.
+    /// Turns what waits into output, until nothing does or the reader is too far behind: then it waits where it is bounded (S21).
     pub(super) async fn collect(&mut self) -> Result<(), End> {
         loop {
+            if self.is_stalled() {
+                return self
+                    .mailbox
+                    .stall()
+                    .map_or(Ok(()), |(code, may_reconnect)| Err(told_to_end(code, may_reconnect)));
+            }
             let taken = self.mailbox.take(self.catching || !self.has_room());
             let (lost, ended) = (taken.lost, taken.ended);
             self.catching |= lost;
             let entries = self.tell(taken);
             if let Some((code, may_reconnect)) = ended {
-                // A shutdown leaves the session open in the store: whoever comes back in time was never away. Otherwise a late
-                // word about a session that the store ended itself changes nothing there.
-                let how = match code {
-                    Code::SHUTTING_DOWN => None,
-                    Code::KICKED => Some(HowEnded::Kicked),
-                    _ => Some(HowEnded::Lost),
-                };
-                return Err(End::Over { code, may_reconnect, how });
+                return Err(told_to_end(code, may_reconnect));
             }
             self.give_new(entries);
             if !self.catching || !self.has_room() {
@@ -74,8 +73,13 @@ impl<S: Store> Session<S> {
         self.queue_verdicts(taken.verdicts);
     }
 
+    /// More output waits than a reader may have.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.link.queued() > limits::OUTPUT_MAX
+    }
+
     fn has_room(&self) -> bool {
-        self.feed.has_room() && self.link.queued() <= limits::OUTPUT_MAX
+        self.feed.has_room() && !self.is_stalled()
     }
 
     fn give_new(&mut self, mut entries: VecDeque<Arc<Entry>>) {
@@ -202,6 +206,17 @@ impl<S: Store> Session<S> {
         }
         self.link.queue(&Frame::new(method::TRY_LATER, 0, &wire::TryLater { after_ms, code: code.0 }));
     }
+}
+
+/// The end that somebody else wants. A shutdown leaves the session open in the store: whoever comes back in time was never away.
+/// Otherwise a late word about a session that the store ended itself changes nothing there.
+fn told_to_end(code: Code, may_reconnect: bool) -> End {
+    let how = match code {
+        Code::SHUTTING_DOWN => None,
+        Code::KICKED => Some(HowEnded::Kicked),
+        _ => Some(HowEnded::Lost),
+    };
+    End::Over { code, may_reconnect, how }
 }
 
 /// Adds a decision to the last run where it continues it.

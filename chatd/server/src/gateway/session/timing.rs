@@ -1,10 +1,11 @@
 //! The clocks of a session: does the client live, does it read, does its user do something. One sleep for all, moved lazily,
 //! so that a busy session does not touch the timer and an idle one wakes twice a minute (performance row 8).
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use chat_link::Link;
+use chat_link::{Link, LinkError};
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::limits;
@@ -27,9 +28,48 @@ pub(super) struct Timing {
     /// PINGs since then, and when the last one went out.
     pings: u32,
     pinged: Instant,
-    /// Output made progress then, or there was none.
-    progress: Instant,
+}
+
+/// Whether the client takes what is written to it.
+pub(super) struct Progress {
+    /// Output moved then, or there was none.
+    at: Instant,
     written: u64,
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        Progress { at: Instant::now(), written: 0 }
+    }
+
+    /// Looks whether output moves.
+    pub(super) fn look(&mut self, link: &Link) {
+        if link.queued() == 0 || link.written() != self.written {
+            self.written = link.written();
+            self.at = Instant::now();
+        }
+    }
+
+    /// Writes, and looks whenever the socket took something: a wait may be long, and what moved at its beginning is no progress at
+    /// its end.
+    pub(super) async fn flush(&mut self, link: &mut Link) -> Result<(), LinkError> {
+        poll_fn(|cx| {
+            let polled = pin!(link.flush()).poll(cx);
+            self.look(link);
+            polled
+        })
+        .await
+    }
+
+    /// As [`Progress::flush`], and waits for a frame.
+    pub(super) async fn recv(&mut self, link: &mut Link) -> Result<Option<Frame>, LinkError> {
+        poll_fn(|cx| {
+            let polled = pin!(link.recv_while_flushing()).poll(cx);
+            self.look(link);
+            polled
+        })
+        .await
+    }
 }
 
 impl Timing {
@@ -40,8 +80,6 @@ impl Timing {
             heard: now,
             pings: 0,
             pinged: now,
-            progress: now,
-            written: 0,
         }
     }
 
@@ -51,17 +89,9 @@ impl Timing {
         self.pings = 0;
     }
 
-    /// Looks whether output moves.
-    pub(super) fn wrote(&mut self, link: &Link) {
-        if link.queued() == 0 || link.written() != self.written {
-            self.written = link.written();
-            self.progress = Instant::now();
-        }
-    }
-
     /// Makes sure that the sleep ends early enough. One that ends too early is looked at when it does.
-    pub(super) fn arm(&mut self, link: &Link) {
-        let stalled = (link.queued() > 0).then(|| self.progress + limits::SLOW_READER);
+    pub(super) fn arm(&mut self, link: &Link, progress: &Progress) {
+        let stalled = (link.queued() > 0).then(|| progress.at + limits::SLOW_READER);
         let due = stalled.map_or(self.next_ping(), |at| at.min(self.next_ping()));
         if self.sleep.is_elapsed() || due < self.sleep.deadline() {
             self.sleep.as_mut().reset(due);
@@ -87,7 +117,7 @@ impl<S: Store> Session<S> {
     /// Something may be due.
     pub(super) async fn time(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if self.link.queued() > 0 && now >= self.timing.progress + limits::SLOW_READER {
+        if self.link.queued() > 0 && now >= self.progress.at + limits::SLOW_READER {
             return Err(End::Over { code: Code::SLOW_READER, may_reconnect: true, how: Some(HowEnded::Lost) });
         }
         if now >= self.timing.next_ping() {

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use chat_proto::limits::{AUTH_WITHIN, RELAY_REQUEST_MAX};
+use chat_proto::limits::{AUTH_WITHIN, HANDSHAKE_WITHIN, RELAY_REQUEST_MAX};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
@@ -89,7 +89,10 @@ fn twice(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
 }
 
 async fn admit(door: Door, stream: TcpStream) -> Result<chat_proto::id::AccountName, Left> {
-    let tls = door.tls.accept(stream).await.map_err(|_| Left::Refused("the TLS handshake failed"))?;
+    let tls = match timeout(HANDSHAKE_WITHIN, door.tls.accept(stream)).await {
+        Ok(done) => done.map_err(|_| Left::Refused("the TLS handshake failed"))?,
+        Err(_) => return Err(Left::Refused("the TLS handshake was not done in time")),
+    };
     let mut expected = door.admission.expect();
     let asked = Arc::new(OnceLock::new());
     let service = Numbered {

@@ -1,5 +1,6 @@
 //! The contract tests of the store seam on SQLite, and what only this store has.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -162,22 +163,47 @@ async fn a_newer_schema_is_refused() {
     let conn = Connection::open(schema::file(dir.0.path())).unwrap();
     conn.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
     drop(conn);
-    let refused = loop {
-        match open(&dir) {
-            Err(StoreError::Locked(_)) => std::thread::yield_now(),
-            other => break other.map(|_| ()),
-        }
-    };
-    assert!(matches!(refused, Err(StoreError::Newer { .. })));
+    assert!(matches!(refused(&dir), StoreError::Newer { .. }));
 }
 
 #[tokio::test]
 async fn damage_is_found_after_a_storage_error() {
     let dir = Dir::new();
-    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    let again = async || drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
+    again().await;
+    let marker = dir.0.path().join("storage-failed");
     super::start::mark_failed(dir.0.path());
-    drop(dir.open(Arc::new(Recorder::default()), Settings::default(), 0, 0).await);
-    assert!(!dir.0.path().join("storage-failed").exists(), "checked once");
+    again().await;
+    assert!(!marker.exists(), "looked at once, and found well");
+    let (mut page, mut size) = (0, 0);
+    released(&dir, || {
+        page = dir.count("SELECT rootpage FROM sqlite_master WHERE name = 'invite'");
+        size = dir.count("PRAGMA page_size");
+        let file = std::fs::OpenOptions::new().write(true).open(schema::file(dir.0.path())).unwrap();
+        file.write_all_at(&vec![0xaa; size as usize], (page - 1) * size).unwrap();
+    });
+    again().await;
+    super::start::mark_failed(dir.0.path());
+    assert!(matches!(refused(&dir), StoreError::Damaged(_)), "a page that no start reads");
+    assert!(marker.exists(), "the next start looks again");
+}
+
+/// Does something to the files once the threads of the store before have ended.
+fn released(dir: &Dir, act: impl FnOnce()) {
+    let lock = std::fs::File::open(dir.0.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    act();
+}
+
+/// Why the store is not opened.
+fn refused(dir: &Dir) -> StoreError {
+    loop {
+        match open(dir) {
+            Err(StoreError::Locked(_)) => std::thread::yield_now(),
+            Err(error) => return error,
+            Ok(_) => panic!("it was opened"),
+        }
+    }
 }
 
 #[tokio::test]
