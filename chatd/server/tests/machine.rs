@@ -3,14 +3,15 @@
 mod stage;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use stage::{done, follow, initialised, running};
+use stage::{done, follow, initialised, program, running};
 
 fn json(dir: &Path, args: &[&str]) -> Value {
     let (code, out, err) = done(dir, &[&["--json"], args].concat());
@@ -30,14 +31,15 @@ fn text(path: &Path) -> &str {
 fn s48_a_backup_is_for_its_owner_alone_and_is_restored() {
     let dir = initialised();
     let (mut child, _) = running(dir.path());
+    assert_eq!(with_password(dir.path(), &["user", "add", "alice", "--password-stdin"]), 0);
     let file = backed_up(dir.path());
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
     let verified = json(dir.path(), &["backup", "verify", "latest"]);
-    assert_eq!((&verified["db"], &verified["users"]), (&"ok".into(), &0.into()));
+    assert_eq!((&verified["db"], &verified["users"]), (&"ok".into(), &1.into()));
     let (code, out, _) = done(dir.path(), &["backup", "verify", text(&file)]);
     assert_eq!(code, 0);
-    assert!(out.starts_with("chat-server-") && out.ends_with(" KiB: 0 users, 0 queued, db ok\n"), "{out}");
+    assert!(out.starts_with("chat-server-") && out.ends_with(" KiB: 1 user, 0 queued, db ok\n"), "{out}");
 
     // not while it runs
     let (code, _, err) = done(dir.path(), &["restore", "latest"]);
@@ -52,8 +54,17 @@ fn s48_a_backup_is_for_its_owner_alone_and_is_restored() {
     assert_eq!(back["before"].as_str().map(|path| Path::new(path).is_dir()), Some(true), "{back}");
     assert_eq!(done(dir.path(), &["cert", "fingerprint"]).1, print);
     let (mut child, _) = running(dir.path());
+    let users = json(dir.path(), &["user", "list"]);
+    assert_eq!(users["items"].as_array().unwrap().iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["alice"]);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// How a verb ends that is given a password.
+fn with_password(dir: &Path, args: &[&str]) -> i32 {
+    let mut child = program(dir, args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
+    child.wait().unwrap().code().unwrap()
 }
 
 #[test]

@@ -28,13 +28,15 @@ pub struct Client {
     cseq: u64,
     tag: u32,
     pushes: VecDeque<Frame>,
+    /// How long it waits for a frame.
+    pub patience: Duration,
 }
 
 /// A device: what is kept over connections.
 #[derive(Clone)]
 pub struct Device {
     pub id: DeviceId,
-    key: std::sync::Arc<DeviceKey>,
+    pub key: std::sync::Arc<DeviceKey>,
 }
 
 impl Device {
@@ -79,6 +81,7 @@ impl Client {
             cseq: 0,
             tag: 0,
             pushes: VecDeque::new(),
+            patience: SOON,
         }
     }
 
@@ -91,6 +94,13 @@ impl Client {
     }
 
     async fn password(&mut self, method: Tag4, name: &str, password: &str) -> Result<(), Fault> {
+        let done: wire::LoggedIn = self.ask(method, &self.credentials(name, password)).await?;
+        self.account = done.account;
+        Ok(())
+    }
+
+    /// What a login by password says.
+    pub fn credentials(&self, name: &str, password: &str) -> wire::Password {
         let proof = self.device.key.sign(&self.claim(name)).unwrap().to_vec();
         let enrol = wire::Enrol {
             device_id: self.device.id.0.to_vec(),
@@ -98,15 +108,12 @@ impl Client {
             name: "laptop".into(),
             proof,
         };
-        let ask = wire::Password {
+        wire::Password {
             account: name.into(),
             password: password.into(),
             enrol: Some(enrol),
             ..wire::Password::default()
-        };
-        let done: wire::LoggedIn = self.ask(method, &ask).await?;
-        self.account = done.account;
-        Ok(())
+        }
     }
 
     /// NAME's answer.
@@ -187,20 +194,22 @@ impl Client {
     }
 
     pub async fn frame(&mut self) -> Result<Option<Frame>, LinkError> {
-        timeout(SOON, self.link.recv_while_flushing()).await.expect("a frame soon")
+        timeout(self.patience, self.link.recv_while_flushing()).await.expect("a frame soon")
     }
 
-    /// The next push of a kind; others are dropped.
+    /// The next push of a kind; others are kept.
     pub async fn push<T: Message + Default>(&mut self, method: Tag4) -> T {
+        let kept = self.pushes.iter().position(|frame| frame.name == method);
+        if let Some(frame) = kept.and_then(|at| self.pushes.remove(at)) {
+            return T::decode(frame.body).unwrap();
+        }
         loop {
-            let frame = match self.pushes.pop_front() {
-                Some(frame) => frame,
-                None => self.frame().await.unwrap().expect("a push before the end"),
-            };
+            let frame = self.frame().await.unwrap().expect("a push before the end");
             if frame.name == method {
                 return T::decode(frame.body).unwrap();
             }
             assert_ne!(frame.name, status::END, "{:?}", wire::Bye::decode(frame.body));
+            self.pushes.push_back(frame);
         }
     }
 

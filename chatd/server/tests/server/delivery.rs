@@ -4,7 +4,8 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::{limits, method, wire};
 
-use crate::client::{Client, at};
+use crate::client::{Client, Device, SOON, at};
+use crate::safety::memory::Stranger;
 use crate::world::{PASSWORD, World};
 
 #[tokio::test]
@@ -57,7 +58,8 @@ async fn a_gap_is_told_once() {
     let gap: wire::Gap = alice.push(method::GAP).await;
     assert_eq!(gap, wire::Gap { incarnation: alice.incarnation, last: 0 });
     assert_eq!(alice.text("bob", "one").await.code, Code::ACCEPTED.0);
-    assert_eq!(alice.seen(method::GAP), 0);
+    alice.barrier().await;
+    assert_eq!(alice.seen(method::GAP), 0, "told once for all three");
 }
 
 #[tokio::test]
@@ -192,39 +194,44 @@ async fn a_place_that_is_given_up_is_decided() {
     assert_eq!((run.first, run.count, run.code), (1, 2, Code::VOID.0));
 }
 
-/// Told after 30 s without progress, and resumed with nothing lost.
-#[tokio::test]
+/// Told after 30 s without progress, and resumed with nothing lost; until then little waits for him in memory.
+#[tokio::test(flavor = "multi_thread")]
 async fn s21_a_reader_who_stops_reading_is_ended() {
+    const TEXTS: usize = 32;
     let world = World::with("sessions = { grace = 0 }").await;
-    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
-    let text = "x".repeat(limits::TEXT_MAX);
-    for _ in 0..16 {
-        assert_eq!(alice.text("bob", &text).await.code, Code::ACCEPTED.0);
-    }
-    let from = bob.welcome.cursor;
-    let began = tokio::time::Instant::now();
-    // Every fetch asks for a whole window again, and nothing of it is read.
-    for _ in 0..32 {
-        bob.link.queue(&Frame::new(method::FETCH, 0, &wire::Fetch { from }));
-    }
-    bob.link.flush().await.unwrap();
-    let gone = async {
-        loop {
-            let frame = alice.link.recv_while_flushing().await.unwrap().expect("alice is not disturbed");
-            if frame.name == method::PRESENCE {
-                let notice = <wire::Presence as prost::Message>::decode(frame.body).unwrap();
-                if notice.items.iter().any(|item| item.account == "bob" && !item.online) {
-                    return;
-                }
-            }
-        }
+    let (mut alice, device) = (world.user("alice").await, Device::new());
+    let mut bob = Stranger::connect(&world, 2).await;
+    let (server, bobs) = (world.id, device.clone());
+    // The system holds little for him, and he reads no more.
+    let entering = tokio::task::spawn_blocking(move || {
+        bob.enter("bob", server, &bobs);
+        bob
+    });
+    let bob = entering.await.unwrap();
+    let held = || {
+        let sessions = world.server.as_ref().unwrap().running().gateway.directory.all();
+        sessions.iter().map(|mailbox| mailbox.held()).max().unwrap_or_default()
     };
-    tokio::time::timeout(limits::SLOW_READER + crate::client::SOON, gone).await.unwrap();
+    let text = "x".repeat(limits::TEXT_MAX);
+    let began = tokio::time::Instant::now();
+    for _ in 0..TEXTS {
+        assert_eq!(alice.text("bob", &text).await.code, Code::ACCEPTED.0);
+        assert!(held() <= limits::OUTPUT_MAX, "{} bytes", held());
+    }
+    alice.patience = limits::SLOW_READER + SOON;
+    loop {
+        let notice: wire::Presence = alice.push(method::PRESENCE).await;
+        if notice.items.iter().any(|item| item.account == "bob" && !item.online) {
+            break;
+        }
+    }
     assert!(began.elapsed() >= limits::SLOW_READER);
-    let mut again = Client::connect_as(&world, bob.device.clone()).await;
+    assert_eq!(world.counted("sessions_ended", Code::SLOW_READER.name()), 1, "the system's own limit comes later");
+    drop(bob);
+    let mut again = Client::connect_as(&world, device).await;
     again.by_key("bob").await.unwrap();
-    again.hello_from(from).await.unwrap();
-    for n in 0..16 {
+    again.hello().await;
+    for n in 0..TEXTS {
         assert_eq!(again.read().await.1.len(), limits::TEXT_MAX, "{n}");
     }
 }

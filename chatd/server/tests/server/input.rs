@@ -1,10 +1,13 @@
 //! Bad input from those who are logged in and those who are not (S10, S14 to S16, S26, S27).
 
+use bytes::BytesMut;
 use chat_proto::fault::Code;
-use chat_proto::frame::Frame;
+use chat_proto::frame::{self, Frame};
 use chat_proto::{limits, method, status, wire};
+use prost::Message as _;
 
 use crate::client::{Client, Device};
+use crate::safety::memory::Stranger;
 use crate::world::World;
 
 fn raw(name: &[u8; 4], tag: u32, body: &[u8]) -> Frame {
@@ -57,15 +60,53 @@ async fn bodies_that_make_no_sense_are_the_end() {
     assert_eq!(alice.end().await, Some(Code::PROTOCOL), "not UTF-8");
 }
 
-#[tokio::test]
+/// The claim is enough: of a body that is one byte too long nothing is waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn s06_s15_frames_beyond_the_limit_are_the_end() {
     let world = World::start().await;
-    let mut stranger = Client::connect(&world).await;
-    stranger.link.queue(&raw(b"NAME", 1, &vec![0; limits::FRAME_MAX_STRANGER]));
-    assert_eq!(stranger.end().await, Some(Code::PROTOCOL));
-    let mut alice = world.user("alice").await;
-    alice.link.queue(&raw(b"SEND", 0, &vec![0; limits::FRAME_MAX]));
-    assert_eq!(alice.end().await, Some(Code::PROTOCOL));
+    for (max, name) in [(limits::FRAME_MAX_STRANGER, method::NAME), (limits::FRAME_MAX, method::SEND)] {
+        let mut client = Stranger::connect(&world, 2).await;
+        let server = world.id;
+        let ended = tokio::task::spawn_blocking(move || {
+            if name == method::SEND {
+                client.enter("alice", server, &Device::new())
+            } else {
+                client.identify()
+            }
+            let mut bytes = BytesMut::new();
+            // A length counts name and tag too.
+            frame::put_header(&mut bytes, name, 1, max + 1 - 8);
+            bytes.extend_from_slice(b"few");
+            client.say(&bytes).unwrap();
+            loop {
+                let frame = client.hear();
+                if frame.name == status::END {
+                    return Code(wire::Bye::decode(frame.body).unwrap().code);
+                }
+            }
+        });
+        assert_eq!(ended.await.unwrap(), Code::PROTOCOL, "{max}");
+    }
+}
+
+/// What a stranger may say at most is answered, and what somebody in a session may say is not for strangers.
+#[tokio::test]
+async fn s06_the_longest_frame_of_a_stranger_is_heard() {
+    let world = World::start().await;
+    for (size, heard) in [(limits::FRAME_MAX_STRANGER, true), (limits::FRAME_MAX_STRANGER + 1, false)] {
+        let mut stranger = Client::connect(&world).await;
+        // A name that is as long as it takes.
+        let ask = |length: usize| wire::Name { account: "x".repeat(length), ..wire::Name::default() };
+        let over = 8 + ask(limits::FRAME_MAX_STRANGER).encoded_len() - size;
+        let ask = ask(limits::FRAME_MAX_STRANGER - over);
+        assert_eq!(8 + ask.encoded_len(), size);
+        if heard {
+            stranger.ask::<wire::NameState>(method::NAME, &ask).await.unwrap();
+        } else {
+            stranger.link.queue(&Frame::new(method::NAME, 1, &ask));
+            assert_eq!(stranger.end().await, Some(Code::PROTOCOL));
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chat_link::Pins;
 use chat_proto::id::{AccountName, DeviceId};
-use chat_proto::limits::{RELAY_CONNECTIONS, RELAY_REQUEST_MAX, TICKET_TTL};
+use chat_proto::limits::{AUTH_WITHIN, HANDSHAKE_WITHIN, RELAY_CONNECTIONS, RELAY_REQUEST_MAX, TICKET_TTL};
 use chat_proto::wire::{PeerEndpoint, PrivateOpen};
 use chat_proto::{method, wire};
 use chat_server::admin::user::{UserDel, UserLock, UserPasswd, UserUnlock};
@@ -24,10 +25,12 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, SOON};
 use crate::private::{asking, endpoint};
+use crate::safety::network::hangs_up;
 use crate::world::{PASSWORD, World};
 
 const ALPN: &[u8] = b"test";
@@ -376,6 +379,28 @@ async fn answer(place: &Place, request: &[u8]) -> String {
     };
     tokio::time::timeout(SOON, head).await.expect("an answer soon");
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Who says nothing, or half a hello, is sent away when a handshake should be done, not when a login should be.
+#[tokio::test]
+async fn s04_a_silent_connection_to_the_relay_is_closed() {
+    let place = Place::with("").await;
+    let mut waiting = JoinSet::new();
+    for bytes in [&b""[..], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]] {
+        let address = place.address();
+        waiting.spawn(async move {
+            let began = Instant::now();
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(bytes).await.unwrap();
+            assert!(hangs_up(&mut socket, 2 * AUTH_WITHIN).await);
+            began.elapsed()
+        });
+    }
+    while let Some(took) = waiting.join_next().await {
+        let took = took.unwrap();
+        let due = (HANDSHAKE_WITHIN + AUTH_WITHIN) / 2;
+        assert!((HANDSHAKE_WITHIN..due).contains(&took), "{took:?}");
+    }
 }
 
 /// Behind the upgrade a message may have a MiB and before it a request what the library likes: neither is for strangers.

@@ -4,10 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use chat_proto::limits;
+use chat_proto::fault::Code;
+use chat_proto::{limits, method, wire};
 
 use crate::client::{Client, Device, SOON, try_link};
-use crate::world::World;
+use crate::world::{PASSWORD, World};
 
 /// Everything that a raw connection gets back after these bytes, and how long it took to be closed.
 fn raw(world: &World, bytes: &[u8]) -> (Vec<u8>, Duration) {
@@ -34,7 +35,7 @@ async fn s01_what_is_no_tls_1_3_is_closed_without_a_banner() {
     for bytes in noise {
         let (answer, took) = tokio::task::block_in_place(|| raw(&world, bytes));
         assert!(answer.len() <= 7, "at most a TLS alert: {answer:?}");
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < limits::HANDSHAKE_WITHIN / 2, "{took:?}: at once, not when its time is over");
     }
 }
 
@@ -78,6 +79,39 @@ async fn s04_a_byte_now_and_then_does_not_keep_a_stranger() {
     };
     tokio::time::timeout(limits::AUTH_WITHIN + SOON, drip).await.unwrap();
     assert!(began.elapsed() >= limits::AUTH_WITHIN - Duration::from_secs(1));
+}
+
+/// As many connections as there may be: nobody comes in any more, and those who are in do not feel it.
+#[tokio::test]
+async fn s05_a_full_house_turns_away_and_goes_on() {
+    let world = World::with("limits = { connections = 2 }").await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    assert!(try_link(&world).await.is_err(), "the third is turned away");
+    assert_eq!(world.counted("turned_away", "full"), 1);
+    assert_eq!(alice.text("bob", "meanwhile").await.code, 0);
+    assert_eq!(bob.read().await.1, "meanwhile");
+    bob.ask::<wire::Empty>(method::LOGOUT, &wire::Logout::default()).await.unwrap();
+    assert!(bob.end().await.is_some());
+    let mut carol = Client::connect(&world).await;
+    carol.register("carol", PASSWORD).await.unwrap();
+    carol.hello().await;
+    assert_eq!(alice.text("carol", "welcome").await.code, 0);
+}
+
+/// One who was let in and for whom there is no room as a session is told when to come back.
+#[tokio::test]
+async fn s05_a_login_too_many_is_told_to_come_back() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.user("alice").await, world.user("bob").await);
+    let mut carol = Client::connect(&world).await;
+    carol.register("carol", PASSWORD).await.unwrap();
+    world.set("limits = { connections = 2 }");
+    world.server.as_ref().unwrap().running().reload().await.unwrap();
+    let refused = carol.hello_from(None).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_ms), (Code::BUSY, Some(10_000)));
+    assert_eq!(carol.end().await, Some(Code::BUSY));
+    assert_eq!(alice.text("bob", "meanwhile").await.code, 0);
+    assert_eq!(bob.read().await.1, "meanwhile");
 }
 
 #[tokio::test]

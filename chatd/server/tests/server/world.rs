@@ -103,6 +103,13 @@ impl World {
         client
     }
 
+    /// How often something came out like this, as monitoring sees it: `sessions_ended`, `logout`.
+    pub fn counted(&self, what: &str, outcome: &str) -> u64 {
+        let text = self.server.as_ref().unwrap().running().gateway.metrics.text().unwrap();
+        let line = format!("{what}_total{{outcome=\"{outcome}\"}} ");
+        text.lines().find_map(|text| text.split_once(&line)?.1.parse().ok()).unwrap_or_default()
+    }
+
     /// Other settings besides the usual ones; they count when they are read anew.
     pub fn set(&self, settings: &str) {
         std::fs::write(self.layout.config.with_extension("d").join("2.toml"), settings).unwrap();

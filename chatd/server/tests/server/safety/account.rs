@@ -1,10 +1,16 @@
-//! Names, passwords, and what belongs to others (S9, S10, S17, S19, S24, S27).
+//! Names, passwords, and what belongs to others (S9, S10, S12, S17, S19, S24, S27).
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::{limits, method, wire};
+use prost::Message as _;
+use tokio::task::JoinSet;
 
-use crate::client::{Client, Device};
+use super::network::world_from;
+use crate::client::{Client, Device, SOON, try_link};
 use crate::world::{PASSWORD, World};
 
 /// Frame by frame the same for a name that exists and one that does not, in each state.
@@ -41,9 +47,77 @@ async fn s10_passwords_have_bounds() {
     stranger.register("alice", &longest).await.unwrap();
     for method in [method::REGISTER, method::LOGIN] {
         let mut stranger = Client::connect(&world).await;
-        stranger.link.queue(&Frame { name: method, tag: 1, body: b"\x0a\x03bob\x12\x02\xff\xfe".to_vec().into() });
+        let mut body = stranger.credentials("bob", PASSWORD).encode_to_vec();
+        let at = body.windows(PASSWORD.len()).position(|part| part == PASSWORD.as_bytes()).unwrap();
+        body[at..at + 2].copy_from_slice(b"\xff\xfe");
+        stranger.link.queue(&Frame { name: method, tag: 1, body: body.into() });
         assert_eq!(stranger.end().await, Some(Code::PROTOCOL), "not UTF-8");
+        // The same with two letters there.
+        let mut control = Client::connect(&world).await;
+        let ask = control.credentials("bob", PASSWORD);
+        control.ask::<wire::LoggedIn>(method, &ask).await.unwrap();
     }
+}
+
+/// A hundred sources that guessed wrong wait for their next guess at a name: its owner comes before them.
+#[tokio::test(flavor = "multi_thread")]
+async fn s12_a_crowd_that_guesses_does_not_keep_the_owner_out() {
+    const CROWD: u8 = 100;
+    let settings = format!("limits = {{ password_tries_per_minute_per_name = {CROWD} }}");
+    let world = Arc::new(World::with(&settings).await);
+    world.user("victim").await;
+    let mut guessing = JoinSet::new();
+    for part in 0..4 {
+        let world = Arc::clone(&world);
+        guessing.spawn(async move {
+            let mut waiting = Vec::new();
+            for source in 0..CROWD / 4 {
+                let from = world_from(2 + part * (CROWD / 4) + source, &world).await;
+                let mut guesser = Client::connect(&from).await;
+                assert_eq!(guesser.login("victim", "wrong").await.unwrap_err().code, Code::WRONG_CREDENTIALS);
+                guesser.request(method::LOGIN, &guesser.credentials("victim", "wrong")).await;
+                waiting.push(guesser);
+            }
+            waiting
+        });
+    }
+    let _crowd = guessing.join_all().await;
+    let mut owner = Client::connect(&world).await;
+    owner.patience = limits::AUTH_WITHIN;
+    owner.login("victim", PASSWORD).await.expect("the crowd waits behind the owner");
+    owner.hello().await;
+}
+
+/// The wait for a turn is not the client's fault and does not count against it; but one that left has no place any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn s12_who_waits_for_a_turn_is_not_cut_and_who_leaves_is_gone() {
+    // The third try comes 30 seconds after the first: later than a login may take.
+    let world = World::with("limits = { password_tries_per_minute_per_name = 2 }").await;
+    let (elsewhere, crowd) = (world_from(2, &world).await, world_from(3, &world).await);
+    world.user("victim").await;
+    for _ in 0..2 {
+        let guess = Client::connect(&elsewhere).await.login("victim", "wrong").await;
+        assert_eq!(guess.unwrap_err().code, Code::WRONG_CREDENTIALS);
+    }
+    let mut owner = Client::connect(&world).await;
+    owner.patience = 2 * Duration::from_secs(60);
+    let tag = owner.request(method::LOGIN, &owner.credentials("victim", PASSWORD)).await;
+    let mut leaving = Vec::new();
+    for _ in 0..limits::STRANGERS_PER_SOURCE {
+        let mut guesser = Client::connect(&crowd).await;
+        guesser.request(method::LOGIN, &guesser.credentials("victim", "wrong")).await;
+        leaving.push(guesser);
+    }
+    drop(leaving);
+    let free = async {
+        let mut held = Vec::new();
+        while held.len() < limits::STRANGERS_PER_SOURCE {
+            held.extend(try_link(&crowd).await.ok());
+        }
+    };
+    tokio::time::timeout(SOON, free).await.expect("all places of the source are free again");
+    owner.answer::<wire::LoggedIn>(tag).await.expect("it waited for its turn");
+    owner.hello().await;
 }
 
 #[tokio::test]

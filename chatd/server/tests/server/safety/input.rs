@@ -5,10 +5,10 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::method::{self, Tag4};
 use chat_proto::wire::kind;
-use chat_proto::{status, wire};
+use chat_proto::{limits, status, wire};
 
 use super::program::Program;
-use crate::client::{Client, at};
+use crate::client::{Client, Device, at};
 use crate::world::World;
 
 #[tokio::test]
@@ -97,13 +97,42 @@ async fn s15_a_broken_body_of_any_method_is_the_end() {
 #[tokio::test]
 async fn s15_a_broken_body_of_a_stranger_is_the_end() {
     let world = World::start().await;
+    let alice = world.user("alice").await;
     for method in method::ALL.iter().copied() {
         for body in BROKEN {
-            let mut stranger = Client::connect(&world).await;
+            // Each where it would be welcome: before anything was said, before the login, and behind it.
+            let mut stranger = match method {
+                method::IDENTIFY => Client::bare(&world, Device::new()).await,
+                method::HELLO => logged_in(&world, &alice.device).await,
+                _ => Client::connect(&world).await,
+            };
             stranger.link.queue(&Frame { name: method, tag: 1, body: Bytes::from_static(body) });
             assert_eq!(stranger.end().await, Some(Code::PROTOCOL), "{}", method.escape_ascii());
         }
     }
+}
+
+/// One stream more than a HELLO may name is refused as a whole; as many as it may are fine.
+#[tokio::test]
+async fn s15_a_hello_names_no_more_streams_than_it_may() {
+    let world = World::start().await;
+    let alice = world.user("alice").await;
+    let hello = |count: usize| {
+        let streams = (1..).take(count).map(|incarnation| wire::OpenStream { incarnation, settled: 0 }).collect();
+        wire::Hello { run: 1, streams, cursor: None, known: vec![] }
+    };
+    let mut client = logged_in(&world, &alice.device).await;
+    client.link.queue(&Frame::new(method::HELLO, 1, &hello(limits::OPEN_STREAMS_MAX + 1)));
+    assert_eq!(client.end().await, Some(Code::PROTOCOL));
+    let mut client = logged_in(&world, &alice.device).await;
+    client.ask::<wire::Welcome>(method::HELLO, &hello(limits::OPEN_STREAMS_MAX)).await.unwrap();
+}
+
+/// Somebody who proved to be alice and opened no session yet.
+async fn logged_in(world: &World, device: &Device) -> Client {
+    let mut client = Client::connect_as(world, device.clone()).await;
+    client.by_key("alice").await.unwrap();
+    client
 }
 
 /// Numbers at the end of their range are numbers: nothing overflows, nothing is cut to fit.

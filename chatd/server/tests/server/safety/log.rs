@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::program::Program;
 use crate::client::{Client, Device};
+use crate::world::PASSWORD;
 
 /// The rule that is shipped, as fail2ban reads it: its tag for an address stands for what addresses look like.
 fn rule() -> Regex {
@@ -25,16 +26,18 @@ const FORGED: &str = "x\n2026-11-27T00:00:00Z  INFO chat_server::audit: 1.2.3.4:
 #[tokio::test]
 async fn s25_a_name_is_no_line_of_the_log() {
     let program = Program::start("log = { level = \"trace\" }").await;
-    let mut alice = program.world.user("alice").await;
-    let secret = "a secret text of some length";
-    alice.text("alice", secret).await;
+    let (mut alice, mut bob) = (program.world.user("alice").await, program.world.user("reader").await);
+    let (secret, guess) = ("a secret text of some length", "a wrong guess of some length");
+    assert_eq!(alice.text("reader", secret).await.code, 0);
+    assert_eq!(bob.read().await.1, secret);
+    bob.barrier().await;
     let mut stranger = Client::bare(&program.world, Device::new()).await;
     let agent = wire::Identify { version_min: 1, version_max: 1, agent: FORGED.into() };
     stranger.ask::<wire::Identity>(method::IDENTIFY, &agent).await.unwrap();
     let names = ["bob", FORGED, "from 1.2.3.4", "1.2.3.4:5", "root\r\nfrom 1.2.3.4", "\u{1b}[2J", secret];
     for name in names {
         let mut stranger = Client::connect(&program.world).await;
-        stranger.login(name, "wrong").await.unwrap_err();
+        stranger.login(name, guess).await.unwrap_err();
         stranger.link.queue(&Frame { name: *b"\n1.2", tag: 1, body: FORGED.as_bytes().to_vec().into() });
         stranger.end().await;
         let _ = Client::connect(&program.world).await.register(name, "").await;
@@ -42,7 +45,10 @@ async fn s25_a_name_is_no_line_of_the_log() {
         tokio::time::sleep(std::time::Duration::from_millis(1001)).await;
     }
     let log = program.logged("login by password refused").await;
-    assert!(!log.contains(secret), "texts and what was typed for a name are not logged");
+    for unsaid in [secret, PASSWORD, guess] {
+        assert!(!log.contains(unsaid), "texts, passwords and what was typed for a name are not logged: {unsaid}");
+    }
+    assert!(log.contains(" login by password refused, wrong_credentials: account bob"), "what is to be seen is");
     let line = Regex::new(r"^\S+Z +(TRACE|DEBUG|INFO|WARN|ERROR) [a-z_:0-9]+: ").unwrap();
     let audit = Regex::new(r"^\S+Z +INFO chat_server::audit: 127\.0\.0\.1:\d+ [a-z]").unwrap();
     for text in log.lines() {

@@ -6,9 +6,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use chat_link::DeviceClaim;
 use chat_proto::frame::{self, Frame};
+use chat_proto::id::ServerId;
+use chat_proto::method::Tag4;
 use chat_proto::version::{ALPN, WIRE};
 use chat_proto::{limits, method, status, wire};
+use prost::Message;
 use rustls::ClientConnection;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
@@ -17,8 +21,8 @@ use tokio::task::JoinSet;
 
 use super::network::{from, hangs_up, tls};
 use super::program::Program;
-use crate::client::SOON;
-use crate::world::World;
+use crate::client::{Device, SOON};
+use crate::world::{PASSWORD, World};
 
 /// What one of them may cost: its sockets' memory is the system's, and the code that it makes run is a file's.
 const EACH: u64 = 64 * 1024;
@@ -26,14 +30,14 @@ const EACH: u64 = 64 * 1024;
 const STALLED: Duration = Duration::from_millis(200);
 
 /// Somebody with a TLS library of his own, who says what he likes.
-struct Stranger {
+pub struct Stranger {
     tls: ClientConnection,
     socket: TcpStream,
 }
 
 impl Stranger {
     /// From this address of the loopback network, with little room in the system for what is said.
-    async fn connect(world: &World, source: u8) -> Stranger {
+    pub async fn connect(world: &World, source: u8) -> Stranger {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -49,24 +53,51 @@ impl Stranger {
     }
 
     /// Knows the server from now on, and may log in.
-    fn identify(&mut self) {
+    pub fn identify(&mut self) {
         let ask = wire::Identify { version_min: WIRE.min, version_max: WIRE.max, agent: "test".into() };
-        let mut bytes = BytesMut::new();
-        Frame::new(method::IDENTIFY, 1, &ask).encode(&mut bytes);
-        self.say(&bytes).unwrap();
-        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        let (mut heard, mut buffer) = (BytesMut::new(), [0; 1024]);
-        let answer = loop {
-            if let Some(frame) = frame::decode(&mut heard, limits::FRAME_MAX).unwrap() {
-                break frame;
-            }
-            let n = stream.read(&mut buffer).unwrap();
-            heard.extend_from_slice(&buffer[..n]);
-        };
-        assert_eq!(answer.name, status::CONFIRMATION);
+        self.ask(method::IDENTIFY, &ask);
     }
 
-    fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Is somebody with an open session from now on.
+    pub fn enter(&mut self, name: &str, server: ServerId, device: &Device) {
+        self.identify();
+        let exporter = self.tls.export_keying_material([0; 32], b"EXPORTER-chat-v1", None).unwrap();
+        let claim = DeviceClaim { exporter, server, account: name, device: device.id, versions: WIRE };
+        let proof = device.key.sign(&claim).unwrap();
+        let enrol = wire::Enrol {
+            device_id: device.id.0.to_vec(),
+            public_key: device.key.public().to_vec(),
+            name: "laptop".into(),
+            proof: proof.to_vec(),
+        };
+        let password = PASSWORD.to_owned();
+        let ask = wire::Password { account: name.into(), password, enrol: Some(enrol), ..wire::Password::default() };
+        self.ask(method::REGISTER, &ask);
+        self.ask(method::HELLO, &wire::Hello::default());
+    }
+
+    fn ask(&mut self, method: Tag4, body: &impl Message) {
+        let mut bytes = BytesMut::new();
+        Frame::new(method, 1, body).encode(&mut bytes);
+        self.say(&bytes).unwrap();
+        assert_eq!(self.hear().name, status::CONFIRMATION, "{}", method.escape_ascii());
+    }
+
+    /// The next frame, which must come soon.
+    pub fn hear(&mut self) -> Frame {
+        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
+        let (mut heard, mut byte) = (BytesMut::new(), [0]);
+        loop {
+            if let Some(frame) = frame::decode(&mut heard, limits::FRAME_MAX).unwrap() {
+                return frame;
+            }
+            // One by one: what follows belongs to the next frame.
+            stream.read_exact(&mut byte).unwrap();
+            heard.extend_from_slice(&byte);
+        }
+    }
+
+    pub fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
         stream.write_all(bytes)?;
         stream.flush()
@@ -157,7 +188,9 @@ async fn costs_little(act: fn(&mut Stranger)) {
     // All of them are still there: no source of theirs has a place left, while others have.
     for source in SOURCES {
         let mut another = from(source, program.world.address).await.unwrap();
-        assert!(hangs_up(&mut another, SOON).await, "a stranger from {source} is gone");
+        // At once: later it would be sent away for its silence.
+        let refused = hangs_up(&mut another, limits::HANDSHAKE_WITHIN / 4).await;
+        assert!(refused, "a stranger from {source} is gone");
     }
     let mut other = from(100, program.world.address).await.unwrap();
     assert!(!hangs_up(&mut other, STALLED).await, "there is no place at all");

@@ -1,6 +1,6 @@
 //! Senders without measure, and what receipts tell (S20, S23).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
@@ -59,9 +59,31 @@ async fn s20_a_flood_is_slowed_paused_and_ended() {
     let ((later, end), device) = flooding.await.unwrap();
     assert!((1..=limits::FLOODS_IN_A_ROW as usize + 1).contains(&later), "told {later} times");
     assert!(end.is_none_or(|code| code == Code::SLOW_DOWN), "{end:?}");
+    // Its own words may have drowned ours; why the server ended it is written down.
+    assert_eq!(world.counted("sessions_ended", Code::SLOW_DOWN.name()), 1);
     assert!(seen > 3);
     let mut back = Client::connect_as(&world, device).await;
     back.by_key("mallory").await.expect("it may come back");
+}
+
+/// One that sends on as if it had not been told is not read from until it may send again.
+#[tokio::test]
+async fn s20_a_flood_is_not_read_while_it_should_be_quiet() {
+    // What may have been on the way when it was told, with what it was told for; the next one shows that it did not listen.
+    const TOO_MANY: u64 = 2 + 2 * limits::SEND_WINDOW + 1;
+    let world = World::with("limits = { messages_per_second = 1, message_burst = 1 }").await;
+    let mut mallory = world.user("mallory").await;
+    let began = Instant::now();
+    for _ in 0..TOO_MANY {
+        mallory.queue_text("mallory", "buy");
+    }
+    mallory.barrier().await;
+    let answered = began.elapsed();
+    let later: wire::TryLater = mallory.push(method::TRY_LATER).await;
+    assert_eq!(later.after_ms, 1000);
+    // The server counts whole milliseconds.
+    assert!(answered >= Duration::from_millis(later.after_ms - 2), "answered after {answered:?}");
+    assert_eq!(mallory.seen(method::TRY_LATER), 0);
 }
 
 /// One that heeds what it is told is never ended, however often it runs into the limit.
@@ -90,6 +112,32 @@ fn accepted(client: &mut Client) -> u64 {
     let frames = client.take_seen(method::VERDICT);
     let runs = frames.into_iter().flat_map(|body| <wire::Verdict as prost::Message>::decode(body).unwrap().runs);
     runs.filter(|run| run.code == 0).map(|run| u64::from(run.count)).sum()
+}
+
+/// The rate is the account's: a new session begins where the last one left off.
+#[tokio::test]
+async fn s20_a_reconnect_is_no_new_burst() {
+    // What comes back in a minute is one burst, so that a slow machine gives nobody another.
+    const BURST: u64 = 60;
+    let world = World::with(&format!("limits = {{ messages_per_second = 1, message_burst = {BURST} }}")).await;
+    let (mut mallory, _bob) = (world.user("mallory").await, world.user("bob").await);
+    for _ in 0..BURST {
+        mallory.queue_text("bob", "buy");
+    }
+    mallory.barrier().await;
+    assert_eq!(mallory.seen(method::TRY_LATER), 0, "a burst is allowed");
+    let (device, place) = (mallory.device.clone(), (mallory.incarnation, mallory.cseq()));
+    mallory.ask::<wire::Empty>(method::LOGOUT, &wire::Logout::default()).await.unwrap();
+    assert_eq!(mallory.end().await, Some(Code::ACCEPTED), "no session of hers is left");
+    let mut back = Client::connect_as(&world, device).await;
+    back.by_key("mallory").await.unwrap();
+    back.go_on(place.0, place.1);
+    back.hello().await;
+    for _ in 0..BURST {
+        back.queue_text("bob", "buy");
+    }
+    back.barrier().await;
+    assert_eq!(back.seen(method::TRY_LATER), 1, "not another one");
 }
 
 /// Kinds and recipients have limits of their own: refused for good, with the time when to try again.

@@ -5,8 +5,8 @@
 mod account;
 mod input;
 mod log;
-mod memory;
+pub mod memory;
 mod message;
-mod network;
+pub mod network;
 mod program;
 mod rules;

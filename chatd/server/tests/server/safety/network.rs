@@ -53,6 +53,21 @@ pub async fn from(source: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
+/// The same server, reached from this address of the loopback network: for one connection after the other.
+pub async fn world_from(source: u8, world: &World) -> World {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (between, server) = (listener.local_addr().unwrap(), world.address);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            // Dropped where the server does not take it.
+            if let Ok(mut onward) = from(source, server).await {
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut onward).await });
+            }
+        }
+    });
+    world.at(between)
+}
+
 /// Whether the server hung up by now, or within some time.
 pub async fn hangs_up(socket: &mut TcpStream, within: Duration) -> bool {
     let mut sink = [0; 1024];
@@ -65,7 +80,7 @@ async fn s01_another_protocol_is_closed_at_once() {
     let world = World::start().await;
     for protocols in [&[][..], &[&b"h2"[..]], &[&b"chat/999"[..], &b"http/1.1"[..]]] {
         let (tls, took) = tokio::task::block_in_place(|| until_closed(&world, tls(&world, protocols)));
-        assert!(took < Duration::from_secs(1), "{protocols:?}: {took:?}");
+        assert!(took < limits::HANDSHAKE_WITHIN / 2, "{protocols:?}: {took:?}, at once and not when its time is over");
         assert_ne!(tls.alpn_protocol(), Some(ALPN));
     }
 }
@@ -78,7 +93,7 @@ async fn s01_noise_does_not_flood_the_log() {
     for _ in 0..200 {
         let mut socket = from(2, program.world.address).await.unwrap();
         let _ = socket.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
-        assert!(hangs_up(&mut socket, Duration::from_secs(1)).await);
+        assert!(hangs_up(&mut socket, limits::HANDSHAKE_WITHIN / 2).await);
     }
     let lines = program.logged("127.0.0.2:").await.lines().filter(|line| line.contains(" 127.0.0.2:")).count() as u64;
     assert!(lines <= began.elapsed().as_secs() + 2, "{lines} lines in {:?}", began.elapsed());
@@ -143,7 +158,8 @@ async fn alice_says_more(world: &World, device: Device) {
 async fn s04_a_stalled_handshake_is_dropped() {
     let world = World::start().await;
     let mut tasks = JoinSet::new();
-    for bytes in [&b""[..], &[0x16, 3, 1], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]] {
+    for (bytes, drips) in [(&b""[..], false), (&[0x16, 3, 1], false), (&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], true)]
+    {
         let address = world.address;
         tasks.spawn(async move {
             let began = Instant::now();
@@ -151,16 +167,20 @@ async fn s04_a_stalled_handshake_is_dropped() {
             for byte in bytes {
                 socket.write_all(&[*byte]).await.unwrap();
             }
-            while !hangs_up(&mut socket, Duration::from_secs(1)).await && began.elapsed() < 2 * limits::HANDSHAKE_WITHIN
-            {
-                let _ = socket.write_all(&[0]).await;
+            while !hangs_up(&mut socket, Duration::from_secs(1)).await && began.elapsed() < 2 * limits::AUTH_WITHIN {
+                // One more of the hello that the first bytes claim.
+                if drips {
+                    let _ = socket.write_all(&[0]).await;
+                }
             }
-            began.elapsed()
+            (began.elapsed(), bytes)
         });
     }
-    while let Some(took) = tasks.join_next().await {
-        let took = took.unwrap();
-        assert!(took < limits::HANDSHAKE_WITHIN + Duration::from_secs(2), "{took:?}");
+    while let Some(done) = tasks.join_next().await {
+        let (took, bytes) = done.unwrap();
+        // Nearer to the time for a handshake than to that for a login.
+        let due = limits::HANDSHAKE_WITHIN..(limits::HANDSHAKE_WITHIN + limits::AUTH_WITHIN) / 2;
+        assert!(due.contains(&took), "{took:?} after {bytes:?}");
     }
 }
 
@@ -199,7 +219,8 @@ async fn s07_no_descriptors_is_no_busy_loop() {
     let waiting: Vec<_> = futures_of(program.world.address, 5).await;
     program.logged("cannot accept a connection").await;
     let (cpu, began) = (program.cpu(), Instant::now());
-    while began.elapsed() < Duration::from_secs(2) {
+    // So long that waits which grew without end would be seen below.
+    while began.elapsed() < Duration::from_secs(6) {
         alice.barrier().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -210,7 +231,8 @@ async fn s07_no_descriptors_is_no_busy_loop() {
     prlimit(pid, Resource::Nofile, given).unwrap();
     let free = Instant::now();
     tokio::time::timeout(SOON, async { while try_link(&program.world).await.is_err() {} }).await.unwrap();
-    assert!(free.elapsed() <= Duration::from_secs(1), "{:?}", free.elapsed());
+    // A wait is two thirds of a second at most; a slow machine has some more.
+    assert!(free.elapsed() <= Duration::from_secs(3), "{:?}", free.elapsed());
     drop(waiting);
 }
 
