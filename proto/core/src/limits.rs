@@ -19,8 +19,11 @@ pub const CONTROL_LINE_MAX: usize = 512 * KIB;
 pub const CONTROL_PAGE_BYTES: usize = 256 * KIB;
 /// Control connections at once per chatd: sixty-four terminals and scripts of one user (S38).
 pub const CONTROL_CONNECTIONS: usize = 64;
-/// A control connection that neither reads nor ends its line is dropped after this (S38).
+/// A control connection that says nothing at first, or neither reads nor ends its line, is dropped after this (S38).
 pub const CONTROL_STALL: Duration = Duration::from_secs(30);
+/// Calls at once that chatd brings to their end although their callers are gone, each for at most the time that was asked for; one
+/// more holds the seat of its caller (S38).
+pub const CONTROL_ORPHANS: usize = 64;
 /// Connections at once to a server's admin socket: operators and their scripts.
 pub const ADMIN_CONNECTIONS: usize = 16;
 /// An operator's verb gives up when the server did not answer within this.

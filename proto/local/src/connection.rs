@@ -1,10 +1,13 @@
 //! A control connection: JSON, one value a line, both ways. Whoever listens or dials gets one; [`crate::rpc`] speaks over it.
 //!
-//! A peer is the same user, but may be hung or wrong: a line has a longest length, a line that began must end, and output must
-//! drain (S38). Nothing a peer sends can panic.
+//! A peer is the same user, but may be hung or wrong: a line has a longest length, a line that began must end, who dials must say
+//! something, and output must drain (S38). Nothing a peer sends can panic.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use chat_proto::limits::{CONTROL_LINE_MAX, CONTROL_STALL};
 use serde::Serialize;
@@ -17,6 +20,8 @@ use tokio_util::codec::{Decoder, LinesCodec, LinesCodecError};
 
 /// Bytes asked for at once: most lines fit.
 const CHUNK: usize = 8 * 1024;
+/// Between two looks at one who says nothing more and may still read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a line was not received or sent. After [`Self::NotUtf8`] and [`Self::Json`] the connection can go on; after the others it
 /// is at its end.
@@ -63,9 +68,12 @@ impl Connection {
         Self::new(Box::new(transport), None)
     }
 
-    /// Speaks over a transport and holds one of the listener's seats until both halves are dropped.
+    /// Speaks over a transport and holds one of the listener's seats until both halves are dropped. Who takes a seat says why: the
+    /// first line must end within the limit.
     pub(crate) fn seated(transport: impl Transport + 'static, seat: OwnedSemaphorePermit) -> Self {
-        Self::new(Box::new(transport), Some(Arc::new(seat)))
+        let mut connection = Self::new(Box::new(transport), Some(Arc::new(seat)));
+        connection.reader.began = Some(Instant::now());
+        connection
     }
 
     fn new(stream: Stream, seat: Seat) -> Self {
@@ -99,7 +107,8 @@ pub struct Reader {
     input: ReadHalf<Stream>,
     codec: LinesCodec,
     buffer: BytesMut,
-    /// When the line in the buffer began; kept here so that a cancelled receive does not grant it more time.
+    /// When the line in the buffer began, or the wait for one that is due; kept here so that a cancelled receive does not grant it
+    /// more time.
     began: Option<Instant>,
     ended: bool,
     _seat: Seat,
@@ -112,7 +121,7 @@ impl Reader {
     }
 
     /// The next line as a value; `None` when the other side has closed, or after an error that ends the connection. Waits as long
-    /// as it takes for a line to begin. Safe to cancel.
+    /// as it takes for a line to begin, save for the first one that a listener's connection receives. Safe to cancel.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LineError> {
         let line = self.recv_line().await?;
         Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
@@ -149,8 +158,28 @@ impl Reader {
         })
     }
 
+    /// Waits until the other side is gone, so that nobody reads what is sent; one that has only ended its own output is not. What it
+    /// says meanwhile is kept for the next receive, about a line's worth. Safe to cancel.
+    pub async fn gone(&mut self, writer: &mut Writer) {
+        self.read_ahead().await;
+        while writer.reaches().await {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Reads until the input ends, or as much as is kept.
+    async fn read_ahead(&mut self) {
+        while self.buffer.len() < CONTROL_LINE_MAX {
+            self.buffer.reserve(CHUNK);
+            match self.input.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
     async fn fill(&mut self) -> Result<usize, LineError> {
-        let waiting = self.buffer.is_empty();
+        let waiting = self.buffer.is_empty() && self.began.is_none();
         self.buffer.reserve(CHUNK);
         let read = self.input.read_buf(&mut self.buffer);
         if waiting {
@@ -200,6 +229,16 @@ impl Writer {
     pub async fn close(&mut self) -> Result<(), LineError> {
         self.broken = true;
         Ok(self.output.shutdown().await?)
+    }
+
+    /// Whether there is still somebody to read: the system is given nothing to send and says if that could arrive.
+    async fn reaches(&mut self) -> bool {
+        let nothing = std::future::poll_fn(|context| match Pin::new(&mut self.output).poll_write(context, &[]) {
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            // Full of what he did not read yet counts as there.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Ready(true),
+        });
+        nothing.await
     }
 
     async fn put(&mut self, line: &[u8]) -> io::Result<()> {
@@ -283,6 +322,53 @@ mod tests {
         let start = Instant::now();
         assert!(matches!(ours.recv::<Value>().await, Err(LineError::Stalled)));
         assert_eq!(start.elapsed().as_secs(), CONTROL_STALL.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_seat_must_say_something_and_then_may_be_silent() {
+        let seats = Arc::new(tokio::sync::Semaphore::new(1));
+        let seated = || async {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            let seat = Arc::clone(&seats).acquire_owned().await.expect("open");
+            (Connection::seated(ours, seat), theirs)
+        };
+        let start = Instant::now();
+        let (mut mute, theirs) = seated().await;
+        assert!(matches!(mute.recv::<u8>().await, Err(LineError::Stalled)));
+        assert_eq!(start.elapsed().as_secs(), CONTROL_STALL.as_secs());
+        drop((mute, theirs));
+        let (mut ours, mut theirs) = seated().await;
+        theirs.write_all(b"1\n").await.expect("written");
+        assert_eq!(ours.recv::<u8>().await.expect("received"), Some(1));
+        assert!(timeout(10 * CONTROL_STALL, ours.recv::<u8>()).await.is_err(), "the second line has no bound");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_is_gone_is_noticed_and_what_he_said_is_kept() {
+        let (ours, mut theirs) = pair();
+        let (mut reader, mut writer) = ours.split();
+        theirs.write_all(b"1\n2\n").await.expect("written");
+        assert_eq!(reader.recv::<u8>().await.expect("received"), Some(1));
+        assert!(timeout(10 * CONTROL_STALL, reader.gone(&mut writer)).await.is_err(), "he is there");
+        theirs.write_all(b"3\n").await.expect("written");
+        theirs.shutdown().await.expect("he says no more");
+        assert!(timeout(10 * CONTROL_STALL, reader.gone(&mut writer)).await.is_err(), "he still reads");
+        drop(theirs);
+        reader.gone(&mut writer).await;
+        assert_eq!(reader.recv::<u8>().await.expect("kept"), Some(2));
+        assert_eq!(reader.recv::<u8>().await.expect("kept"), Some(3));
+        assert_eq!(reader.recv::<u8>().await.expect("the end"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_floods_and_goes_is_noticed() {
+        let (ours, mut theirs) = pair();
+        let (mut reader, mut writer) = ours.split();
+        let flood = tokio::spawn(async move { while theirs.write_all(&[b'x'; CHUNK]).await.is_ok() {} });
+        assert!(timeout(10 * CONTROL_STALL, reader.gone(&mut writer)).await.is_err(), "he is there");
+        assert!(reader.buffer.capacity() < 3 * CONTROL_LINE_MAX);
+        flood.abort();
+        reader.gone(&mut writer).await;
     }
 
     #[tokio::test(start_paused = true)]

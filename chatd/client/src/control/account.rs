@@ -12,6 +12,7 @@ use chat_proto::{method, wire};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
+use super::caller::Caller;
 use super::people::ask;
 use super::{unreadable, within};
 use crate::daemon::Daemon;
@@ -154,7 +155,7 @@ pub(super) async fn passwd(d: &Daemon, call: Passwd) -> Answer<PasswordChanged> 
     Ok(PasswordChanged { user: profile.view().user, revoked: changed.revoked })
 }
 
-pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
+pub(super) async fn status(d: &Daemon, caller: &Caller, call: Status) -> Answer<StatusReply> {
     let profile = match d.profile(&call.profile).await {
         Ok(profile) => profile,
         Err(error) if error.code == Code::NOT_LOGGED_IN => {
@@ -165,7 +166,7 @@ pub(super) async fn status(d: &Daemon, call: Status) -> Answer<StatusReply> {
     if let Some(ms) = call.wait_online_ms {
         let mut views = profile.views();
         let online = views.wait_for(|view| view.link == LinkState::Online);
-        let _ = timeout(Duration::from_millis(ms), online).await;
+        let _ = caller.waits(Instant::now() + Duration::from_millis(ms), online).await;
     }
     let counts = profile.reader.ask(|history| history.counts()).await.map_err(|t| unreadable(&t))?;
     let view = profile.view();

@@ -13,8 +13,9 @@ use chat_proto::id::{AccountName, MessageId, NameError, NameRule};
 use chat_proto::limits::{CONTROL_PAGE_BYTES, KEY_MAX, TEXT_MAX};
 use chat_proto::wire::kind;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::caller::Caller;
 use super::unreadable;
 use crate::daemon::Daemon;
 use crate::history::{Found, Row, Wanted};
@@ -26,7 +27,7 @@ const CONVERSATIONS: u32 = 200;
 /// Bytes of the shown part of a conversation's newest message, so that a list fits into one answer.
 const EXCERPT: usize = 512;
 
-pub(super) async fn message(d: &Daemon, call: SendMessage) -> Answer<Sent> {
+pub(super) async fn message(d: &Daemon, caller: &Caller, call: SendMessage) -> Answer<Sent> {
     let profile = d.profile(&call.profile).await?;
     let to = recipient(&call.to, profile.view().classic)?;
     let reply = match call.reply {
@@ -42,10 +43,10 @@ pub(super) async fn message(d: &Daemon, call: SendMessage) -> Answer<Sent> {
         wait: call.wait,
         no_queue: call.no_queue,
     };
-    send(&profile, ask, call.timeout_ms).await
+    send(&profile, caller, ask, call.timeout_ms).await
 }
 
-pub(super) async fn broadcast(d: &Daemon, call: Broadcast) -> Answer<Sent> {
+pub(super) async fn broadcast(d: &Daemon, caller: &Caller, call: Broadcast) -> Answer<Sent> {
     let profile = d.profile(&call.profile).await?;
     let ask = SendAsk {
         to: String::new(),
@@ -57,7 +58,7 @@ pub(super) async fn broadcast(d: &Daemon, call: Broadcast) -> Answer<Sent> {
         wait: call.wait.min(State::Accepted),
         no_queue: false,
     };
-    send(&profile, ask, call.timeout_ms).await
+    send(&profile, caller, ask, call.timeout_ms).await
 }
 
 /// A name as the server keeps it.
@@ -70,7 +71,7 @@ pub(super) fn recipient(typed: &str, classic: bool) -> Answer<String> {
     })
 }
 
-pub(super) async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> Answer<Sent> {
+pub(super) async fn send(profile: &Profile, caller: &Caller, ask: SendAsk, timeout_ms: u64) -> Answer<Sent> {
     if ask.body.len() > TEXT_MAX {
         return Err(Box::new(Code::TOO_LARGE.into()));
     }
@@ -79,7 +80,7 @@ pub(super) async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> An
     }
     let deadline = Instant::now() + Duration::from_millis(timeout_ms);
     if ask.no_queue {
-        settled_link(profile, deadline).await;
+        settled_link(profile, caller, deadline).await;
     }
     let key = ask.key.clone();
     let queued = match timeout_at(deadline, profile.ask(|reply| queue(ask, reply))).await {
@@ -87,7 +88,7 @@ pub(super) async fn send(profile: &Profile, ask: SendAsk, timeout_ms: u64) -> An
         // It may be on the disk or not: a retry with the same key finds out.
         Err(_) => return Err(Box::new(ErrorData { key: Some(key), ..Code::TIMED_OUT.into() })),
     };
-    outcome(how_far(profile, queued, deadline).await)
+    outcome(how_far(profile, caller, queued, deadline).await)
 }
 
 /// Private texts go another way than all others.
@@ -97,20 +98,20 @@ fn queue(ask: SendAsk, reply: oneshot::Sender<Answer<Queued>>) -> Ask {
 }
 
 /// A link that is being made gets its chance before "not reachable" is said.
-async fn settled_link(profile: &Profile, deadline: Instant) {
+async fn settled_link(profile: &Profile, caller: &Caller, deadline: Instant) {
     let mut views = profile.views();
-    let _ = timeout_at(deadline, views.wait_for(|view| view.link != LinkState::Connecting)).await;
+    let _ = caller.waits(deadline, views.wait_for(|view| view.link != LinkState::Connecting)).await;
 }
 
 /// Waits until the goal is reached, or cannot be reached now, or time is up.
-async fn how_far(profile: &Profile, queued: Queued, deadline: Instant) -> Progress {
+async fn how_far(profile: &Profile, caller: &Caller, queued: Queued, deadline: Instant) -> Progress {
     let Queued { progress, index, more } = queued;
     let Some(more) = more else { return progress };
-    match timeout_at(deadline, more).await {
-        Ok(Ok(progress)) => progress,
+    match caller.waits(deadline, more).await {
+        Some(Ok(progress)) => progress,
         // The owner ended: what it had is on the disk.
-        Ok(Err(_)) => now(profile, index, progress, Pending::Unreachable).await,
-        Err(_) => now(profile, index, progress, Pending::TimedOut).await,
+        Some(Err(_)) => now(profile, index, progress, Pending::Unreachable).await,
+        None => now(profile, index, progress, Pending::TimedOut).await,
     }
 }
 
@@ -229,18 +230,21 @@ pub(super) async fn one(profile: &Profile, text: String) -> Answer<Row> {
     }
 }
 
-pub(super) async fn show(d: &Daemon, call: Show) -> Answer<Message> {
+pub(super) async fn show(d: &Daemon, caller: &Caller, call: Show) -> Answer<Message> {
     let profile = d.profile(&call.profile).await?;
     let row = one(&profile, call.id).await?;
     let row = match call.wait {
-        Some(goal) => wait_for(&profile, row, goal, Duration::from_millis(call.timeout_ms)).await?,
+        Some(goal) => {
+            let deadline = Instant::now() + Duration::from_millis(call.timeout_ms);
+            wait_for(&profile, caller, row, goal, deadline).await?
+        }
         None => row,
     };
     looked(&profile, std::slice::from_ref(&row)).await?;
     Ok(shown::message(row))
 }
 
-async fn wait_for(profile: &Profile, row: Row, goal: State, at_most: Duration) -> Answer<Row> {
+async fn wait_for(profile: &Profile, caller: &Caller, row: Row, goal: State, deadline: Instant) -> Answer<Row> {
     let (index, id) = (row.index, row.id.clone());
     let (reply, reached) = oneshot::channel();
     let now = Progress { sent: shown::sent(&row, false), code: row.code, retry_after_ms: None };
@@ -250,9 +254,9 @@ async fn wait_for(profile: &Profile, row: Row, goal: State, at_most: Duration) -
     if row.state.reached(goal) {
         return Ok(row);
     }
-    match timeout(at_most, reached).await {
-        Ok(_) => again(profile, index, &id).await,
-        Err(_) => Err(Box::new(ErrorData { subject: Some(id.0), ..Code::TIMED_OUT.into() })),
+    match caller.waits(deadline, reached).await {
+        Some(_) => again(profile, index, &id).await,
+        None => Err(Box::new(ErrorData { subject: Some(id.0), ..Code::TIMED_OUT.into() })),
     }
 }
 

@@ -12,6 +12,7 @@ use chat_proto::wire::kind;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::caller::Caller;
 use super::message::{again, looked, one, send, shorten};
 use super::unreadable;
 use crate::daemon::Daemon;
@@ -33,14 +34,14 @@ pub(super) async fn outbox(d: &Daemon, call: Outbox) -> Answer<Items<Message>> {
     Ok(Items { items })
 }
 
-pub(super) async fn cancel(d: &Daemon, call: OutboxCancel) -> Answer<OutboxCancelled> {
+pub(super) async fn cancel(d: &Daemon, caller: &Caller, call: OutboxCancel) -> Answer<OutboxCancelled> {
     let profile = d.profile(&call.profile).await?;
     let deadline = Instant::now() + Duration::from_millis(call.timeout_ms);
     let row = mine(&profile, call.id).await?;
     if row.state == State::Queued {
         profile.ask(|reply| Ask::Cancel(row.place, reply)).await?;
     }
-    let (row, pending) = decided(&profile, row, deadline).await?;
+    let (row, pending) = decided(&profile, caller, row, deadline).await?;
     match (row.state, row.code) {
         (State::Failed, Some(Code::CANCELLED | Code::VOID)) => {
             looked(&profile, std::slice::from_ref(&row)).await?;
@@ -67,7 +68,7 @@ fn too_late(row: &Row) -> Box<ErrorData> {
 }
 
 /// The row once it has a verdict; or why none comes now.
-async fn decided(profile: &Profile, row: Row, deadline: Instant) -> Answer<(Row, Option<Pending>)> {
+async fn decided(profile: &Profile, caller: &Caller, row: Row, deadline: Instant) -> Answer<(Row, Option<Pending>)> {
     let (index, id) = (row.index, row.id.clone());
     let (reply, reached) = oneshot::channel();
     let now = Progress { sent: shown::sent(&row, false), code: row.code, retry_after_ms: None };
@@ -80,7 +81,7 @@ async fn decided(profile: &Profile, row: Row, deadline: Instant) -> Answer<(Row,
     let mut views = profile.views();
     let away = views.wait_for(|view| matches!(view.link, LinkState::Waiting | LinkState::LoggedOut));
     let pending = tokio::select! {
-        waited = timeout_at(deadline, reached) => waited.is_err().then_some(Pending::TimedOut),
+        waited = caller.waits(deadline, reached) => waited.is_none().then_some(Pending::TimedOut),
         _ = away => Some(Pending::Unreachable),
     };
     let row = again(profile, index, &id).await?;
@@ -88,19 +89,19 @@ async fn decided(profile: &Profile, row: Row, deadline: Instant) -> Answer<(Row,
     Ok((row, pending))
 }
 
-pub(super) async fn retry(d: &Daemon, call: OutboxRetry) -> Answer<OutboxRetried> {
+pub(super) async fn retry(d: &Daemon, caller: &Caller, call: OutboxRetry) -> Answer<OutboxRetried> {
     let profile = d.profile(&call.profile).await?;
     let deadline = Instant::now() + Duration::from_millis(call.timeout_ms);
     match call.id {
-        None => retry_all(&profile, deadline).await,
+        None => retry_all(&profile, caller, deadline).await,
         Some(id) => {
             let row = latest(&profile, mine(&profile, id).await?).await?;
-            retry_one(&profile, row, deadline, call.timeout_ms).await
+            retry_one(&profile, caller, row, deadline, call.timeout_ms).await
         }
     }
 }
 
-async fn retry_all(profile: &Profile, deadline: Instant) -> Answer<OutboxRetried> {
+async fn retry_all(profile: &Profile, caller: &Caller, deadline: Instant) -> Answer<OutboxRetried> {
     let before = profile.view();
     if before.link == LinkState::LoggedOut {
         return Err(Box::new(ErrorData { ended: before.ended, ..Code::NOT_LOGGED_IN.into() }));
@@ -108,7 +109,7 @@ async fn retry_all(profile: &Profile, deadline: Instant) -> Answer<OutboxRetried
     hurry(profile).await?;
     let mut views = profile.views();
     let settled = views.wait_for(|view| view.queued == 0 || view.link == LinkState::Waiting);
-    let timed_out = timeout_at(deadline, settled).await.is_err();
+    let timed_out = caller.waits(deadline, settled).await.is_none();
     let waiting = profile.view().queued as u64;
     let pending = if timed_out { Pending::TimedOut } else { Pending::Unreachable };
     Ok(OutboxRetried {
@@ -148,7 +149,13 @@ fn retry_key(row: &Row) -> String {
     format!("retry-{}", row.id)
 }
 
-async fn retry_one(profile: &Profile, row: Row, deadline: Instant, timeout_ms: u64) -> Answer<OutboxRetried> {
+async fn retry_one(
+    profile: &Profile,
+    caller: &Caller,
+    row: Row,
+    deadline: Instant,
+    timeout_ms: u64,
+) -> Answer<OutboxRetried> {
     let (sent, replaces) = match (row.state, row.code) {
         // It may have been delivered: a new message could be its double.
         (State::Failed, Some(code @ Code::OUTCOME_LOST)) => {
@@ -156,12 +163,12 @@ async fn retry_one(profile: &Profile, row: Row, deadline: Instant, timeout_ms: u
         }
         (State::Failed | State::Expired, _) => {
             let replaces = row.id.clone();
-            (send(profile, anew(row)?, timeout_ms).await?, Some(replaces))
+            (send(profile, caller, anew(row)?, timeout_ms).await?, Some(replaces))
         }
         (State::Queued, Some(Code::CANCELLED)) => return Err(too_late(&row)),
         (State::Queued, _) => {
             hurry(profile).await?;
-            let (row, pending) = decided(profile, row, deadline).await?;
+            let (row, pending) = decided(profile, caller, row, deadline).await?;
             if let Some(code) = shown::failure(row.state, row.code) {
                 let message = Some(Box::new(shown::sent(&row, false)));
                 let subject = (!row.to.is_empty()).then_some(row.to);

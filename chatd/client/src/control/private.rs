@@ -13,15 +13,16 @@ use chat_proto::fault::Code;
 use chat_proto::wire::kind;
 use chat_proto::{method, wire};
 use prost::Message as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::message::{recipient, send};
 use super::{people, within};
 use crate::daemon::Daemon;
 use crate::profile::{AcceptAsk, Answer, Ask, Profile, SendAsk, StartAsk, no_session};
 use crate::shown;
 
-pub(super) async fn startprivate(d: &Daemon, call: Startprivate) -> Answer<PrivateRequest> {
+pub(super) async fn startprivate(d: &Daemon, caller: &Caller, call: Startprivate) -> Answer<PrivateRequest> {
     let profile = d.profile(&call.profile).await?;
     let deadline = Instant::now() + Duration::from_millis(call.wait_ms.unwrap_or_default());
     let user = recipient(&call.user, profile.view().classic)?;
@@ -42,9 +43,9 @@ pub(super) async fn startprivate(d: &Daemon, call: Startprivate) -> Answer<Priva
         return Ok(asked);
     }
     let id = asked.id.clone();
-    match timeout_at(deadline, profile.ask(|reply| Ask::AwaitRequest(id, reply))).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Box::new(ErrorData { subject: Some(asked.peer), ..Code::TIMED_OUT.into() })),
+    match caller.waits(deadline, profile.ask(|reply| Ask::AwaitRequest(id, reply))).await {
+        Some(outcome) => outcome,
+        None => Err(Box::new(ErrorData { subject: Some(asked.peer), ..Code::TIMED_OUT.into() })),
     }
 }
 
@@ -84,7 +85,7 @@ pub(super) async fn decline(d: &Daemon, call: Decline) -> Answer<PrivateRequest>
     within(call.timeout_ms, profile.ask(|reply| Ask::Decline(user, reply))).await
 }
 
-pub(super) async fn private(d: &Daemon, call: Private) -> Answer<Sent> {
+pub(super) async fn private(d: &Daemon, caller: &Caller, call: Private) -> Answer<Sent> {
     let profile = d.profile(&call.profile).await?;
     let user = recipient(&call.user, profile.view().classic)?;
     profile.tell(Ask::Active).await?;
@@ -98,7 +99,7 @@ pub(super) async fn private(d: &Daemon, call: Private) -> Answer<Sent> {
         wait: if call.wait == State::Accepted { State::Delivered } else { call.wait },
         no_queue: false,
     };
-    match send(&profile, ask, call.timeout_ms).await {
+    match send(&profile, caller, ask, call.timeout_ms).await {
         Err(error) if error.code == Code::NO_SESSION => Err(why_none(&profile, &user, call.timeout_ms).await),
         outcome => outcome,
     }
