@@ -435,9 +435,14 @@ fn sixty_four_descriptors_are_enough_or_said() {
     let crowd: Vec<_> = (0..80)
         .map(|_| home.command(&["status"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("chatctl"))
         .collect();
+    let mut served = 0;
     for child in crowd {
-        Output::new("chatctl status".into(), &child.wait_with_output().expect("chatctl ends"));
+        let output = Output::new("chatctl status".into(), &child.wait_with_output().expect("chatctl ends"));
+        // on a slow machine one may wait longer than it has time
+        assert!([0, 9].contains(&output.code), "{output}");
+        served += usize::from(output.code == 0);
     }
+    assert!(served > 0, "nobody was served");
     home.run(&["status"]).ok();
     assert!(home.ended().is_none(), "chatd lives");
     // fewer than it needs: said before anything is opened
@@ -457,7 +462,8 @@ fn sixty_four_descriptors_are_enough_or_said() {
         .env_clear()
         .env("CHAT_HOME", home.dir());
     ended(run).ok();
-    // the server keeps some for itself, serves with what is left, and says so
+    // the server keeps some for itself, serves with what is left, which is one at a time, and says so
+    bob.kill();
     world.server.kill();
     world.server.launch(&few).expect("the server serves with few descriptors");
     until("the log says so", || {
@@ -466,6 +472,11 @@ fn sixty_four_descriptors_are_enough_or_said() {
     });
     let check = world.server.ctl(&["status"]);
     assert_ne!(check.code, 70, "{check}");
+    home.online();
+    home.sends("bob", "through few");
+    home.kill();
+    bob.up();
+    bob.gets(&["with few", "through few"]);
 }
 
 #[test]

@@ -116,25 +116,35 @@ fn one_that_hangs_is_ended_and_holds_up_nothing() {
     let (pid, good) = (world.path("pid"), world.path("good"));
     let hang = script(&world, "hang", &format!("sleep 600 & echo $! > {}; wait", pid.display()));
     let write = script(&world, "write", &format!("echo $CHAT_ID >> {}", good.display()));
+    // one that nothing ends while the others work
+    let stays = world.path("stays");
+    let stay = script(&world, "stay", &format!("echo $$ >> {}; exec sleep 600", stays.display()));
     configure(
         &bob,
         &format!(
             "[[hook]]\non = \"message\"\nrun = [{hang:?}]\ntimeout = \"300ms\"\nretries = 1\nretry_after = \"100ms\"\n\
+             [[hook]]\non = \"message\"\nrun = [{stay:?}]\ntimeout = \"10m\"\n\
              [[hook]]\non = \"message\"\nrun = [{write:?}]\n"
         ),
     );
     for number in 0..5 {
         let begun = Instant::now();
         alice.run(&["message", "bob", &number.to_string(), "--wait", "delivered"]).ok();
-        assert!(begun.elapsed() < Duration::from_secs(5), "a hanging hook holds up the link");
+        assert!(begun.elapsed() < Duration::from_secs(30), "a hanging hook holds up the link");
     }
     assert_eq!(lines(&good, 5).len(), 5);
+    let stayed: Vec<u32> = lines(&stays, 1).iter().map(|line| line.parse().expect("a number")).collect();
+    assert!(stayed.iter().all(|pid| chat_tests::process::alive(*pid)), "it did not stay: {stayed:?}");
     let one = hook(&bob, "all were tried twice and given up", |one| one["dead"] == 5);
     assert_eq!((&one["runs"], &one["failures"], &one["retrying"]), (&10.into(), &10.into(), &0.into()));
     assert_eq!(one["last_error"]["result"], "timed_out");
     let child: u32 = lines(&pid, 1)[0].parse().expect("a number");
     until("what it started is gone", || (!chat_tests::process::alive(child)).then_some(()));
     bob.run(&["hooks", "list"]).ok().says("10 runs, 10 failed").says("ran too long").says("5 given up");
+    bob.run(&["daemon", "stop"]).ok();
+    until("those that stayed end with chatd", || {
+        lines(&stays, 1).iter().all(|line| !chat_tests::process::alive(line.parse().expect("a number"))).then_some(())
+    });
 }
 
 #[test]

@@ -110,14 +110,18 @@ fn nothing_of_it_reaches_a_terminal_raw() {
     let mut world = World::start();
     let (alice, bob) = (world.user("alice"), world.user("bob"));
     let text = PIECES.join(" ");
+    alice.run(&["message", "bob", "before", "--wait", "delivered"]).ok();
+    let before = bob.history().first().map(|item| item["id"].as_str().unwrap_or_default().to_owned());
+    let before = before.expect("a message");
     alice.pipe(&["message", "bob", "-", "--wait", "delivered"], text.as_bytes()).ok();
     for args in [
         &["read", "--peek"][..],
         &["inbox"],
-        &["watch", "--only", "message", "--for", "100ms"],
+        &["watch", "--only", "message", "--since", &before, "--count", "1", "--for", "30s"],
         &["read", "--plain", "--peek"],
     ] {
         let output = bob.run(args).ok();
+        assert!(output.stdout.contains(PIECES[0]), "{args:?} did not print it: {output}");
         let bad = |c: char| {
             (c.is_control() && c != '\n' && c != '\t')
                 || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
