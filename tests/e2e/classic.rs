@@ -80,7 +80,7 @@ fn a_name_is_told_of_before_a_password_is_asked_for() {
 
 #[test]
 fn a2_three_wrong_passwords_lock_the_name_everywhere_and_for_the_same_time() {
-    let mut world = World::classic(&[("auth", "lockout_duration", "\"3s\"")]);
+    let mut world = World::classic(&[("auth", "lockout_duration", "\"10s\"")]);
     let wrong = world.file("wrong", b"not this\n");
     let right = world.password_file();
     let yoda = user(&mut world, "yoda", "y");
@@ -95,14 +95,14 @@ fn a2_three_wrong_passwords_lock_the_name_everywhere_and_for_the_same_time() {
         let began = Instant::now();
         let locked = enter(&world, &second, "yoda", &wrong, &["--json"]).fails_with("locked_out", 13);
         let wait = locked.error()["retry_after_ms"].as_u64().expect("how long");
-        assert!((1..=3000).contains(&wait), "always the same time: {wait}");
+        assert!((1..=10_000).contains(&wait), "always the same time: {wait}");
         enter(&world, &third, "yoda", &right, &["--json"]).fails_with("locked_out", 13);
         yoda.json(&["login", "--no-input", "--password-file", &right]).fails_with("locked_out", 13);
-        let entered = within(Duration::from_secs(20), || {
+        let entered = within(Duration::from_secs(60), || {
             let done = yoda.run(&["login", "--no-input", "--password-file", &right]);
             (done.code == 0).then_some(())
         });
-        assert!(entered.is_some() && began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(entered.is_some() && began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
         yoda.run(&["logout"]).ok();
     }
     // Others are not disturbed.
@@ -111,7 +111,7 @@ fn a2_three_wrong_passwords_lock_the_name_everywhere_and_for_the_same_time() {
 
 #[test]
 fn a_lock_holds_for_enrolled_devices_and_they_come_back_after_it() {
-    let mut world = World::classic(&[("auth", "lockout_duration", "\"3s\""), ("sessions", "grace", "\"1s\"")]);
+    let mut world = World::classic(&[("auth", "lockout_duration", "\"15s\""), ("sessions", "grace", "\"1s\"")]);
     let wrong = world.file("wrong", b"not this\n");
     let yoda = user(&mut world, "yoda", "y");
     let guesser = world.home("yoda", "g");
@@ -232,11 +232,11 @@ fn a6_whoelsesince_inside_outside_and_beyond_the_start() {
 
 #[test]
 fn a7_a_silent_client_goes_and_says_why() {
-    let mut world = World::classic(&[("sessions", "idle_after", "\"4s\"")]);
+    let mut world = World::classic(&[("sessions", "idle_after", "\"12s\"")]);
     let (yoda, luke) = (user(&mut world, "yoda", "y"), user(&mut world, "luke", "l"));
     let mut lukes = luke.watch(&[]);
     // What yoda receives, reads and mistypes does not keep him; that it fails does not take it from luke's commands.
-    let gone = within(Duration::from_secs(20), || {
+    let gone = within(Duration::from_secs(60), || {
         luke.run(&["message", "yoda", "hello?"]);
         luke.run(&["message", "nobody", "hello?"]).exits(6);
         yoda.run(&["read"]);

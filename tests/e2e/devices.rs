@@ -386,7 +386,7 @@ fn what_is_read_here_is_read_there() {
 
 #[test]
 fn who_does_nothing_is_away_and_comes_back() {
-    let mut world = World::with(&[("sessions", "idle_after", "\"2s\"")]);
+    let mut world = World::with(&[("sessions", "idle_after", "\"10s\"")]);
     let (alice, bob) = (world.user("alice"), world.user("bob"));
     let away = || alice.json(&["whoelse"]).ok().items()[0]["away"].clone();
     assert_eq!(away(), false);

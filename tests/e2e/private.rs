@@ -176,13 +176,13 @@ fn a15_a_logout_ends_it_and_the_other_side_is_told_why() {
 
 #[test]
 fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
-    let idle = ("sessions", "idle_after", "\"6s\"");
+    let idle = ("sessions", "idle_after", "\"12s\"");
     for mut world in [World::with(&[("sessions", "idle", "\"logout\""), idle]), World::classic(&[idle])] {
         let [hans, yoda] = people(&mut world, ["hans", "yoda"]);
         hans.joins(&yoda);
         let mut yodas = yoda.watch(&["--only", "private"]);
         // what hans receives does not keep him
-        let told = within(Duration::from_secs(30), || {
+        let told = within(Duration::from_secs(60), || {
             yoda.run(&["message", "hans", "are you there?"]);
             yodas.next_within(Duration::from_millis(200), ended("hans", "idle"))
         });
@@ -193,12 +193,12 @@ fn a15_who_is_silent_in_a_session_is_logged_out_and_its_peer_told() {
 
 #[test]
 fn a7_private_traffic_keeps_its_user_there() {
-    let mut world = World::classic(&[("sessions", "idle_after", "\"6s\"")]);
+    let mut world = World::classic(&[("sessions", "idle_after", "\"12s\"")]);
     let [hans, yoda, luke] = people(&mut world, ["hans", "yoda", "luke"]);
     hans.joins(&yoda);
     let mut yodas = yoda.watch(&["--only", "presence"]);
     // luke goes; hans does nothing but write privately, and stays
-    let gone = within(Duration::from_secs(30), || {
+    let gone = within(Duration::from_secs(60), || {
         hans.run(&["private", "yoda", "here"]).ok();
         yoda.run(&["whoelse"]).ok();
         yodas.next_within(Duration::from_millis(200), |event| event["user"] == "luke" && event["state"] == "offline")

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::Signal;
 
@@ -194,10 +197,28 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody uses now.
+/// A port that nobody uses now, and that nobody gets before this process ends: not by asking the system for any, as it lies below
+/// those, and not by asking here, as its name is taken.
 pub fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    probe.local_addr().expect("a bound socket has an address").port()
+    static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let top = lowest_given_by_the_system().clamp(20_000, 60_000);
+    let ports = top / 2..top;
+    let first = std::process::id() as usize * 7 % ports.len();
+    for port in ports.clone().cycle().skip(first).take(ports.len()) {
+        // names like this one end with their process, and are the network's, as ports are
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("chat-tests-port-{port}"));
+        let Ok(taken) = UnixListener::bind_addr(&name.expect("a short name")) else { continue };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
+            return port;
+        }
+    }
+    panic!("no port of {ports:?} is free");
+}
+
+fn lowest_given_by_the_system() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
 }
 
 /// The configuration with `key` of `[table]` set: replaced where it stands, else added below the table's head.
@@ -231,7 +252,14 @@ fn set_key(text: &str, table: &str, key: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::set_key;
+    use super::{free_port, lowest_given_by_the_system, set_key};
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let ports: std::collections::BTreeSet<u16> = (0..50).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 50);
+        assert!(ports.iter().all(|port| *port < lowest_given_by_the_system()), "{ports:?}");
+    }
 
     #[test]
     fn keys_are_replaced_added_and_put_into_new_tables() {

@@ -63,7 +63,7 @@ fn ends_have_their_exits() {
     let quiet = Home::answering("watch", json!({"index": 4}));
     quiet.run(&["watch", "--for", "20ms"]).is(0, "");
     assert_eq!(quiet.run(&["watch", "--for", "20ms", "--count", "1"]).code, 9);
-    let beats = quiet.run(&["--json", "watch", "--for", "100ms", "--heartbeat", "20ms"]);
+    let beats = quiet.run(&["--json", "watch", "--for", "2s", "--heartbeat", "100ms"]);
     assert!(beats.code == 0 && beats.out.starts_with(r#"{"v":1,"type":"heartbeat","at":""#), "{}", beats.out);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -30,11 +30,23 @@ pub enum Answer {
 
 type Script = dyn Fn(&str, &Value) -> Answer + Send + Sync;
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+/// What a script's assertion said: it fails on a task of the fake, where no test would hear of it.
+type Complaint = Arc<Mutex<Option<String>>>;
 
 /// A home directory, with or without a daemon in it.
 pub struct Home {
     dir: TempDir,
     calls: Calls,
+    complaint: Complaint,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let complaint = self.complaint.lock().expect("no test panics with it").take();
+        if let Some(complaint) = complaint.filter(|_| !std::thread::panicking()) {
+            panic!("the script failed: {complaint}");
+        }
+    }
 }
 
 /// How a chatctl ended.
@@ -48,7 +60,11 @@ pub struct Ran {
 impl Home {
     /// No daemon.
     pub fn empty() -> Home {
-        Home { dir: tempfile::tempdir().expect("a directory to play in"), calls: Calls::default() }
+        Home {
+            dir: tempfile::tempdir().expect("a directory to play in"),
+            calls: Calls::default(),
+            complaint: Complaint::default(),
+        }
     }
 
     /// A daemon that answers as `script` says; hello and the list of profiles answer themselves.
@@ -56,7 +72,7 @@ impl Home {
         let home = Home::empty();
         // The socket's place is where chatctl looks; the lock's is not, as a fake is not stopped.
         let (socket, locked) = (home.socket(), home.dir.path().join("fake"));
-        let (calls, script) = (home.calls.clone(), Arc::new(script));
+        let (calls, complaint, script) = (home.calls.clone(), home.complaint.clone(), Arc::new(script));
         let (listens, listening) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -64,8 +80,8 @@ impl Home {
                 let listener = chat_local::bind(&socket, &locked).expect("a socket");
                 listens.send(()).expect("somebody waits");
                 while let Ok(connection) = listener.accept().await {
-                    let (calls, script) = (calls.clone(), script.clone());
-                    tokio::spawn(async move { serve(connection, &*script, &calls).await });
+                    let (calls, complaint, script) = (calls.clone(), complaint.clone(), script.clone());
+                    tokio::spawn(async move { serve(connection, &*script, &calls, &complaint).await });
                 }
             });
         });
@@ -193,7 +209,7 @@ impl Ran {
     }
 }
 
-async fn serve(mut connection: Connection, script: &Script, calls: &Calls) {
+async fn serve(mut connection: Connection, script: &Script, calls: &Calls, complaint: &Complaint) {
     while let Ok(Some(line)) = connection.recv_line().await {
         let request: Value = serde_json::from_str(&line).expect("chatctl sends JSON");
         let method = request["method"].as_str().expect("a method").to_owned();
@@ -202,7 +218,13 @@ async fn serve(mut connection: Connection, script: &Script, calls: &Calls) {
             "profile_list" => profiles(script, &request["params"]),
             _ => {
                 calls.lock().expect("no test panics with it").push((method.clone(), request["params"].clone()));
-                script(&method, &request["params"])
+                match guarded(script, &method, &request["params"]) {
+                    Ok(answer) => answer,
+                    Err(why) => {
+                        complaint.lock().expect("no test panics with it").get_or_insert(format!("{method}: {why}"));
+                        Answer::HangUp
+                    }
+                }
             }
         };
         if !say(&mut connection, &request["id"], answer).await {
@@ -211,9 +233,18 @@ async fn serve(mut connection: Connection, script: &Script, calls: &Calls) {
     }
 }
 
+/// What the script answers, or what its assertion says.
+fn guarded(script: &Script, method: &str, params: &Value) -> Result<Answer, String> {
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script(method, params)));
+    answer.map_err(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    })
+}
+
 /// A script may answer hello itself: by refusing it, or as another build.
 fn hello(script: &Script, params: &Value) -> Answer {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script("hello", params))) {
+    match guarded(script, "hello", params) {
         Ok(Answer::Refuse(data)) if data["code"] == "version_mismatch" => Answer::Refuse(data),
         Ok(Answer::Ok(result)) if result["build"].is_string() => Answer::Ok(result),
         _ => Answer::Ok(json!({"version": 1, "build": "0.1.0", "pid": 42})),
@@ -221,7 +252,7 @@ fn hello(script: &Script, params: &Value) -> Answer {
 }
 
 fn profiles(script: &Script, params: &Value) -> Answer {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script("profile_list", params))) {
+    match guarded(script, "profile_list", params) {
         Ok(Answer::Ok(result)) if is_profiles(&result) => Answer::Ok(result),
         _ => Answer::Ok(json!({"items": [profile("work", true)]})),
     }
@@ -279,4 +310,11 @@ pub fn sent(state: &str) -> Value {
 pub fn account() -> Value {
     json!({"user": "alice", "server": "chat.example.org", "device": "laptop", "state": "online",
         "unread": 3, "unread_people": 2})
+}
+
+#[test]
+#[should_panic(expected = "the script failed: status: ")]
+fn what_a_script_asserts_fails_the_test() {
+    let home = Home::answering("unread", json!({"total": 0, "people": [], "requests": 0}));
+    home.run(&["status"]);
 }

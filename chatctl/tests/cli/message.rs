@@ -171,7 +171,7 @@ fn ctrl_c_in_a_wait_names_the_message_and_leaves_it() {
 #[test]
 fn a_silent_daemon_is_9() {
     let home = Home::with(|_, _| Answer::Silence);
-    let ran = home.run(&["--timeout", "50ms", "message", "bob", "hi", "--id", "k"]);
+    let ran = home.run(&["--timeout", "2s", "message", "bob", "hi", "--id", "k"]);
     assert_eq!(ran.code, 9);
     assert!(ran.err.contains("whether the message was kept is not known") && ran.err.contains("--id k"), "{}", ran.err);
 }

@@ -164,7 +164,8 @@ fn a_y_is_meant_for_the_question_that_was_read() {
     talk.happens(request("eve", "in", "asked"));
     talk.shows("eve would like to private message, too: accept eve, decline eve");
     talk.happens(request("bob", "in", "withdrawn"));
-    // meant for bob, wherever it meets his question
+    talk.shows("The request of bob was withdrawn, or answered elsewhere");
+    // meant for bob, who is not to be answered any more
     talk.types("y");
     talk.types("quit");
     let mut rest = String::new();
