@@ -12,6 +12,9 @@ use tokio::time::timeout;
 
 use crate::peer::{Session, agreed, endpoint};
 
+/// Who said something and is silent for so long has said all.
+pub const QUIET: Duration = Duration::from_secs(2);
+
 /// Datagrams of each kind; 100,000 and more where asked for.
 fn count() -> usize {
     std::env::var("CHAT_DATAGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000)
@@ -52,11 +55,12 @@ pub fn target(session: &Session) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, v4.first().expect("an address").port()))
 }
 
-/// What comes back to a socket that never answers, until nothing does: datagrams.
+/// What comes back to a socket that never answers, until nothing does: datagrams. The first may take long on a busy machine.
 async fn answers(socket: &UdpSocket) -> Vec<Vec<u8>> {
-    let (mut all, mut buffer) = (Vec::new(), [0; 2048]);
-    while let Ok(Ok(size)) = timeout(Duration::from_secs(2), socket.recv(&mut buffer)).await {
+    let (mut all, mut buffer, mut patience) = (Vec::new(), [0; 2048], crate::account::SOON);
+    while let Ok(Ok(size)) = timeout(patience, socket.recv(&mut buffer)).await {
         all.push(buffer[..size].to_vec());
+        patience = QUIET;
     }
     all
 }

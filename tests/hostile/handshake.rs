@@ -13,8 +13,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, Side, SignatureScheme, 
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::account::random;
-use crate::datagrams::target;
+use crate::account::{SOON, random};
+use crate::datagrams::{QUIET, target};
 use crate::peer::agreed;
 
 /// What a datagram that begins a connection has at least.
@@ -175,15 +175,17 @@ fn closes_with(keys: &Keys, datagram: &[u8]) -> Option<u64> {
     None
 }
 
-/// How the victim answers a handshake with these parameters behind the ones that are right.
-async fn answer(at: SocketAddr, parameters: impl FnOnce(&[u8; 8]) -> Vec<u8>) -> Option<u64> {
+/// With which error the victim answers a handshake with these parameters behind the ones that are right. It answers in any case; once
+/// it did, `quiet` may pass before more comes.
+async fn answer(at: SocketAddr, quiet: Duration, parameters: impl FnOnce(&[u8; 8]) -> Vec<u8>) -> Option<u64> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket");
     let (destination, source) = (random(), random());
     let keys = initial_keys(&destination);
     let packet = initial(&keys, &destination, &source, &client_hello(&parameters(&source)));
     socket.send_to(&packet, at).await.expect("sent");
-    let (mut told, mut buffer) = (0, [0; 2048]);
-    while let Ok(Ok(size)) = timeout(Duration::from_secs(2), socket.recv(&mut buffer)).await {
+    let (mut told, mut buffer, mut patience) = (0, [0; 2048], SOON);
+    while let Ok(Ok(size)) = timeout(patience, socket.recv(&mut buffer)).await {
+        patience = quiet;
         told += size;
         // Three times, and what the last datagram reaches beyond that: the library asks before it whether one more byte may go.
         assert!(told < 3 * packet.len() + FIRST, "{told} bytes to an address that is not proven");
@@ -191,6 +193,7 @@ async fn answer(at: SocketAddr, parameters: impl FnOnce(&[u8; 8]) -> Vec<u8>) ->
             return Some(code);
         }
     }
+    assert!(told > 0, "no answer at all");
     None
 }
 
@@ -215,13 +218,13 @@ async fn s13_transport_parameters_that_make_no_sense_are_an_error() {
         ("an id that is too long", [vec![0x00, 21], vec![7; 21]].concat()),
     ];
     for (what, bytes) in wrong {
-        let told = answer(at, |source| [source_id(source), bytes].concat()).await;
+        let told = answer(at, SOON, |source| [source_id(source), bytes].concat()).await;
         assert_eq!(told, Some(TRANSPORT_PARAMETER_ERROR), "{what}");
     }
-    assert_eq!(answer(at, |_| Vec::new()).await, Some(TRANSPORT_PARAMETER_ERROR), "no id at all");
-    assert_eq!(answer(at, |_| source_id(&[9; 8])).await, Some(TRANSPORT_PARAMETER_ERROR), "another one's id");
+    assert_eq!(answer(at, SOON, |_| Vec::new()).await, Some(TRANSPORT_PARAMETER_ERROR), "no id at all");
+    assert_eq!(answer(at, SOON, |_| source_id(&[9; 8])).await, Some(TRANSPORT_PARAMETER_ERROR), "another one's id");
     // the right ones are no error, so those above were what was wrong
-    assert_eq!(answer(at, |source| source_id(source)).await, None);
+    assert_eq!(answer(at, QUIET, |source| source_id(source)).await, None);
     foe.meets(&session, &pair.bob).await;
     pair.goes_on("after false parameters");
 }

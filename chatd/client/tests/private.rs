@@ -15,7 +15,8 @@ use chat_proto::wire::{TEXT_PLAIN, content_hash, kind};
 use chat_proto::{method, wire};
 use chatd::history::sqlite::Sqlite;
 use chatd::history::{History, NewMessage, PeerDevice, Write};
-use common::{Chatd, Ctl, Fake, Peer, World, code};
+use common::{Chatd, Ctl, Fake, Peer, SOON, World, code};
+use tokio::time::Instant;
 
 const ID: [u8; 16] = [1; 16];
 
@@ -30,6 +31,7 @@ async fn asked_by(user: &str, ctl: &mut Ctl, peer: &mut Peer) {
         after_index: None,
     };
     ctl.call(watch).await.expect("watched");
+    let begun = Instant::now();
     let notice = wire::PrivateNotice {
         what: wire::PrivateNotice::REQUEST,
         id: ID.to_vec(),
@@ -38,13 +40,14 @@ async fn asked_by(user: &str, ctl: &mut Ctl, peer: &mut Peer) {
         ..Default::default()
     };
     peer.push(method::PRIVATE, &notice).await;
-    loop {
+    while begun.elapsed() < SOON {
         if let Event::PrivateRequest(request) = ctl.event().await
             && (request.peer.as_str(), request.state) == (user, RequestState::Asked)
         {
             return;
         }
     }
+    panic!("{user} asks, and nobody is told");
 }
 
 fn open(account: &str, device: u8, endpoint: u8) -> wire::PrivateOpen {
@@ -180,7 +183,10 @@ async fn streams_to_a_peer_are_no_more_than_it_takes() {
     }
     drop(history);
     let (_chatd, mut ctl) = left.start().await;
-    while sessions(&mut ctl).await.is_empty() {}
+    let begun = Instant::now();
+    while sessions(&mut ctl).await.is_empty() {
+        assert!(begun.elapsed() < SOON, "the session goes on after a restart");
+    }
     let one_more = Private {
         profile: "default".into(),
         user: "bob".into(),

@@ -907,6 +907,8 @@ async fn what_a_full_disk_did_not_take_is_written_down_later() {
 #[tokio::test]
 async fn old_ones_make_room_and_open_ones_do_not() {
     let mut world = World::new();
+    world.offer("open", b"abc").expect("offered");
+    world.run().await;
     for number in 0..FILES_MAX + 20 {
         world.now.mono_ms += 1000;
         world.offer(&format!("f{number}"), &[]).expect("offered");
@@ -918,6 +920,34 @@ async fn old_ones_make_room_and_open_ones_do_not() {
     for side in &world.sides {
         assert_eq!((side.desk.entries.len(), side.kept.len()), (FILES_MAX, FILES_MAX));
         assert_eq!(side.kept.values().next_back().map(|file| file.name.as_str()), Some("f275"));
+        let open = side.kept.values().next().map(|file| (file.name.as_str(), file.state));
+        assert_eq!(open, Some(("open", FileState::Offered)), "the oldest, and the only one that is not over");
+    }
+}
+
+#[tokio::test]
+async fn a_peers_many_old_ones_make_room_for_its_own_next_and_not_anothers() {
+    let mut world = World::new();
+    world.offer("x", b"abc").expect("offered");
+    world.run().await;
+    let id = world.one(BOB).id;
+    world.sides[BOB].desk.decline(&id).expect("declined");
+    world.run().await;
+    let desk = &mut world.sides[BOB].desk;
+    let over = desk.entries.remove(0).kept;
+    let mut number = 0_u128;
+    let mut add = |peer: &str| {
+        number += 1;
+        desk.add(Transfer { id: number.to_be_bytes(), peer: peer.into(), ..over.clone() }).expect("room");
+        ["alice", "carol"].map(|peer| desk.entries.iter().filter(|entry| entry.kept.peer == peer).count())
+    };
+    // Carol's are the oldest.
+    for number in 0..FILES_MAX {
+        add(if number < FILES_MAX - FILES_OF_PEER { "carol" } else { "alice" });
+    }
+    assert_eq!(add("alice"), [FILES_OF_PEER + 1, FILES_MAX - FILES_OF_PEER - 1], "the oldest of all");
+    for _ in 0..FILES_OF_PEER {
+        assert_eq!(add("alice"), [FILES_OF_PEER + 1, FILES_MAX - FILES_OF_PEER - 1], "from here on its own");
     }
 }
 
