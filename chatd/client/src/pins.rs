@@ -4,11 +4,13 @@
 //! is a hard stop until its user accepts it. Profiles' owners ask here, the `trust` calls change it.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_local::directory::OpenError;
 use chat_proto::control::config::{TrustQuestion, Trusted};
 use chat_proto::control::private::KeyState;
 use chat_proto::id::{Fingerprint, ServerId, hex, unhex};
+use chat_proto::limits::PEER_NOTICES_EVERY;
 use serde::{Deserialize, Serialize};
 
 use crate::files::Held;
@@ -62,12 +64,15 @@ pub enum Judged {
 /// The known peers.
 pub struct PeerPins {
     file: Held<Content>,
+    /// The newest key of each account that was not believed, newest at the end: what the file has, or will have when it is shown again.
+    /// Not an owner task, as the file's content is not.
+    latest: Mutex<Vec<Known>>,
 }
 
 impl PeerPins {
     /// Reads the file.
     pub fn load(directory: &Path) -> Result<PeerPins, OpenError> {
-        Ok(PeerPins { file: Held::load(directory, FILE)? })
+        Ok(PeerPins { file: Held::load(directory, FILE)?, latest: Mutex::default() })
     }
 
     /// What is thought of this key of this account.
@@ -101,16 +106,22 @@ impl PeerPins {
         })
     }
 
-    /// A key that is not believed is remembered, so that its user may accept it. Once: who asks again and again costs no flush each time.
+    /// A key that is not believed is remembered, so that its user may accept it: the newest of an account. It is written down at most
+    /// once in a while for each, so that who asks with ever new keys neither costs a flush each time nor takes the place of others.
     pub fn show(&self, server: ServerId, name: &str, key: [u8; 32], now_ms: i64) -> Result<(), OpenError> {
         let new = entry(server, name, key, now_ms, "shown");
+        put(&mut self.latest(), new.clone());
+        let every = u64::try_from(PEER_NOTICES_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let rests = |shown: &Known| shown.key == new.key || shown.since_ms.abs_diff(now_ms) < every;
         self.file.change(|content| {
-            if !content.shown.iter().any(|shown| shown.is(&new.server_id, name) && shown.key == new.key) {
-                content.shown.push(new);
-                let surplus = content.shown.len().saturating_sub(SHOWN_MAX);
-                content.shown.drain(..surplus);
+            if !content.shown.iter().any(|shown| shown.is(&new.server_id, name) && rests(shown)) {
+                put(&mut content.shown, new.clone());
             }
         })
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The two users compared the key.
@@ -132,20 +143,31 @@ impl PeerPins {
     /// Believes a key that was shown, beside those that are known.
     pub fn accept(&self, fingerprint: Fingerprint, now_ms: i64) -> Result<Option<Trusted>, OpenError> {
         let is = |known: &Known| known.fingerprint() == Some(fingerprint);
-        self.file.change(|content| {
-            let Some(shown) = content.shown.extract_if(.., |shown| is(shown)).last() else {
+        let latest = self.latest().iter().rfind(|shown| is(shown)).cloned();
+        let accepted = self.file.change(|content| {
+            let Some(shown) = content.shown.extract_if(.., |shown| is(shown)).last().or(latest) else {
                 return content.known.iter().find(|known| is(known)).and_then(trusted);
             };
             let accepted = Known { since_ms: now_ms, by: "pin".into(), ..shown };
             content.known.push(accepted.clone());
             trusted(&accepted)
-        })
+        })?;
+        self.latest().retain(|shown| !is(shown));
+        Ok(accepted)
     }
 
     /// Forgets all keys of a user, on every server. Answers whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, OpenError> {
         self.file.change(|content| content.known.extract_if(.., |known| known.name == name).count() > 0)
     }
+}
+
+/// Takes the place of the account's older ones, at the end; the oldest of all makes room.
+fn put(shown: &mut Vec<Known>, new: Known) {
+    shown.retain(|old| !old.is(&new.server_id, &new.name));
+    shown.push(new);
+    let surplus = shown.len().saturating_sub(SHOWN_MAX);
+    shown.drain(..surplus);
 }
 
 fn entry(server: ServerId, name: &str, key: [u8; 32], since_ms: i64, by: &str) -> Known {
@@ -194,5 +216,31 @@ mod tests {
         assert!(matches!(pins.judge(SERVER, "bob", [3; 32]), Judged::Known(KeyState::Verified)));
         assert!(pins.remove("bob").expect("written") && !pins.remove("bob").expect("read"));
         assert!(matches!(pins.judge(SERVER, "bob", [4; 32]), Judged::Unknown));
+    }
+
+    #[test]
+    fn s29_ever_new_keys_of_one_take_nobody_elses_place_and_cost_no_flush_each() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("state");
+        let pins = PeerPins::load(&state).expect("empty");
+        let fingerprint = |key: u8| ServerId([key; 32]).fingerprint();
+        for name in ["bob", "carol"] {
+            pins.remember(SERVER, name, [1; 32], 5).expect("written");
+        }
+        pins.show(SERVER, "carol", [2; 32], 1_000).expect("written");
+        pins.show(SERVER, "bob", [3; 32], 1_000).expect("written");
+        std::fs::remove_file(state.join(FILE)).expect("written before");
+        for key in 4..=200 {
+            pins.show(SERVER, "bob", [key; 32], 1_000 + i64::from(key)).expect("held");
+        }
+        assert!(!state.join(FILE).exists(), "not each of them is written down");
+        let later = 1_000 + i64::try_from(PEER_NOTICES_EVERY.as_millis()).expect("a second");
+        pins.show(SERVER, "bob", [201; 32], later).expect("written");
+        let shown = PeerPins::load(&state).expect("read").file.lock().shown.clone();
+        assert_eq!(shown.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["carol", "bob"]);
+        pins.show(SERVER, "bob", [202; 32], later + 1).expect("held");
+        assert!(pins.accept(fingerprint(200), later).expect("read").is_none(), "the newest alone is shown");
+        assert_eq!(pins.accept(fingerprint(202), later).expect("written").map(|t| t.name), Some("bob".into()));
+        assert_eq!(pins.accept(fingerprint(2), later).expect("written").map(|t| t.name), Some("carol".into()));
     }
 }
