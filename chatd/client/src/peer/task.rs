@@ -140,7 +140,9 @@ pub fn start<K: Copy + Send + Sync + 'static>(
         live: None,
         adopted: 0,
         meetings: JoinSet::new(),
-        dialling: false,
+        dials: 0,
+        dialling: None,
+        dialled: None,
         tries: 0,
         away_since: now,
         began: now,
@@ -154,8 +156,8 @@ type Tell = Arc<dyn Fn(PeerEvent) + Send + Sync>;
 /// Bytes to be written, and their share of what may wait.
 type Write = (Bytes, OwnedSemaphorePermit);
 
-/// A try to meet: whether this side dialled, and what came of it.
-type Met = (bool, Result<Talk, PeerError>);
+/// A try to meet: the number of the dial where this side dialled, and what came of it.
+type Met = (Option<u64>, Result<Talk, PeerError>);
 
 struct Task {
     spec: Spec,
@@ -165,7 +167,12 @@ struct Task {
     /// How many connections were in use so far; the number of the newest.
     adopted: u64,
     meetings: JoinSet<Met>,
-    dialling: bool,
+    /// How many dials there were so far.
+    dials: u64,
+    /// The dial that is under way; its number is the newest.
+    dialling: Option<AbortHandle>,
+    /// When the newest began.
+    dialled: Option<Instant>,
     dial_at: Instant,
     tries: u32,
     away_since: Instant,
@@ -229,7 +236,7 @@ impl Task {
                     Ok(met) => Woken::Met(met),
                     Err(_) => continue,
                 },
-                () = sleep_until(self.dial_at), if away && !self.dialling => Woken::Dial,
+                () = sleep_until(self.dial_at), if away && self.dialling.is_none() => Woken::Dial,
                 woken = news(&mut self.live) => woken,
                 // An event that came before it was listened for is not repeated.
                 () = tokio::time::sleep(PATH_LOOK), if pathless => Woken::Path,
@@ -241,9 +248,8 @@ impl Task {
                 Woken::Asked(Some(Command::End(reason))) => return self.end(reason).await,
                 Woken::Asked(None) => return self.end(Bye::GONE).await,
                 Woken::Came(connection) => self.meet(connection),
-                Woken::Met((dialled, met)) => {
-                    self.dialling &= !dialled;
-                    if let Some(reason) = self.met(met) {
+                Woken::Met((dial, met)) => {
+                    if let Some(reason) = self.dialled_or_came(dial, met) {
                         return (self.tell)(PeerEvent::Over(reason));
                     }
                 }
@@ -274,18 +280,21 @@ impl Task {
     }
 
     fn dial(&mut self) {
-        self.dialling = true;
+        self.dials += 1;
+        self.dialled = Some(Instant::now());
+        let dial = Some(self.dials);
         let (place, target) = (Arc::clone(&self.spec.place), self.spec.target.clone());
         let (own, known) = (self.spec.own.clone(), self.spec.known.clone());
-        self.meetings.spawn(async move {
+        let dialling = self.meetings.spawn(async move {
             let connected = tokio::time::timeout(PEER_HELLO_WITHIN, place.connect(&target)).await;
             let met = match connected {
                 Ok(Ok(connection)) => hello::meet(connection, &own, &known).await,
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(PeerError::TimedOut),
             };
-            (true, met)
+            (dial, met)
         });
+        self.dialling = Some(dialling);
     }
 
     fn meet(&mut self, connection: Connection) {
@@ -301,11 +310,24 @@ impl Task {
                 Err(PeerError::OtherSession) => refused.close(Bye::UNKNOWN),
                 _ => {}
             }
-            (false, met)
+            (None, met)
         });
     }
 
-    /// A meeting is over; answers the reason when the session is.
+    /// A meeting is over; answers the reason when the session is. A dial that another took the place of led to where the peer is no more.
+    fn dialled_or_came(&mut self, dial: Option<u64>, met: Result<Talk, PeerError>) -> Option<u32> {
+        if dial.is_some_and(|dial| dial != self.dials || self.dialling.is_none()) {
+            if let Ok(talk) = met {
+                talk.connection.close(Bye::DOUBLE);
+            }
+            return None;
+        }
+        if dial.is_some() {
+            self.dialling = None;
+        }
+        self.met(met)
+    }
+
     fn met(&mut self, met: Result<Talk, PeerError>) -> Option<u32> {
         match met {
             Ok(talk) => {
@@ -387,7 +409,12 @@ impl Task {
             live.connection.close(Bye::DOUBLE);
             self.lost();
         }
-        self.dial();
+        // One dial at a time, and not all the time: the other side says where to, and whoever is there has not asked for it.
+        if let Some(dialling) = self.dialling.take() {
+            dialling.abort();
+        }
+        let now = Instant::now();
+        self.dial_at = self.dialled.map_or(now, |dialled| now.max(dialled + REDIAL.0));
     }
 
     /// The connection in use ended; answers the reason when the session did.
@@ -601,5 +628,32 @@ mod tests {
         assert!(session.connection(1).is_none() && session.connection(2).is_some());
         say(&mut second, &Frame::new(method::STREAMS, 0, &Streams::default())).await;
         assert!(matches!(told(&mut events).await, PeerEvent::Frame(2, ..)));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_moves_all_the_time_is_dialled_at_one_place_at_a_time() {
+        let (alice, bob) = (Side::new("alice", 1).await, Side::new("bob", 2).await);
+        let mut came = bob.peers.expect(alice.place.id());
+        let spec = Spec {
+            own: alice.own.clone(),
+            known: bob.known(),
+            place: Arc::clone(&alice.place),
+            target: bob.target().await,
+            expecting: alice.peers.expect(bob.place.id()),
+            relay: None,
+            first: true,
+            direct_only: false,
+        };
+        let (tell, _events) = mpsc::unbounded_channel();
+        let session = start(spec, (), tell);
+        // Nobody there says a word: each dial would go on for as long as a hello may take.
+        let within = PEER_HELLO_WITHIN / 2;
+        let mut dial = tokio::time::timeout(within, came.next()).await.expect("a dial").expect("an endpoint");
+        for _ in 0..5 {
+            session.tell(Command::Moved(bob.target().await, alice.peers.expect(bob.place.id())));
+            let next = tokio::time::timeout(within, came.next()).await.expect("another").expect("an endpoint");
+            tokio::time::timeout(within, dial.ended()).await.expect("the one before is given up");
+            dial = next;
+        }
     }
 }
