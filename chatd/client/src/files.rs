@@ -14,12 +14,16 @@ const SIZE_MAX: u64 = 4 * 1024 * 1024;
 /// The file's content; `None` when there is none.
 pub(crate) fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
     let opened = Directory::open(directory).and_then(|dir| dir.open_file(name, false));
-    let mut content = Vec::new();
     match opened {
-        Ok(file) => match file.take(SIZE_MAX).read_to_end(&mut content) {
-            Ok(_) => Ok(Some(content)),
-            Err(source) => Err(OpenError::Io { path: directory.join(name), source }),
-        },
+        Ok(file) => {
+            // Its room at once: one that grows would leave pieces of a secret behind.
+            let length = file.metadata().map_or(0, |metadata| metadata.len()).min(SIZE_MAX);
+            let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+            match file.take(SIZE_MAX).read_to_end(&mut content) {
+                Ok(_) => Ok(Some(content)),
+                Err(source) => Err(OpenError::Io { path: directory.join(name), source }),
+            }
+        }
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -49,7 +49,7 @@ pub fn directory(state: &Path, profile: &str) -> PathBuf {
 
 /// The device of a profile, if it has one. The file holds the id's 16 bytes and then the key.
 pub fn load(directory: &Path) -> Result<Option<Device>, KeyFileError> {
-    let Some(content) = files::read(directory, FILE)? else { return Ok(None) };
+    let Some(content) = files::read(directory, FILE)?.map(zeroize::Zeroizing::new) else { return Ok(None) };
     let malformed = |source| KeyFileError::Content { path: directory.join(FILE), source };
     let (id, key) = content.split_at_checked(16).ok_or_else(|| malformed(chat_link::identity::KeyError::Malformed))?;
     let id = DeviceId::try_from(id).map_err(|_| malformed(chat_link::identity::KeyError::Malformed))?;

@@ -2,11 +2,13 @@
 //! if its link had been lost. It holds what the server told when both sides consented, and the endpoint's key while a session needs
 //! it: the peer expects that endpoint, so no server is needed to come back.
 
+use std::fmt;
 use std::path::Path;
 
 use chat_local::directory::OpenError;
-use chat_proto::id::{DeviceId, unhex};
-use serde::{Deserialize, Serialize};
+use chat_proto::id::{DeviceId, hex, unhex};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::files;
 use crate::history::PeerDevice;
@@ -20,12 +22,46 @@ const FILE: &str = "private-sessions.json";
 pub(in crate::profile) struct Kept {
     /// The server that brokered them, in hex.
     pub server: String,
-    /// The key of the endpoint, in hex.
-    pub endpoint: Option<String>,
+    /// The key of the endpoint.
+    pub endpoint: Option<Secret>,
     /// The key of the endpoint without addresses.
-    pub hidden: Option<String>,
+    pub hidden: Option<Secret>,
     /// The sessions.
     pub sessions: Vec<Saved>,
+}
+
+/// An endpoint's secret key in hex; wiped from memory when dropped (S37).
+#[derive(Clone, PartialEq)]
+pub(in crate::profile) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Of an endpoint.
+    pub fn new(key: &[u8; 32]) -> Secret {
+        Secret(Zeroizing::new(hex(key)))
+    }
+
+    /// The key; nothing where it makes no sense.
+    pub fn key(&self) -> Option<[u8; 32]> {
+        unhex(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(|text| Secret(Zeroizing::new(text)))
+    }
 }
 
 /// A session.
@@ -56,7 +92,7 @@ impl Saved {
 
 /// What a start finds; nothing where there is no file, or one that makes no sense: sessions are no more than convenience then.
 pub(in crate::profile) fn load(directory: &Path) -> Result<Kept, OpenError> {
-    let Some(bytes) = files::read(directory, FILE)? else { return Ok(Kept::default()) };
+    let Some(bytes) = files::read(directory, FILE)?.map(Zeroizing::new) else { return Ok(Kept::default()) };
     Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
         tracing::warn!(%error, "what was kept of private sessions cannot be read");
         Kept::default()
@@ -75,7 +111,7 @@ pub(in crate::profile) fn store(directory: &Path, kept: &Kept) -> Result<(), Ope
     }
     let bytes =
         serde_json::to_vec(kept).map_err(|error| OpenError::Io { path: directory.join(FILE), source: error.into() })?;
-    files::replace(directory, FILE, &bytes)
+    files::replace(directory, FILE, &Zeroizing::new(bytes))
 }
 
 #[cfg(test)]
@@ -103,9 +139,12 @@ mod tests {
             peer_hidden: false,
             asker: true,
         };
-        let kept = Kept { server: "ff".into(), endpoint: Some("aa".into()), hidden: None, sessions: vec![saved] };
+        let kept =
+            Kept { server: "ff".into(), endpoint: Some(Secret::new(&[7; 32])), hidden: None, sessions: vec![saved] };
         store(&state, &kept).expect("written");
-        assert_eq!(load(&state).expect("read"), kept);
+        let read = load(&state).expect("read");
+        assert_eq!((read.endpoint.as_ref().and_then(Secret::key), &read), (Some([7; 32]), &kept));
+        assert!(!format!("{kept:?}").contains("0707"), "no secret is ever written to a log");
         store(&state, &Kept { sessions: Vec::new(), ..kept }).expect("removed");
         assert!(!state.join(FILE).exists());
         files::replace(&state, FILE, b"{").expect("written");

@@ -35,7 +35,7 @@ use crate::history::{PeerDevice, PeerStream};
 use crate::peer::{PeerError, PeerEvent, Place};
 
 pub(super) use ending::Endings;
-pub(super) use kept::{Kept, load};
+pub(super) use kept::{Kept, Secret, load};
 pub use request::no_session;
 pub(super) use session::Talk;
 pub(super) use traffic::{Receiving, Reopening};

@@ -10,7 +10,7 @@ use chat_proto::machine::private::requests::RequestId;
 use chat_proto::{method, wire};
 use tokio::time::Instant;
 
-use super::kept::{self, Kept, Saved};
+use super::kept::{self, Kept, Saved, Secret};
 use super::session::{Beginning, Read, Terms, millis};
 use super::{For, Located, endpoint_of};
 use crate::peer::{PeerError, Relay, Target};
@@ -26,7 +26,7 @@ impl Owner {
         let wall = self.around.world.now_ms();
         let secret = |hidden: bool| {
             let place = self.private.sessions.iter().map(|talk| &talk.place).find(|place| place.hidden == hidden);
-            place.map(|place| hex(&place.secret))
+            place.map(|place| Secret::new(&place.secret))
         };
         let saved = |talk: &super::Talk| Saved {
             id: hex(&talk.id[..]),
