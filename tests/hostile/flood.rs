@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use chat_proto::frame::Frame;
+use chat_proto::id::hex;
 use chat_proto::limits::SEND_WINDOW;
 use chat_proto::method::peer as method;
 use chat_proto::peer::{self, Bye};
@@ -50,12 +51,17 @@ async fn s32_words_without_end_cost_no_memory() {
     wire.verdict(stream, 1).await;
     let before = pair.bob.memory();
     let upto = |last| peer::Upto { incarnation: own.incarnation, last };
+    // as many as one frame may name, each of which is here
+    wire.say(method::VOID, &peer::Void { incarnation: stream, first: 2, last: SEND_WINDOW }).await;
+    wire.verdict(stream, SEND_WINDOW).await;
+    let voids = peer::Void { incarnation: stream, first: 1, last: SEND_WINDOW };
     let floods_of = [
         ("the unknown", many(*b"PXYZ", &peer::Bye { reason: 1 })),
         ("read marks", many(method::READ, &upto(0))),
         ("verdicts", many(method::VERDICT, &upto(0))),
         ("gaps", many(method::GAP, &upto(0))),
         ("texts that are here", many(method::SEND, &text("bob", stream, 1, "first"))),
+        ("places that are given up", many(method::VOID, &voids)),
     ];
     // what it says back is read, or the flood would end by that
     wire.drains();
@@ -66,6 +72,26 @@ async fn s32_words_without_end_cost_no_memory() {
         pair.goes_on(what);
     }
     assert_eq!(pair.bob.texts_of("mallory"), ["first"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s32_one_word_makes_one_word() {
+    let (_world, pair, _foe, _session, mut wire) = met().await;
+    let stream = wire.begins().await;
+    let void = |first, last| peer::Void { incarnation: stream, first, last };
+    wire.say(method::VOID, &void(1, SEND_WINDOW)).await;
+    wire.verdict(stream, SEND_WINDOW).await;
+    // all of them again, and then one place more: its verdict comes behind all that these made
+    for _ in 0..10 {
+        wire.say(method::VOID, &void(1, SEND_WINDOW)).await;
+    }
+    wire.say(method::VOID, &void(SEND_WINDOW + 1, SEND_WINDOW + 1)).await;
+    let mut again = 0;
+    while wire.hears::<peer::Verdict>(method::VERDICT).await.last == SEND_WINDOW {
+        again += 1;
+    }
+    assert_eq!(again, 10);
+    pair.goes_on("after places that were given up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -125,20 +151,22 @@ async fn s32_requests_without_end_are_one_at_a_time() {
     let pair = Pair::new(&mut world);
     let mut foe = Foe::new(&world, "mallory").await;
     let own = foe.own();
-    let (before, mut refused) = (pair.bob.memory(), 0);
-    let end = Instant::now() + FLOOD;
-    while Instant::now() < end {
-        match foe.account.request("bob", 0, &own).await {
-            Ok(id) => {
-                let cancel = wire::PrivateCancel { id: id.to_vec() };
-                let _: Result<wire::Empty, _> = foe.account.ask(chat_proto::method::PRIVATE_CANCEL, &cancel).await;
-            }
-            Err(_) => refused += 1,
-        }
-        let _ = foe.account.request("bob", 0, &own).await;
-        refused += u32::from(foe.account.request("bob", 0, &own).await.is_err());
+    let (before, began) = (pair.bob.memory(), Instant::now());
+    let mut watch = pair.bob.home.watch(&["--only", "private"]);
+    let mut asked = 0;
+    while began.elapsed() < FLOOD {
+        let id = foe.account.request("bob", 0, &own).await.expect("one at a time");
+        assert!(foe.account.request("bob", 0, &own).await.is_err(), "a second one while one is open is refused");
+        let cancel = wire::PrivateCancel { id: id.to_vec() };
+        let _: wire::Empty = foe.account.ask(chat_proto::method::PRIVATE_CANCEL, &cancel).await.expect("withdrawn");
+        asked += 1;
     }
-    assert!(refused > 0, "a second one while one is open is refused");
+    let last = hex(&foe.account.request("bob", 0, &own).await.expect("the last one"));
+    // followers see little of it, and what holds at the end
+    watch.expect("request that stays", |event| event["id"] == last && event["state"] == "asked");
+    let seconds = usize::try_from(began.elapsed().as_secs()).expect("few");
+    let shown = watch.seen().iter().filter(|event| event["type"] == "private_request").count();
+    assert!(shown <= seconds + 2, "{shown} words about {asked} requests in {seconds} s");
     let requests = pair.bob.home.json(&["requests"]).ok().column("peer");
     assert!(requests.iter().filter(|peer| *peer == "mallory").count() <= 1, "{requests:?}");
     let grown = pair.bob.memory().saturating_sub(before);

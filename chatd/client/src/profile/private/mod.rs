@@ -6,6 +6,7 @@
 
 mod ending;
 mod kept;
+mod notices;
 mod request;
 mod resume;
 mod session;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_link::PeerKey;
+use chat_proto::control::events::Event;
 use chat_proto::control::private::{PrivateRequest, PrivateSession};
 use chat_proto::id::Incarnation;
 use chat_proto::limits::ACTIVE_EVERY;
@@ -49,6 +51,8 @@ pub(in crate::profile) struct Private {
     pub answers: HashMap<RequestId, request::Answering>,
     /// Own requests that are over, the newest at the end: whoever waits for one may come a moment late.
     pub ended: VecDeque<PrivateRequest>,
+    /// What is to be told of requests of others.
+    notices: notices::Notices,
     /// By which key those who ask say to be known.
     pub askers: HashMap<RequestId, [u8; 32]>,
     /// Sessions, oldest first.
@@ -117,6 +121,7 @@ impl Private {
             asks: HashMap::new(),
             answers: HashMap::new(),
             ended: VecDeque::new(),
+            notices: notices::Notices::default(),
             askers: HashMap::new(),
             sessions: Vec::new(),
             outboxes,
@@ -210,6 +215,9 @@ impl Owner {
         if self.private.keep.due.is_some_and(|due| due <= now) {
             self.keep_sessions();
         }
+        for word in self.private.notices.poll(now) {
+            self.tell(0, Event::PrivateRequest(word));
+        }
         self.sessions_time(now);
     }
 
@@ -219,7 +227,9 @@ impl Owner {
         let requests =
             self.private.requests.poll_timeout().map(|ms| now + Duration::from_millis(ms.saturating_sub(mono)));
         let sessions = self.private.sessions.iter().filter_map(Talk::deadline);
-        self.private.activity.due.into_iter().chain(self.private.keep.due).chain(requests).chain(sessions).min()
+        let notices = self.private.notices.poll_timeout();
+        let due = self.private.activity.due.into_iter().chain(self.private.keep.due);
+        due.chain(requests).chain(sessions).chain(notices).min()
     }
 
     /// The endpoint and where it is, for a request or an answer.

@@ -249,7 +249,19 @@ impl Owner {
             }
             return;
         }
-        self.tell(0, Event::PrivateRequest(self.shown_request(request, RequestState::Asked)));
+        self.tell_request(request, RequestState::Asked, false);
+    }
+
+    /// Followers are told of a request: of one's own and of what the own user did at once, of what others do not all the time (S32).
+    fn tell_request(&mut self, request: &Request, state: RequestState, by_user: bool) {
+        let shown = self.shown_request(request, state);
+        let told = match request.dir {
+            Direction::Out => Some(shown),
+            Direction::In => self.private.notices.put(Instant::now(), shown, by_user),
+        };
+        if let Some(told) = told {
+            self.tell(0, Event::PrivateRequest(told));
+        }
     }
 
     /// The endpoint is there: what waited for it is said.
@@ -385,13 +397,11 @@ impl Owner {
             let _ = waiter.send(Err(Box::new(ErrorData { subject: Some(peer.clone()), ..error.clone() })));
         }
         match self.private.requests.handle_answer_refused(id, error.code) {
-            Some(Effect::Over(request, state)) => {
-                self.tell(0, Event::PrivateRequest(self.shown_request(&request, state)));
-            }
+            Some(Effect::Over(request, state)) => self.tell_request(&request, state, !by_policy),
             // The configuration said yes on terms that cannot be had: its user may say another yes.
             _ if by_policy => {
-                if let Some(request) = self.private.requests.get(id) {
-                    self.tell(0, Event::PrivateRequest(self.shown_request(request, RequestState::Asked)));
+                if let Some(request) = self.private.requests.get(id).cloned() {
+                    self.tell_request(&request, RequestState::Asked, false);
                 }
             }
             _ => {}
@@ -432,7 +442,8 @@ impl Owner {
     /// A request is over: it became a session, or its user is told.
     fn over(&mut self, request: &Request, state: RequestState, open: Option<wire::PrivateOpen>) {
         let (asked, answering) = (self.private.asks.remove(&request.id), self.private.answers.remove(&request.id));
-        self.tell(0, Event::PrivateRequest(self.shown_request(request, state)));
+        let by_user = answering.as_ref().is_some_and(|answering| !answering.by_policy);
+        self.tell_request(request, state, by_user && state == RequestState::Accepted);
         let (place, terms, reply, waiters, session_waiters) = match (asked, answering) {
             (Some(asked), _) => {
                 let terms = Terms { relay_only: asked.relay_only, direct_only: asked.direct_only, until: None };

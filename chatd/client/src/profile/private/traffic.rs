@@ -419,17 +419,25 @@ impl Owner {
             body: bytes::Bytes::copy_from_slice(&send.body),
             at_ms: send.at_ms,
         };
-        self.take(id, Place { incarnation: Incarnation(send.incarnation), cseq: send.cseq }, Some(text), Some(share))
+        let incarnation = Incarnation(send.incarnation);
+        let placed = self.take(id, Place { incarnation, cseq: send.cseq }, Some(text), Some(share))?;
+        self.say_placed(id, incarnation, &placed);
+        Ok(())
     }
 
     fn peer_void(&mut self, id: &RequestId, void: &peer::Void, share: OwnedSemaphorePermit) -> Result<(), Broken> {
         if void.first == 0 || void.last < void.first || void.last - void.first >= SEND_WINDOW {
             return Err(Broken);
         }
-        let mut share = Some(share);
+        let (mut share, incarnation) = (Some(share), Incarnation(void.incarnation));
+        let mut placed = Placed::Next;
         for cseq in void.first..=void.last {
-            let place = Place { incarnation: Incarnation(void.incarnation), cseq };
-            self.take(id, place, None, share.take())?;
+            match self.take(id, Place { incarnation, cseq }, None, share.take())? {
+                Placed::Next => {}
+        // Once for all its places: a small frame makes no more than one.
+        self.say_placed(id, incarnation, &placed);
+                known => placed = known,
+            }
         }
         Ok(())
     }
@@ -441,9 +449,9 @@ impl Owner {
         place: Place,
         text: Option<PrivateText>,
         share: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Broken> {
+    ) -> Result<Placed, Broken> {
         let own = self.entry.user.clone();
-        let Some(talk) = self.private.talk(id) else { return Ok(()) };
+        let Some(talk) = self.private.talk(id) else { return Ok(Placed::Next) };
         let streams = talk.traffic.taken.len();
         let taken = match talk.traffic.taken.entry(place.incarnation) {
             Entry::Occupied(taken) => taken.into_mut(),
@@ -467,7 +475,6 @@ impl Owner {
             let last = *taken;
             self.say(id, method::GAP, &peer::Upto { incarnation: place.incarnation.0, last });
         }
-        Ok(())
     }
 
     /// Commits what came; one commit a session at a time, with all that waits.
@@ -700,6 +707,16 @@ impl From<prost::DecodeError> for Broken {
         Broken
     }
 }
+/// Where a place stands in a peer's stream.
+enum Placed {
+    /// It is the next one, and kept.
+    Next,
+    /// It is here; up to this one all is committed.
+    Here { committed: u64 },
+    /// Something before it is missing, behind this one.
+    Beyond { last: u64 },
+}
+
 
 /// The commit of what came and waits.
 fn receive(talk: &mut super::Talk) -> (Write, Then) {
