@@ -5,6 +5,7 @@ mod common;
 use chat_proto::control::account::{LinkState, Login, Logout, Status, Trust};
 use chat_proto::control::events::{Event, Watch};
 use chat_proto::control::message::{Kind, MarkRead, Pending, Show, State, Unread};
+use chat_proto::control::people::Names;
 use chat_proto::fault::Code;
 use chat_proto::method;
 use chat_proto::{status, wire};
@@ -236,11 +237,22 @@ async fn another_server_key_is_a_hard_stop_and_nothing_is_said_to_it() {
         trust: Trust::default(),
         timeout_ms: 5000,
     };
-    let (refused, ()) = tokio::join!(ctl.call(login), async {
-        let mut peer = other.accept().await;
-        peer.identify(&other.identity).await;
-        assert!(!matches!(peer.try_recv().await, Ok(Some(_))), "something was said to a stranger");
-    });
+    let call = ctl.call(login);
+    tokio::pin!(call);
+    // chatd may come by itself before its user does, and give that up: each of its connections hears who this is, and says no more.
+    let refused = loop {
+        let came = tokio::select! {
+            biased;
+            refused = &mut call => break refused,
+            came = other.try_accept() => came,
+        };
+        let Some(mut peer) = came else { continue };
+        if let Ok(Some(asked)) = peer.try_recv().await {
+            assert_eq!(asked.name, method::IDENTIFY);
+            peer.answer_identify(&asked, &other.identity);
+            assert!(!matches!(peer.try_recv().await, Ok(Some(_))), "something was said to a stranger");
+        }
+    };
     let refused = refused.expect_err("refused");
     assert_eq!(refused.code, Code::TRUST_CHANGED);
     let question = refused.trust.expect("what it showed");
@@ -426,4 +438,82 @@ async fn a_logout_ends_a_login_that_is_under_way() {
     });
     assert_eq!(code(login), Code::NOT_LOGGED_IN);
     assert_eq!(done.expect("logged out").state, "logged_out");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_everything_all_the_time_gets_it_now_and_then() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let queued = chat_proto::control::message::SendMessage { wait: State::Queued, ..message("hi", "k1") };
+    ctl.call(queued).await.expect("queued");
+    let first = peer.send().await;
+    let gap = wire::Gap { incarnation: first.incarnation, last: 0 };
+    let later = wire::TryLater { after_ms: 0, code: Code::STORAGE.0 };
+    let (began, mut copies) = (tokio::time::Instant::now(), 0);
+    for asked in 0..100 {
+        match asked % 2 {
+            0 => peer.push(method::GAP, &gap).await,
+            _ => peer.push(method::TRY_LATER, &later).await,
+        }
+        peer.push(method::PING, &wire::Empty {}).await;
+        while peer.recv().await.name != method::PONG {
+            copies += 1;
+        }
+    }
+    let times = began.elapsed().as_millis() / chat_proto::limits::SEND_AGAIN_AFTER.as_millis();
+    assert!(copies <= times + 1, "{copies} in {:?}", began.elapsed());
+    let again = peer.send().await;
+    assert_eq!((again.cseq, again.h), (first.cseq, first.h.clone()));
+    let (shown, ()) = tokio::join!(ctl.call(show("k1", State::Accepted)), peer.accept(&first, 3));
+    assert_eq!(shown.expect("shown").state, State::Accepted);
+}
+
+#[tokio::test]
+async fn a_pong_repeats_nothing() {
+    let World { mut peer, ctl: _ctl, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    peer.push(method::PING, &wire::Account { account: "x".repeat(60_000) }).await;
+    assert!(peer.expect(method::PONG).await.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_sends_nobody_away_for_ever() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let bye = wire::Bye { code: Code::SHUTTING_DOWN.0, may_reconnect: true, after_ms: u64::MAX };
+    peer.push(status::END, &bye).await;
+    let status = Status { profile: "default".into(), wait_online_ms: None };
+    let begun = tokio::time::Instant::now();
+    let told = loop {
+        let status = ctl.call(status.clone()).await.expect("status");
+        if status.link != LinkState::Online {
+            break status;
+        }
+        assert!(begun.elapsed() < common::SOON, "the link is over");
+    };
+    let longest = chat_proto::limits::TRY_LATER_MAX.as_millis();
+    let wait = told.retry_after_ms.map(u128::from);
+    assert!(wait.is_some_and(|wait| wait > 0 && wait <= longest), "{wait:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_name_is_not_remembered_as_one() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let item = |account: String| wire::PresenceItem { account, online: true, ..Default::default() };
+    let items = vec![item("x".repeat(60_000)), item("two words".into()), item("carol".into())];
+    peer.push(method::PRESENCE, &wire::Presence { items, count: 0 }).await;
+    peer.push(method::PING, &wire::Empty {}).await;
+    peer.expect(method::PONG).await;
+    let names = Names { profile: "default".into(), prefix: String::new(), limit: 100 };
+    assert_eq!(ctl.call(names).await.expect("listed").items, ["carol"]);
+}
+
+#[tokio::test]
+async fn a_whole_window_is_taken() {
+    let World { mut ctl, mut peer, chatd: _chatd, home: _home, fake: _fake } = World::new().await;
+    let count = chat_proto::limits::DELIVER_WINDOW as u64;
+    let text = "x".repeat(chat_proto::limits::DELIVER_WINDOW_BYTES / chat_proto::limits::DELIVER_WINDOW);
+    for n in 0..count {
+        peer.push(method::DELIVER, &deliver(n, n + 1, n + 1, &text)).await;
+    }
+    assert_acked(&mut peer, count).await;
+    let unread = Unread { profile: "default".into(), user: None };
+    assert_eq!(ctl.call(unread).await.expect("counted").total, count);
 }

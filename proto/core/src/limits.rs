@@ -86,12 +86,19 @@ pub const PROFILES_MAX: usize = 16;
 pub const SEND_WINDOW: u64 = 64;
 /// Bytes of sends on the way.
 pub const SEND_WINDOW_BYTES: usize = MIB;
+/// Bytes of output queued for a server beyond which it is not listened to: two windows of texts. Beyond [`OUTPUT_MAX`] no text follows,
+/// so one that reads at all never lets it come to that; answers to one that does not would pile up.
+pub const LINK_OUTPUT_MAX: usize = 2 * SEND_WINDOW_BYTES;
+/// Who asks for everything again gets it after this at the earliest: one small frame makes a whole window.
+pub const SEND_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Decisions that the server keeps per stream: as many as may be on the way (contract rule 2).
 pub const DECISIONS_KEPT: usize = SEND_WINDOW as usize;
 /// Deliveries given to a device and not acknowledged (contract, DELIVER).
 pub const DELIVER_WINDOW: usize = 256;
 /// Bytes of deliveries given and not acknowledged.
 pub const DELIVER_WINDOW_BYTES: usize = MIB;
+/// Bytes of receipts and read marks that a client took and has not written down: beyond it the server waits (as [`OUTPUT_MAX`]).
+pub const UNWRITTEN_MAX: usize = 256 * KIB;
 /// An acknowledgement waits at most this long for company (contract rule 12).
 pub const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Streams of one device with open sends that a HELLO may name.

@@ -242,6 +242,13 @@ pub struct Incoming {
     pub read: bool,
 }
 
+impl Incoming {
+    /// Bytes that its sender and the server chose.
+    pub fn bytes(&self) -> usize {
+        self.body.len() + self.content_type.len() + self.from.len() + self.to.len()
+    }
+}
+
 /// How far a recipient got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {

@@ -6,7 +6,7 @@ use chat_proto::control::ErrorData;
 use chat_proto::control::account::{Ended, LoggedOut, Problem};
 use chat_proto::control::private::EndReason;
 use chat_proto::fault::Code;
-use chat_proto::limits::{BACKOFF_MAX, BACKOFF_MIN, DEVICE_NAME_MAX};
+use chat_proto::limits::{BACKOFF_MAX, BACKOFF_MIN, DEVICE_NAME_MAX, TRY_LATER_MAX};
 use chat_proto::peer::Bye;
 use chat_proto::{method, wire};
 use prost::Message as _;
@@ -286,7 +286,9 @@ impl Owner {
         self.tries = self.tries.saturating_add(1);
         // Without randomness all wait the longest; nothing else breaks.
         let share = self.around.world.random().unwrap_or(u64::MAX) % 512 + 512;
-        let wait = ceiling.mul_f64(share as f64 / 1024.0).max(Duration::from_millis(not_before_ms.unwrap_or(0)));
+        // Whatever the server asks for, the contract's bound holds: it must not send a client away for ever.
+        let not_before = Duration::from_millis(not_before_ms.unwrap_or(0)).min(TRY_LATER_MAX);
+        let wait = ceiling.mul_f64(share as f64 / 1024.0).max(not_before);
         self.retry_at = Some(Instant::now() + wait);
     }
 

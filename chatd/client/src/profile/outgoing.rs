@@ -10,7 +10,8 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{
-    BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX, TRY_LATER_MAX,
+    BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_AGAIN_AFTER, SEND_WINDOW, SEND_WINDOW_BYTES,
+    TEXT_MAX, TRY_LATER_MAX,
 };
 use chat_proto::machine::outbox::{Cancel, Entry, Outbox, Reoffer, Transmit};
 use chat_proto::peer::Bye;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::login::problem;
 use super::owner::{Loaded, Owner, Then};
+use super::session::Session;
 use super::{Answer, Progress, Queued, SendAsk};
 use crate::history::thread::Committed;
 use crate::history::{Done, NewMessage, Outgoing, Place, Row, Sending, Trouble, Verdict, Write};
@@ -145,6 +147,7 @@ impl Owner {
     /// A write came back.
     pub fn committed(&mut self, done: Committed<Then>) {
         self.writing -= 1;
+        self.unwritten -= done.then.bytes();
         self.unfinished -= usize::from(done.then.holds_hello());
         match (done.outcome, done.then) {
             (outcome, Then::Queued { reply, wait, h, key }) => self.queued(outcome, reply, wait, h, &key),
@@ -167,7 +170,7 @@ impl Owner {
             }
             (Ok(Done::Belongs { moved, lost }), Then::Belongs) => self.belong(moved, &lost),
             (Ok(_), Then::Reopened { session, reoffer, entries }) => self.reopened(session, reoffer, entries),
-            (Ok(Done::Changed(rows)), Then::Reached) => rows.iter().for_each(|row| self.moved(row, None)),
+            (Ok(Done::Changed(rows)), Then::Reached(_)) => rows.iter().for_each(|row| self.moved(row, None)),
             (Ok(Done::Received { new, .. }), Then::PeerReceived(receiving)) => self.peer_received(Some(new), receiving),
             (Ok(done), Then::PeerRead(id)) => {
                 self.marked_read_there(&id);
@@ -177,7 +180,7 @@ impl Owner {
             }
             (Ok(Done::Changed(rows)), Then::Ended(endings)) => self.concluded(&rows, *endings),
             (Ok(_), Then::PeerReopened(reopening)) => self.peer_reopened(reopening),
-            (Ok(_), Then::ReadElsewhere) => self.tell_unread(),
+            (Ok(_), Then::ReadElsewhere(_)) => self.tell_unread(),
             (Ok(_), _) => {}
         }
         if !self.belonging {
@@ -192,8 +195,8 @@ impl Owner {
             then,
             Then::Nothing
                 | Then::Files(_)
-                | Then::Reached
-                | Then::ReadElsewhere
+                | Then::Reached(_)
+                | Then::ReadElsewhere(_)
                 | Then::PeerReceived(_)
                 | Then::PeerRead(_)
                 | Then::PeerReopened(_)
@@ -470,11 +473,20 @@ impl Owner {
 
     pub fn try_later(&mut self, later: wire::TryLater) {
         let now = self.around.world.mono_ms();
-        let after = later.after_ms.min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
+        let after = again_after_ms(later.after_ms);
         tracing::info!(profile = self.name, code = Code(later.code).name(), after, "the server asks to wait");
         self.outbox.handle_try_later(now, after);
         self.later = Some((Code(later.code), now + after));
         self.give_up_waiting(Some(&ErrorData { retry_after_ms: Some(after), ..Code(later.code).into() }));
+    }
+
+    /// The server decided nothing behind a place: everything that is open goes again, a little later or when it said before.
+    pub fn gap(&mut self, gap: &wire::Gap) {
+        if self.outbox.streams().any(|(known, _)| known.0 == gap.incarnation) {
+            let now = self.around.world.mono_ms();
+            let later = self.later.map_or(0, |(_, until)| until.saturating_sub(now));
+            self.outbox.handle_try_later(now, again_after_ms(later));
+        }
     }
 
     /// Lost places are open again on the disk; they go first.
@@ -489,11 +501,10 @@ impl Owner {
     pub fn transmit(&mut self) {
         let now = self.around.world.mono_ms();
         self.later.take_if(|(_, until)| *until <= now);
-        if self.loading || self.reoffering > 0 || self.leaving.is_some() || self.online().is_none() {
-            return;
-        }
         let mut unread = Vec::new();
-        while let Some(transmit) = self.outbox.poll_transmit(now) {
+        while self.may_transmit()
+            && let Some(transmit) = self.outbox.poll_transmit(now)
+        {
             // Behind one that must be read first, all must wait: the order is the promise.
             if !unread.is_empty() || !self.put(&transmit, None) {
                 unread.push(transmit);
@@ -502,6 +513,12 @@ impl Owner {
         if !unread.is_empty() {
             self.load(unread);
         }
+    }
+
+    /// Whether the machine may let something out.
+    pub fn may_transmit(&self) -> bool {
+        let held = self.loading || self.reoffering > 0 || self.leaving.is_some();
+        !held && self.online().is_some_and(Session::has_room)
     }
 
     /// Puts one on the link; false when its body is not at hand.
@@ -582,6 +599,13 @@ pub(super) fn place_of(transmit: &Transmit) -> Place {
     match *transmit {
         Transmit::Send { incarnation, cseq, .. } | Transmit::Void { incarnation, cseq } => Place { incarnation, cseq },
     }
+}
+
+/// When everything may go again of which the other side wants it after so long: neither at once, nor ever so late.
+pub(super) fn again_after_ms(after_ms: u64) -> u64 {
+    let [least, most] =
+        [SEND_AGAIN_AFTER, TRY_LATER_MAX].map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    after_ms.clamp(least, most)
 }
 
 /// The answer while no verdict can come: it stays queued.

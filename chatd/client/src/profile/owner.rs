@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::file::Files;
-use super::incoming::Inbox;
+use super::incoming::{Inbox, ReadThere};
 use super::login::{Login, Trying};
 use super::outgoing::{Fresh, Waiter};
 use super::private::{Endings, For, Kept, Located, Private, Receiving, Reopening, Secret};
@@ -61,10 +61,10 @@ pub(super) enum Then {
     Belongs,
     /// Places are open again: offer them.
     Reopened { session: u64, reoffer: Reoffer, entries: Vec<Entry> },
-    /// Another device of this account read.
-    ReadElsewhere,
-    /// Receipts.
-    Reached,
+    /// Another device of this account read; of so many bytes.
+    ReadElsewhere(usize),
+    /// Receipts; of so many bytes.
+    Reached(usize),
     /// A message that was given up.
     Cancelled(oneshot::Sender<Answer<()>>),
     /// Something that only who asked has a part in.
@@ -87,6 +87,14 @@ impl Then {
     /// A HELLO that overtook this would name places or a cursor that are about to change.
     pub fn holds_hello(&self) -> bool {
         matches!(self, Then::Settled { .. } | Then::Received { .. } | Then::Reopened { .. })
+    }
+
+    /// Bytes that the server makes this host write without a window of its own that bounds them.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Then::ReadElsewhere(bytes) | Then::Reached(bytes) => *bytes,
+            _ => 0,
+        }
     }
 }
 
@@ -128,6 +136,8 @@ pub(super) struct Owner {
     pub reader: Reader,
     /// Writes submitted and not back.
     pub writing: usize,
+    /// Their [`Then::bytes`].
+    pub unwritten: usize,
     pub loads: mpsc::UnboundedSender<Loaded>,
     loaded: mpsc::UnboundedReceiver<Loaded>,
 
@@ -160,8 +170,7 @@ pub(super) struct Owner {
     pub follower: Follower,
     pub inbox: Inbox,
     pub marks: HashMap<String, Mark>,
-    /// How far other devices read whose messages, as told in this session: what comes later up to there is not unread.
-    pub read_there: HashMap<String, u64>,
+    pub read_there: ReadThere,
     pub followed: HashSet<String>,
     pub to_follow: Vec<String>,
 
@@ -206,7 +215,7 @@ enum Woken {
     Committed(Box<Committed<Then>>),
     Loaded(Loaded),
     Tried(Answer<crate::upstream::Opened>),
-    Frame(Result<Option<Frame>, LinkError>),
+    Link(Result<Next, LinkError>),
     Peer(RequestId, PeerEvent),
     File((Job, Outcome)),
     Time,
@@ -242,6 +251,7 @@ impl Owner {
             writer,
             reader,
             writing: 0,
+            unwritten: 0,
             loads,
             loaded,
             outbox,
@@ -261,7 +271,7 @@ impl Owner {
             follower: Follower::default(),
             inbox: Inbox::at(restored.cursor),
             marks: restored.marks.into_iter().map(|mark| (mark.peer.clone(), mark)).collect(),
-            read_there: HashMap::new(),
+            read_there: ReadThere::default(),
             followed: HashSet::new(),
             to_follow: Vec::new(),
             trying: None,
@@ -307,13 +317,13 @@ impl Owner {
         }
         self.publish();
         loop {
-            let room = self.writing < WRITES_ON_THE_WAY;
+            let room = self.has_room();
             let deadline = self.deadline();
             let woken = tokio::select! {
                 Some(done) = results.recv() => Woken::Committed(Box::new(done)),
                 Some(loaded) = self.loaded.recv() => Woken::Loaded(loaded),
                 opened = tried(&mut self.trying) => Woken::Tried(opened),
-                frame = frame(&mut self.session), if room => Woken::Frame(frame),
+                next = next(&mut self.session), if room => Woken::Link(next),
                 Some((id, event)) = self.peer_events.recv(), if room => Woken::Peer(id, event),
                 ended = self.files.ended() => Woken::File(ended),
                 ask = asks.recv(), if room => Woken::Asked(ask),
@@ -325,7 +335,7 @@ impl Owner {
                 Woken::Committed(done) => self.committed(*done),
                 Woken::Loaded(loaded) => self.loaded(loaded),
                 Woken::Tried(opened) => self.tried(opened),
-                Woken::Frame(frame) => self.frames(frame),
+                Woken::Link(next) => self.link(next),
                 Woken::Peer(id, event) => self.peer_event(id, event),
                 Woken::File(ended) => self.file_job_ended(ended),
                 Woken::Time => self.time(),
@@ -429,6 +439,16 @@ impl Owner {
         }
     }
 
+    /// The link to the server woke the owner.
+    fn link(&mut self, next: Result<Next, LinkError>) {
+        match next {
+            Ok(Next::Frame(frame)) => self.frames(Ok(frame)),
+            // What waits for it goes in the same turn, as always.
+            Ok(Next::Room) => {}
+            Err(error) => self.frames(Err(error)),
+        }
+    }
+
     /// One frame woke the owner; those that came with it are handled in the same turn.
     fn frames(&mut self, first: Result<Option<Frame>, LinkError>) {
         let mut next = first;
@@ -438,7 +458,8 @@ impl Owner {
                 Ok(None) => return self.lost("the server closed the connection"),
                 Err(error) => return self.lost(&error.to_string()),
             }
-            let Some(session) = self.session.as_mut().filter(|_| left > 0) else { return };
+            let more = left > 0 && self.has_room();
+            let Some(session) = self.session.as_mut().filter(|session| more && session.listens()) else { return };
             next = match session.link.try_recv() {
                 Ok(None) => return,
                 other => other,
@@ -446,14 +467,21 @@ impl Owner {
         }
     }
 
+    /// Whether more may be taken in: what was is not written down yet.
+    fn has_room(&self) -> bool {
+        self.writing < WRITES_ON_THE_WAY && self.unwritten < UNWRITTEN_MAX
+    }
+
     /// Hands a change to the writer.
     pub fn submit(&mut self, write: Write, then: Then) {
+        let (bytes, holds_hello) = (then.bytes(), then.holds_hello());
         self.writing += 1;
-        let holds_hello = then.holds_hello();
+        self.unwritten += bytes;
         self.unfinished += usize::from(holds_hello);
         if self.writer.submit(write, then).is_err() {
             // The bound on writes under way is below the queue's: the thread has ended, and the process is about to.
             self.writing -= 1;
+            self.unwritten -= bytes;
             self.unfinished -= usize::from(holds_hello);
         }
     }
@@ -466,6 +494,9 @@ impl Owner {
         self.peer_transmit();
         self.acknowledge();
         self.ask_receipts();
+        if let Some(session) = &mut self.session {
+            session.takes(Instant::now());
+        }
     }
 
     fn time(&mut self) {
@@ -487,7 +518,7 @@ impl Owner {
         let online = self.online().is_some();
         [
             self.retry_at.filter(|_| self.trying.is_none() && self.session.is_none()),
-            self.outbox.poll_timeout().filter(|_| online).map(at),
+            self.outbox.poll_timeout().filter(|_| self.may_transmit()).map(at),
             self.follower.poll_timeout().filter(|_| online).map(at),
             self.files.poll_timeout().map(at),
             self.session.as_ref().map(Session::deadline),
@@ -584,9 +615,9 @@ async fn tried(trying: &mut Option<Trying>) -> Answer<crate::upstream::Opened> {
     }
 }
 
-async fn frame(session: &mut Option<Session>) -> Result<Option<Frame>, LinkError> {
+async fn next(session: &mut Option<Session>) -> Result<Next, LinkError> {
     match session {
-        Some(session) => session.link.recv_while_flushing().await,
+        Some(session) => session.next().await,
         None => std::future::pending().await,
     }
 }

@@ -1,16 +1,20 @@
 //! An open connection: HELLO and WELCOME, requests and their answers, what the server pushes, and whether it lives.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use bytes::Bytes;
-use chat_link::Link;
+use chat_link::{Link, LinkError};
 use chat_proto::control::ErrorData;
 use chat_proto::control::account::Problem;
 use chat_proto::fault::{Code, Fault};
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{
-    AUTH_WITHIN, BACKOFF_MIN, OPEN_STREAMS_MAX, PING_AFTER, PONG_WITHIN, RECEIPTS_FOLLOWED, TEXT_MAX,
+    AUTH_WITHIN, BACKOFF_MIN, LINK_OUTPUT_MAX, OPEN_STREAMS_MAX, OUTPUT_MAX, PING_AFTER, PONG_WITHIN,
+    RECEIPTS_FOLLOWED, SLOW_READER, TEXT_MAX, TRY_LATER_MAX,
 };
 use chat_proto::machine::hello::{Epoch, Epochs};
 use chat_proto::machine::inbox::Follower;
@@ -41,6 +45,14 @@ pub(super) enum Pending {
     Logout,
 }
 
+/// What a session has for its owner.
+pub(super) enum Next {
+    /// A frame of the server; nothing at its goodbye.
+    Frame(Option<Frame>),
+    /// What was queued left: there is room for what waits.
+    Room,
+}
+
 /// A connection that is logged in.
 pub(super) struct Session {
     pub link: Link,
@@ -57,6 +69,8 @@ pub(super) struct Session {
     heard: Instant,
     pinged: Option<Instant>,
     missed: u32,
+    /// Since when the server takes nothing of an output that is too long, and how much it had taken before.
+    stuck: Option<(Instant, u64)>,
     tag: u32,
     pending: HashMap<u32, Pending>,
 }
@@ -73,6 +87,7 @@ impl Session {
             heard: Instant::now(),
             pinged: None,
             missed: 0,
+            stuck: None,
             tag: 100,
             pending: HashMap::new(),
         }
@@ -80,11 +95,50 @@ impl Session {
 
     /// When the other side's silence is to be looked at.
     pub fn deadline(&self) -> Instant {
-        match self.pinged {
+        let silent = match self.pinged {
             _ if !self.welcomed => self.heard + AUTH_WITHIN,
             Some(at) => at + PONG_WITHIN,
             None => self.heard + PING_AFTER,
+        };
+        self.stuck.map_or(silent, |(since, _)| silent.min(since + SLOW_READER))
+    }
+
+    /// Whether texts may follow. What stands in the output leaves first: a server that has not read it may ask for all of it again.
+    pub fn has_room(&self) -> bool {
+        self.link.queued() <= OUTPUT_MAX
+    }
+
+    /// Whether the server is listened to. Not at [`OUTPUT_MAX`] already: the server does not read beyond that either, and both would wait.
+    pub fn listens(&self) -> bool {
+        self.link.queued() <= LINK_OUTPUT_MAX
+    }
+
+    /// Waits for what comes next, and meanwhile writes. May be dropped and called again.
+    pub async fn next(&mut self) -> Result<Next, LinkError> {
+        let (full, deaf) = (!self.has_room(), !self.listens());
+        poll_fn(|cx| {
+            if deaf {
+                if let Poll::Ready(flushed) = pin!(self.link.flush()).poll(cx) {
+                    flushed?;
+                }
+            } else if let Poll::Ready(frame) = pin!(self.link.recv_while_flushing()).poll(cx) {
+                return Poll::Ready(Ok(Next::Frame(frame?)));
+            }
+            let room = (full && self.has_room()) || (deaf && self.listens());
+            if room { Poll::Ready(Ok(Next::Room)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Notes whether the server takes anything of an output that is too long; false when it did not for too long (S21).
+    pub fn takes(&mut self, now: Instant) -> bool {
+        let written = self.link.written();
+        match self.stuck {
+            _ if self.listens() => self.stuck = None,
+            Some((since, before)) if before == written => return now < since + SLOW_READER,
+            _ => self.stuck = Some((now, written)),
         }
+        true
     }
 
     fn ask(&mut self, name: Tag4, body: Bytes, pending: Option<Pending>) {
@@ -175,7 +229,7 @@ impl Owner {
             status::CONFIRMATION | status::ERROR => self.answered(frame),
             status::END => self.bye(&frame.body),
             method::PING => {
-                session.link.queue(&Frame { name: method::PONG, ..frame });
+                session.link.queue(&Frame { name: method::PONG, tag: frame.tag, body: Bytes::new() });
                 Ok(())
             }
             method::PONG => {
@@ -195,10 +249,7 @@ impl Owner {
         let body = frame.body.clone();
         match frame.name {
             method::VERDICT => self.verdicts(wire::Verdict::decode(body)?),
-            method::GAP => {
-                let gap = wire::Gap::decode(body)?;
-                self.outbox.handle_gap(Incarnation(gap.incarnation), gap.last);
-            }
+            method::GAP => self.gap(&wire::Gap::decode(body)?),
             method::TRY_LATER => self.try_later(wire::TryLater::decode(body)?),
             method::DELIVER => self.deliver(wire::Deliver::decode(body)?),
             method::GONE => self.gone(wire::Gone::decode(body)?),
@@ -370,7 +421,8 @@ impl Owner {
 
     fn bye(&mut self, body: &[u8]) -> Result<(), prost::DecodeError> {
         let bye = wire::Bye::decode(body)?;
-        let error = ErrorData { retry_after_ms: (bye.after_ms > 0).then_some(bye.after_ms), ..Code(bye.code).into() };
+        let after_ms = bye.after_ms.min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
+        let error = ErrorData { retry_after_ms: (after_ms > 0).then_some(after_ms), ..Code(bye.code).into() };
         if self.leaving.is_some() {
             self.left(false);
         } else if bye.may_reconnect {
@@ -409,7 +461,7 @@ impl Owner {
         self.loading = false;
         self.reoffering = 0;
         self.reconciling = false;
-        self.read_there.clear();
+        self.read_there.forget();
         self.inbox.forget_uncommitted();
         let cut = self.unreachable();
         for (_, pending) in session.pending {
@@ -422,6 +474,9 @@ impl Owner {
 
     /// Asks a silent server whether it lives; two misses and it does not.
     pub fn keep_alive(&mut self, now: Instant) {
+        if self.session.as_mut().is_some_and(|session| !session.takes(now)) {
+            return self.lost("the server does not read");
+        }
         let Some(session) = self.session.as_mut().filter(|session| session.deadline() <= now) else { return };
         if !session.welcomed || session.missed >= 1 {
             return self.lost("the server is silent");
@@ -446,5 +501,70 @@ fn remembered(state: &wire::StreamState) -> Remembered {
 pub(super) fn refuse(pending: Pending, error: &ErrorData) {
     if let Pending::Call(reply) = pending {
         let _ = reply.send(Err(Box::new(error.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, SystemTime};
+
+    use chat_link::{Roots, Target};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A session, and the server's end of it.
+    async fn pair() -> (Session, Link) {
+        let made = chat_link::self_signed(&["127.0.0.1".to_owned()], SystemTime::now()).expect("a certificate");
+        let tls = chat_link::server_config(made.cert_pem.as_bytes(), made.key_pem.as_bytes()).expect("a config");
+        let listener = chat_link::listen((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let target = Target { host: "127.0.0.1".into(), port: listener.local_addr().expect("bound").port() };
+        let roots = Roots::system();
+        let (connected, server) = tokio::join!(chat_link::connect(&target, &roots, SOON), async {
+            let (stream, _) = listener.accept().await.expect("accepted");
+            chat_link::handshake(stream, &tls, SOON).await.expect("TLS")
+        });
+        (Session::new(connected.expect("connected").link), server)
+    }
+
+    /// Whether something came already.
+    async fn came(session: &mut Session) -> bool {
+        poll_fn(|cx| Poll::Ready(pin!(session.next()).poll(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_read_is_not_listened_to_and_let_go() {
+        let (mut session, mut server) = pair().await;
+        server.queue(&Frame { name: method::PING, tag: 1, body: Bytes::new() });
+        server.flush().await.expect("written");
+        // More than the sockets take by themselves.
+        loop {
+            while session.listens() {
+                session.link.queue(&Frame { name: method::SEND, tag: 0, body: vec![0; TEXT_MAX].into() });
+            }
+            if !came(&mut session).await && !session.listens() {
+                break;
+            }
+        }
+        let now = Instant::now();
+        assert!(session.takes(now) && session.takes(now + SLOW_READER / 2));
+        assert!(session.deadline() <= now + SLOW_READER);
+        assert!(!session.takes(now + SLOW_READER), "nothing was taken");
+        let reading = tokio::spawn(async move {
+            server.set_frame_max(chat_proto::limits::FRAME_MAX);
+            while let Ok(Some(_)) = server.recv().await {}
+        });
+        let next = tokio::time::timeout(SOON, session.next()).await.expect("soon").expect("a link");
+        assert!(matches!(next, Next::Room) && session.listens(), "nothing is heard before");
+        assert!(session.takes(now + SLOW_READER), "it reads again");
+        let next = tokio::time::timeout(SOON, session.next()).await.expect("soon").expect("a link");
+        assert!(matches!(next, Next::Frame(Some(frame)) if frame.name == method::PING));
+        // There is room for texts a little later.
+        while !session.has_room() {
+            tokio::time::timeout(SOON, session.next()).await.expect("soon").expect("a link");
+        }
+        reading.abort();
     }
 }

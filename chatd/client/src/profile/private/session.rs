@@ -291,7 +291,7 @@ impl Owner {
             self.private.outboxes.remove(&other);
             self.private.streams.retain(|_, leads_to| *leads_to != other);
             self.private.current.remove(&other);
-            self.submit(Write::ForgetPeer(other), Then::Reached);
+            self.submit(Write::ForgetPeer(other), Then::Reached(0));
         }
     }
 

@@ -10,7 +10,7 @@ use chat_proto::control::private::{EndReason, SessionState};
 use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::Incarnation;
-use chat_proto::limits::{CONTENT_TYPE_MAX, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, TEXT_MAX, TRY_LATER_MAX};
+use chat_proto::limits::{CONTENT_TYPE_MAX, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, TEXT_MAX};
 use chat_proto::machine::outbox::{self, Outbox, Remembered, Reoffer, Settle, Transmit};
 use chat_proto::method::peer as method;
 use chat_proto::peer::{self, Bye};
@@ -23,15 +23,13 @@ use crate::history::{
     NewMessage, Outgoing, PeerDevice, Place, PrivateIncoming, PrivateText, ReadHere, Row, Taken, Trouble, Verdict,
     Write,
 };
-use crate::profile::outgoing::place_of;
+use crate::profile::outgoing::{again_after_ms, place_of};
 use crate::profile::owner::{Loaded, Owner, Then};
 use crate::profile::{Answer, Queued, SendAsk};
 use chat_proto::machine::private::requests::RequestId;
 
 /// A peer whose texts have no room here tries again after this.
 const NO_ROOM: Duration = Duration::from_secs(10);
-/// Who asks for everything again gets it after this at the earliest.
-const AGAIN: Duration = Duration::from_millis(250);
 
 /// What goes through a session just now; all of it begins anew with each connection.
 #[derive(Default)]
@@ -268,10 +266,9 @@ impl Owner {
 
     /// Everything that is open goes again, after this or a little later: one small frame makes a whole window.
     fn send_again(&mut self, id: &RequestId, after_ms: u64) {
-        let (now, again) = (self.around.world.mono_ms(), u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
-        let after = after_ms.max(again).min(u64::try_from(TRY_LATER_MAX.as_millis()).unwrap_or(u64::MAX));
+        let now = self.around.world.mono_ms();
         if let Some(outbox) = self.outbox_to(id) {
-            outbox.handle_try_later(now, after);
+            outbox.handle_try_later(now, again_after_ms(after_ms));
         }
     }
 
@@ -434,15 +431,15 @@ impl Owner {
         for cseq in void.first..=void.last {
             match self.take(id, Place { incarnation, cseq }, None, share.take())? {
                 Placed::Next => {}
-        // Once for all its places: a small frame makes no more than one.
-        self.say_placed(id, incarnation, &placed);
                 known => placed = known,
             }
         }
+        // Once for all its places: a small frame makes no more than one.
+        self.say_placed(id, incarnation, &placed);
         Ok(())
     }
 
-    /// A place of a peer's stream: the next one is kept for the commit, one that is here is confirmed again, one beyond is refused.
+    /// A place of a peer's stream: the next one is kept for the commit.
     fn take(
         &mut self,
         id: &RequestId,
@@ -465,15 +462,26 @@ impl Owner {
             return Err(Broken);
         }
         if place.cseq <= *taken {
-            let verdict = peer::Verdict { incarnation: place.incarnation.0, last: committed, voids: Vec::new() };
-            self.say(id, method::VERDICT, &verdict);
-        } else if place.cseq == *taken + 1 {
-            *taken = place.cseq;
-            let (from, device) = (talk.peer.clone(), talk.device.device);
-            talk.traffic.waiting.push((PrivateIncoming { from, to: own, device, place, text }, share));
-        } else {
-            let last = *taken;
-            self.say(id, method::GAP, &peer::Upto { incarnation: place.incarnation.0, last });
+            return Ok(Placed::Here { committed });
+        }
+        if place.cseq > *taken + 1 {
+            return Ok(Placed::Beyond { last: *taken });
+        }
+        *taken = place.cseq;
+        let (from, device) = (talk.peer.clone(), talk.device.device);
+        talk.traffic.waiting.push((PrivateIncoming { from, to: own, device, place, text }, share));
+        Ok(Placed::Next)
+    }
+
+    /// One that is here is confirmed again, one beyond the next is refused.
+    fn say_placed(&mut self, id: &RequestId, incarnation: Incarnation, placed: &Placed) {
+        let incarnation = incarnation.0;
+        match *placed {
+            Placed::Next => {}
+            Placed::Here { committed: last } => {
+                self.say(id, method::VERDICT, &peer::Verdict { incarnation, last, voids: Vec::new() });
+            }
+            Placed::Beyond { last } => self.say(id, method::GAP, &peer::Upto { incarnation, last }),
         }
     }
 
@@ -699,14 +707,6 @@ impl Owner {
     }
 }
 
-/// The peer's bytes make no sense.
-struct Broken;
-
-impl From<prost::DecodeError> for Broken {
-    fn from(_: prost::DecodeError) -> Broken {
-        Broken
-    }
-}
 /// Where a place stands in a peer's stream.
 enum Placed {
     /// It is the next one, and kept.
@@ -717,6 +717,14 @@ enum Placed {
     Beyond { last: u64 },
 }
 
+/// The peer's bytes make no sense.
+struct Broken;
+
+impl From<prost::DecodeError> for Broken {
+    fn from(_: prost::DecodeError) -> Broken {
+        Broken
+    }
+}
 
 /// The commit of what came and waits.
 fn receive(talk: &mut super::Talk) -> (Write, Then) {
