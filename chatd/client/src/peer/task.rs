@@ -647,11 +647,11 @@ mod tests {
         let (tell, _events) = mpsc::unbounded_channel();
         let session = start(spec, (), tell);
         // Nobody there says a word: each dial would go on for as long as a hello may take.
-        let within = PEER_HELLO_WITHIN / 2;
-        let mut dial = tokio::time::timeout(within, came.next()).await.expect("a dial").expect("an endpoint");
+        let within = PEER_HELLO_WITHIN * 3 / 4;
+        let mut dial = tokio::time::timeout(SOON, came.next()).await.expect("a dial").expect("an endpoint");
         for _ in 0..5 {
             session.tell(Command::Moved(bob.target().await, alice.peers.expect(bob.place.id())));
-            let next = tokio::time::timeout(within, came.next()).await.expect("another").expect("an endpoint");
+            let next = tokio::time::timeout(SOON, came.next()).await.expect("another").expect("an endpoint");
             tokio::time::timeout(within, dial.ended()).await.expect("the one before is given up");
             dial = next;
         }
