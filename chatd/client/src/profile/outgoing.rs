@@ -474,7 +474,10 @@ impl Owner {
     pub fn try_later(&mut self, later: wire::TryLater) {
         let now = self.around.world.mono_ms();
         let after = again_after_ms(later.after_ms);
-        tracing::info!(profile = self.name, code = Code(later.code).name(), after, "the server asks to wait");
+        // One that asks all the time must not fill the log.
+        if self.later.is_none() {
+            tracing::info!(profile = self.name, code = Code(later.code).name(), after, "the server asks to wait");
+        }
         self.outbox.handle_try_later(now, after);
         self.later = Some((Code(later.code), now + after));
         self.give_up_waiting(Some(&ErrorData { retry_after_ms: Some(after), ..Code(later.code).into() }));
