@@ -58,22 +58,35 @@ impl Stranger {
         self.ask(method::IDENTIFY, &ask);
     }
 
-    /// Is somebody with an open session from now on.
+    /// Is somebody new with an open session from now on.
     pub fn enter(&mut self, name: &str, server: ServerId, device: &Device) {
         self.identify();
-        let exporter = self.tls.export_keying_material([0; 32], b"EXPORTER-chat-v1", None).unwrap();
-        let claim = DeviceClaim { exporter, server, account: name, device: device.id, versions: WIRE };
-        let proof = device.key.sign(&claim).unwrap();
         let enrol = wire::Enrol {
             device_id: device.id.0.to_vec(),
             public_key: device.key.public().to_vec(),
             name: "laptop".into(),
-            proof: proof.to_vec(),
+            proof: self.proof(name, server, device),
         };
         let password = PASSWORD.to_owned();
         let ask = wire::Password { account: name.into(), password, enrol: Some(enrol), ..wire::Password::default() };
         self.ask(method::REGISTER, &ask);
         self.ask(method::HELLO, &wire::Hello::default());
+    }
+
+    /// Is there again with a device that was enrolled.
+    pub fn come_back(&mut self, name: &str, server: ServerId, device: &Device) {
+        self.identify();
+        let proof = self.proof(name, server, device);
+        let device_id = device.id.0.to_vec();
+        let ask = wire::DeviceLogin { account: name.into(), device_id, proof, ..wire::DeviceLogin::default() };
+        self.ask(method::DEVICE, &ask);
+        self.ask(method::HELLO, &wire::Hello::default());
+    }
+
+    fn proof(&self, account: &str, server: ServerId, device: &Device) -> Vec<u8> {
+        let exporter = self.tls.export_keying_material([0; 32], b"EXPORTER-chat-v1", None).unwrap();
+        let claim = DeviceClaim { exporter, server, account, device: device.id, versions: WIRE };
+        device.key.sign(&claim).unwrap().to_vec()
     }
 
     fn ask(&mut self, method: Tag4, body: &impl Message) {
