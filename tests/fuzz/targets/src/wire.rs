@@ -55,8 +55,11 @@ macro_rules! bodies {
     };
 }
 
+/// A body's name, and its decoder with the check.
+type Body = (&'static str, fn(&[u8]));
+
 /// Every struct of `chat_proto::wire` and `chat_proto::peer`, those inside others too.
-const BODIES: &[(&str, fn(&[u8]))] = bodies![
+const BODIES: &[Body] = bodies![
     Position Identify Identity Name NameState Enrol Password DeviceLogin LoggedIn Hello OpenStream Welcome Epoch StreamState
     Decision Send Void Verdict Run Gap TryLater Deliver Expired DeviceNotice Fetch Gone Ack Mark Follow Receipts Receipt
     Presence PresenceItem PeopleQuery People Person Account BlockChanged Blocked Logout Empty Refusal Bye
