@@ -249,7 +249,7 @@ impl Task {
                 Woken::Asked(None) => return self.end(Bye::GONE).await,
                 Woken::Came(connection) => self.meet(connection),
                 Woken::Met((dial, met)) => {
-                    if let Some(reason) = self.dialled_or_came(dial, met) {
+                    if let Some(reason) = self.met(dial, met) {
                         return (self.tell)(PeerEvent::Over(reason));
                     }
                 }
@@ -315,7 +315,7 @@ impl Task {
     }
 
     /// A meeting is over; answers the reason when the session is. A dial that another took the place of led to where the peer is no more.
-    fn dialled_or_came(&mut self, dial: Option<u64>, met: Result<Talk, PeerError>) -> Option<u32> {
+    fn met(&mut self, dial: Option<u64>, met: Result<Talk, PeerError>) -> Option<u32> {
         if dial.is_some_and(|dial| dial != self.dials || self.dialling.is_none()) {
             if let Ok(talk) = met {
                 talk.connection.close(Bye::DOUBLE);
@@ -325,10 +325,11 @@ impl Task {
         if dial.is_some() {
             self.dialling = None;
         }
-        self.met(met)
+        self.settle(met)
     }
 
-    fn met(&mut self, met: Result<Talk, PeerError>) -> Option<u32> {
+    /// What a meeting that counts comes to: the connection that is used from now on, another try, or the end.
+    fn settle(&mut self, met: Result<Talk, PeerError>) -> Option<u32> {
         match met {
             Ok(talk) => {
                 // Whoever connected by a way that is not allowed: no word goes over it.
@@ -562,6 +563,20 @@ mod tests {
             Side { peers, place, own: Own { server, session: [1; 16], name: name.into(), device, key } }
         }
 
+        /// This side's session with the other one.
+        async fn towards(&self, other: &Side, first: bool) -> Spec {
+            Spec {
+                own: self.own.clone(),
+                known: other.known(),
+                place: Arc::clone(&self.place),
+                target: other.target().await,
+                expecting: self.peers.expect(other.place.id()),
+                relay: None,
+                first,
+                direct_only: false,
+            }
+        }
+
         fn known(&self) -> Known {
             Known { name: self.own.name.clone(), device: self.own.device, key: self.own.key.public() }
         }
@@ -605,16 +620,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_goes_over_another_connection_than_it_was_meant_for() {
         let (alice, bob) = (Side::new("alice", 2).await, Side::new("bob", 1).await);
-        let spec = Spec {
-            own: alice.own.clone(),
-            known: bob.known(),
-            place: Arc::clone(&alice.place),
-            target: bob.target().await,
-            expecting: alice.peers.expect(bob.place.id()),
-            relay: None,
-            first: false,
-            direct_only: false,
-        };
+        let spec = alice.towards(&bob, false).await;
         let (tell, mut events) = mpsc::unbounded_channel();
         let session = start(spec, (), tell);
         let _first = bob.meet(&alice).await;
@@ -634,16 +640,7 @@ mod tests {
     async fn a_peer_that_moves_all_the_time_is_dialled_at_one_place_at_a_time() {
         let (alice, bob) = (Side::new("alice", 1).await, Side::new("bob", 2).await);
         let mut came = bob.peers.expect(alice.place.id());
-        let spec = Spec {
-            own: alice.own.clone(),
-            known: bob.known(),
-            place: Arc::clone(&alice.place),
-            target: bob.target().await,
-            expecting: alice.peers.expect(bob.place.id()),
-            relay: None,
-            first: true,
-            direct_only: false,
-        };
+        let spec = alice.towards(&bob, true).await;
         let (tell, _events) = mpsc::unbounded_channel();
         let session = start(spec, (), tell);
         // Nobody there says a word: each dial would go on for as long as a hello may take.

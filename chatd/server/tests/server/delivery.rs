@@ -5,7 +5,7 @@ use chat_proto::frame::Frame;
 use chat_proto::{limits, method, wire};
 
 use crate::client::{Client, SOON, at};
-use crate::safety::memory::Stranger;
+use crate::raw::Raw;
 use crate::world::{PASSWORD, World};
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn s21_a_reader_who_stops_reading_is_ended() {
         assert_eq!(alice.text("bob", &text).await.code, Code::ACCEPTED.0);
     }
     // More than a reader may have waits for him at once; the system holds little of it, and he reads no more.
-    let mut slow = Stranger::connect(&world, 2).await;
+    let mut slow = Raw::connect(&world, 2).await;
     let (server, again) = (world.id, device.clone());
     let began = tokio::time::Instant::now();
     let coming = tokio::task::spawn_blocking(move || {

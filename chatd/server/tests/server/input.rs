@@ -7,7 +7,7 @@ use chat_proto::{limits, method, status, wire};
 use prost::Message as _;
 
 use crate::client::{Client, Device};
-use crate::safety::memory::Stranger;
+use crate::raw::Raw;
 use crate::world::World;
 
 fn raw(name: &[u8; 4], tag: u32, body: &[u8]) -> Frame {
@@ -65,7 +65,7 @@ async fn bodies_that_make_no_sense_are_the_end() {
 async fn s06_s15_frames_beyond_the_limit_are_the_end() {
     let world = World::start().await;
     for (max, name) in [(limits::FRAME_MAX_STRANGER, method::NAME), (limits::FRAME_MAX, method::SEND)] {
-        let mut client = Stranger::connect(&world, 2).await;
+        let mut client = Raw::connect(&world, 2).await;
         let server = world.id;
         let ended = tokio::task::spawn_blocking(move || {
             if name == method::SEND {

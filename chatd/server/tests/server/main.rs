@@ -10,6 +10,7 @@ mod input;
 mod operator;
 mod people;
 mod private;
+mod raw;
 mod relay;
 mod safety;
 mod session;

@@ -5,7 +5,7 @@
 mod account;
 mod input;
 mod log;
-pub mod memory;
+mod memory;
 mod message;
 pub mod network;
 mod program;
