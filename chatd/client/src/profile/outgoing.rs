@@ -10,8 +10,7 @@ use chat_proto::fault::Code;
 use chat_proto::frame::Frame;
 use chat_proto::id::{Incarnation, Position};
 use chat_proto::limits::{
-    BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_AGAIN_AFTER, SEND_WINDOW, SEND_WINDOW_BYTES,
-    TEXT_MAX, TRY_LATER_MAX,
+    BACKOFF_MIN, KNOWN_STREAMS, OPEN_STREAMS_MAX, OUTBOX_MAX, SEND_WINDOW, SEND_WINDOW_BYTES, TEXT_MAX,
 };
 use chat_proto::machine::outbox::{Cancel, Entry, Outbox, Reoffer, Transmit};
 use chat_proto::peer::Bye;
@@ -473,23 +472,17 @@ impl Owner {
 
     pub fn try_later(&mut self, later: wire::TryLater) {
         let now = self.around.world.mono_ms();
-        let after = again_after_ms(later.after_ms);
+        let after = self.outbox.handle_try_later(now, later.after_ms);
         // One that asks all the time must not fill the log.
         if self.later.is_none() {
             tracing::info!(profile = self.name, code = Code(later.code).name(), after, "the server asks to wait");
         }
-        self.outbox.handle_try_later(now, after);
         self.later = Some((Code(later.code), now + after));
         self.give_up_waiting(Some(&ErrorData { retry_after_ms: Some(after), ..Code(later.code).into() }));
     }
 
-    /// The server decided nothing behind a place: everything that is open goes again, a little later or when it said before.
     pub fn gap(&mut self, gap: &wire::Gap) {
-        if self.outbox.streams().any(|(known, _)| known.0 == gap.incarnation) {
-            let now = self.around.world.mono_ms();
-            let later = self.later.map_or(0, |(_, until)| until.saturating_sub(now));
-            self.outbox.handle_try_later(now, again_after_ms(later));
-        }
+        self.outbox.handle_gap(self.around.world.mono_ms(), Incarnation(gap.incarnation));
     }
 
     /// Lost places are open again on the disk; they go first.
@@ -602,13 +595,6 @@ pub(super) fn place_of(transmit: &Transmit) -> Place {
     match *transmit {
         Transmit::Send { incarnation, cseq, .. } | Transmit::Void { incarnation, cseq } => Place { incarnation, cseq },
     }
-}
-
-/// When everything may go again of which the other side wants it after so long: neither at once, nor ever so late.
-pub(super) fn again_after_ms(after_ms: u64) -> u64 {
-    let [least, most] =
-        [SEND_AGAIN_AFTER, TRY_LATER_MAX].map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-    after_ms.clamp(least, most)
 }
 
 /// The answer while no verdict can come: it stays queued.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::fault::Code;
 use crate::id::{Incarnation, Position};
-use crate::limits::{SEND_WINDOW, SEND_WINDOW_BYTES, TRY_LATER_MAX};
+use crate::limits::{SEND_AGAIN_AFTER, SEND_WINDOW, SEND_WINDOW_BYTES, TRY_LATER_MAX};
 
 /// Something for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,19 +279,23 @@ impl Outbox {
         Some(Settle { incarnation, cseq, code, position, stored })
     }
 
-    /// The server decided nothing behind `last`: send again from there.
-    pub fn handle_gap(&mut self, incarnation: Incarnation, last: u64) {
-        if let Some(stream) = self.stream(incarnation) {
-            stream.rewind();
-            stream.sent = stream.sent.min(last.max(stream.open.front().map_or(0, |e| e.cseq - 1)));
+    /// The server decided nothing behind a place of a stream: what is open goes again, a little later or when it said before. Nothing
+    /// when the stream is not known here.
+    pub fn handle_gap(&mut self, now_ms: u64, incarnation: Incarnation) {
+        if self.stream(incarnation).is_some() {
+            let later = self.not_before.map_or(0, |t| t.saturating_sub(now_ms));
+            self.handle_try_later(now_ms, later);
         }
     }
 
-    /// The server cannot decide now: wait, then send again from the last decided place.
-    pub fn handle_try_later(&mut self, now_ms: u64, after_ms: u64) {
-        // whatever the other side asks for, the contract's bound holds
-        self.not_before = Some(now_ms + after_ms.min(TRY_LATER_MAX.as_millis() as u64));
+    /// The server cannot decide now: wait, then send again from the last decided place. Answers for how long, in milliseconds: whatever
+    /// the other side asks for, neither at once nor ever so late.
+    pub fn handle_try_later(&mut self, now_ms: u64, after_ms: u64) -> u64 {
+        let [least, most] = [SEND_AGAIN_AFTER, TRY_LATER_MAX].map(|t| t.as_millis() as u64);
+        let after_ms = after_ms.clamp(least, most);
+        self.not_before = Some(now_ms + after_ms);
         self.streams.iter_mut().for_each(OutStream::rewind);
+        after_ms
     }
 
     /// The verdict of this place is durable on this host.
@@ -503,10 +507,26 @@ mod tests {
         let mut outbox = filled(2);
         outbox.handle_welcome(&[]);
         assert_eq!(sends(&mut outbox), [1, 2]);
-        outbox.handle_try_later(10, 50);
-        assert_eq!(outbox.poll_transmit(59), None);
-        assert_eq!(outbox.poll_timeout(), Some(60));
-        assert!(matches!(outbox.poll_transmit(60), Some(Transmit::Send { cseq: 1, .. })));
+        assert_eq!(outbox.handle_try_later(10, 500), 500);
+        assert_eq!(outbox.poll_transmit(509), None);
+        assert_eq!(outbox.poll_timeout(), Some(510));
+        assert!(matches!(outbox.poll_transmit(510), Some(Transmit::Send { cseq: 1, .. })));
+        assert_eq!([0, 249, u64::MAX].map(|after_ms| outbox.handle_try_later(0, after_ms)), [250, 250, 60_000]);
+    }
+
+    #[test]
+    fn a_gap_goes_again_a_little_later_and_not_before_the_server_said() {
+        let mut outbox = filled(2);
+        outbox.handle_welcome(&[]);
+        assert_eq!(sends(&mut outbox), [1, 2]);
+        outbox.handle_gap(10, Incarnation(8));
+        assert_eq!(outbox.poll_timeout(), None, "not a stream of this host");
+        outbox.handle_gap(10, INC);
+        assert_eq!(outbox.poll_timeout(), Some(260));
+        outbox.handle_try_later(10, 500);
+        outbox.handle_gap(20, INC);
+        assert_eq!((outbox.poll_transmit(509), outbox.poll_timeout()), (None, Some(510)));
+        assert!(matches!(outbox.poll_transmit(510), Some(Transmit::Send { cseq: 1, .. })));
     }
 
     #[test]

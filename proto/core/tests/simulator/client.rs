@@ -221,7 +221,11 @@ impl Client {
                     self.settle(ctx, settle);
                 }
             }
-            Down::Gap { inc, last } => self.outbox.handle_gap(inc, last),
+            Down::Gap { inc, .. } => {
+                if ctx.bug != Bug::GapForgotten {
+                    self.outbox.handle_gap(ctx.now, inc);
+                }
+            }
             Down::TryLater { after_ms } => {
                 if ctx.bug != Bug::TryLaterForgotten {
                     self.outbox.handle_try_later(ctx.now, after_ms);

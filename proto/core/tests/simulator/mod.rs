@@ -74,12 +74,14 @@ pub enum Bug {
     NoReoffer,
     /// A client that is told to wait never tries again.
     TryLaterForgotten,
+    /// A client that is told of a gap goes on as if nothing were missing.
+    GapForgotten,
     /// A client greets while a commit is on its way.
     HelloWhileWriting,
 }
 
 impl Bug {
-    pub const PLANTED: [Bug; 18] = [
+    pub const PLANTED: [Bug; 19] = [
         Bug::AckBeforeCommit,
         Bug::NoDedupe,
         Bug::NoServerCheckpoint,
@@ -97,6 +99,7 @@ impl Bug {
         Bug::NoNewEpoch,
         Bug::NoReoffer,
         Bug::TryLaterForgotten,
+        Bug::GapForgotten,
         Bug::HelloWhileWriting,
     ];
 }

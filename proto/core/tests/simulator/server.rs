@@ -311,8 +311,12 @@ impl Server {
             return false;
         }
         if self.full {
-            let after_ms = 20 + ctx.rng.below(100);
-            effects.push(Effect::Down(conn, Down::TryLater { after_ms }));
+            // Both say that this one and all behind it must come again.
+            let again = match ctx.rng.chance(30) {
+                true => self.known(inc, cseq, Offer::Gap { last: cseq - 1 }),
+                false => Down::TryLater { after_ms: 20 + ctx.rng.below(600) },
+            };
+            effects.push(Effect::Down(conn, again));
             return false;
         }
         let (code, h8) = match frame {

@@ -102,8 +102,8 @@ fn outbox(data: &mut Bytes) {
                     outbox.handle_settled(settle.incarnation, settle.cseq);
                 }
             }
-            4 => outbox.handle_gap(data.incarnation(), data.number()),
-            5 => outbox.handle_try_later(now, data.number()),
+            4 => outbox.handle_gap(now, data.incarnation()),
+            5 => drop(outbox.handle_try_later(now, data.number())),
             6 => outbox.handle_disconnected(),
             7 => drop(outbox.handle_cancel(data.incarnation(), data.number())),
             _ => outbox.handle_settled(data.incarnation(), data.number()),

@@ -23,7 +23,7 @@ use crate::history::{
     NewMessage, Outgoing, PeerDevice, Place, PrivateIncoming, PrivateText, ReadHere, Row, Taken, Trouble, Verdict,
     Write,
 };
-use crate::profile::outgoing::{again_after_ms, place_of};
+use crate::profile::outgoing::place_of;
 use crate::profile::owner::{Loaded, Owner, Then};
 use crate::profile::{Answer, Queued, SendAsk};
 use chat_proto::machine::private::requests::RequestId;
@@ -228,16 +228,17 @@ impl Owner {
                 Ok(())
             }
             method::GAP => {
-                let gap = peer::Upto::decode(body)?;
-                // From the first open place on, which is where the gap begins.
-                if self.leads_to(id, Incarnation(gap.incarnation)) {
-                    self.send_again(id, 0);
+                let (gap, now) = (peer::Upto::decode(body)?, self.around.world.mono_ms());
+                if let Some(outbox) = self.outbox_to(id) {
+                    outbox.handle_gap(now, Incarnation(gap.incarnation));
                 }
                 Ok(())
             }
             method::TRY_LATER => {
-                let after = peer::TryLater::decode(body)?.after_ms;
-                self.send_again(id, after);
+                let (later, now) = (peer::TryLater::decode(body)?, self.around.world.mono_ms());
+                if let Some(outbox) = self.outbox_to(id) {
+                    outbox.handle_try_later(now, later.after_ms);
+                }
                 Ok(())
             }
             method::READ => {
@@ -261,14 +262,6 @@ impl Owner {
             }
             // A newer peer may say what this build does not know.
             _ => Ok(()),
-        }
-    }
-
-    /// Everything that is open goes again, after this or a little later: one small frame makes a whole window.
-    fn send_again(&mut self, id: &RequestId, after_ms: u64) {
-        let now = self.around.world.mono_ms();
-        if let Some(outbox) = self.outbox_to(id) {
-            outbox.handle_try_later(now, again_after_ms(after_ms));
         }
     }
 
