@@ -1,13 +1,13 @@
 //! The classic profile by commands: mission A1 to A10 with the strict form of each rule, and what only the profile has.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chat_tests::process::{command, kill_child, signal, until, within};
 use chat_tests::server::free_port;
-use chat_tests::{Home, Output, World};
+use chat_tests::{Home, Output, World, needs};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -376,8 +376,7 @@ fn the_exercises_command_line_needs_no_init() {
 /// Kills the server at each system call with which a line gets into the credentials file.
 #[test]
 fn a_kill_at_any_point_of_the_append_leaves_a_whole_file() {
-    if !Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: strace is missing or may not trace here");
+    if !needs::strace() {
         return;
     }
     let mut world = World::classic(&[]);

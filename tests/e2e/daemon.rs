@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use chat_tests::process::{alive, command, listener_pid, until};
-use chat_tests::{Home, Output, World};
+use chat_tests::{Home, Output, World, needs};
 
 /// Races of two daemons started at once with real processes, unless CHAT_RACES says how many; a thousand more are run in chat-local's
 /// own tests.
@@ -148,7 +148,7 @@ fn s33_the_socket_is_for_its_user_alone() {
     let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&home.dir().join("run")), 0o700);
     assert_eq!(mode(&home.socket()), 0o600);
-    if !rustix::process::geteuid().is_root() {
+    if !needs::root("being another user") {
         return;
     }
     // another user, let in by mistake through every directory: refused by his uid, and no byte is answered
@@ -210,7 +210,7 @@ fn s34_unsafe_directories_are_refused() {
     let refused = start();
     assert_eq!(refused.code, 77, "{refused}");
     fs::remove_file(&run).expect("our link");
-    if rustix::process::geteuid().is_root() {
+    if needs::root("giving a directory away") {
         // a foreign owner
         fs::create_dir(&run).expect("a fresh directory");
         fs::set_permissions(&run, fs::Permissions::from_mode(0o700)).expect("our directory");
@@ -225,7 +225,7 @@ fn s34_unsafe_directories_are_refused() {
 
 #[test]
 fn s35_a_squatted_socket_gets_no_byte() {
-    if !rustix::process::geteuid().is_root() {
+    if !needs::root("being another user") {
         return;
     }
     let mut world = World::start();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chat_tests::process::{binary, until};
-use chat_tests::{Home, Output, World};
+use chat_tests::{Home, Output, World, needs};
 use serde_json::Value;
 
 /// What must never be in a report.
@@ -201,7 +201,7 @@ fn what_others_could_use_is_closed_again() {
     mend(&home, "credentials", "FAIL").ok();
     is_ok(&home, "credentials");
     // a file of somebody else: chmod would be refused, and would change nothing
-    if rustix::process::geteuid().is_root() {
+    if needs::root("giving a file away") {
         std::os::unix::fs::chown(&key, Some(54_321), None).expect("root may give away");
         set_mode(&key, 0o640);
         home.run(&["doctor"]).exits(1).says("belongs to somebody else");

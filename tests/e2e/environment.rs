@@ -9,21 +9,12 @@ use std::process::{Command, Stdio};
 
 use chat_tests::process::{binary, command, until};
 use chat_tests::shell::Seated;
-use chat_tests::{Home, Output, World};
+use chat_tests::{Home, Output, World, needs};
 
 /// A uid that the user database does not know.
 const NOBODY_KNOWN: u32 = 54_321;
 /// Descriptors of a process that has few.
 const FEW: &str = "--nofile=64:64";
-
-/// Who has no right to do what a test is about.
-fn is_root(what: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped, as only root can do it: {what}");
-    }
-    root
-}
 
 /// A place that everybody may enter, with the programs in it.
 struct Stage {
@@ -88,7 +79,7 @@ fn refused(output: Output, code: i32, part: &str) -> Output {
 
 #[test]
 fn without_a_home_the_way_out_is_said() {
-    if !is_root("a user without a home") {
+    if !needs::root("a user without a home") {
         return;
     }
     let stage = Stage::new();
@@ -104,7 +95,7 @@ fn without_a_home_the_way_out_is_said() {
 
 #[test]
 fn a_home_that_cannot_be_written_is_named() {
-    if !is_root("a home of somebody else") {
+    if !needs::root("a home of somebody else") {
         return;
     }
     let stage = Stage::new();
@@ -309,7 +300,7 @@ fn a_configuration_that_cannot_be_read_is_named() {
 
 #[test]
 fn a_configuration_of_somebody_else_is_not_taken_for_none() {
-    if !is_root("files of somebody else") {
+    if !needs::root("files of somebody else") {
         return;
     }
     let stage = Stage::new();
@@ -327,7 +318,7 @@ fn a_configuration_of_somebody_else_is_not_taken_for_none() {
 
 #[test]
 fn a_state_directory_of_somebody_else_is_refused() {
-    if !is_root("a directory of somebody else") {
+    if !needs::root("a directory of somebody else") {
         return;
     }
     let mut world = World::start();
@@ -387,15 +378,14 @@ fn a_missing_daemon_is_said() {
 
 #[test]
 fn a_full_disk_is_said_and_room_mends_it() {
-    if !is_root("mounting a small disk") {
+    if !needs::root("mounting a small disk") {
         return;
     }
     let mut world = World::start();
     let home = world.bare("alice", "alice");
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs"]).arg(home.dir()).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this system mounts no tmpfs");
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs"]).arg(home.dir());
+    if !needs::met(needs::works(&mut mount), "this system mounts no tmpfs") {
         return;
     }
     let fill = || {
@@ -481,7 +471,7 @@ fn sixty_four_descriptors_are_enough_or_said() {
 
 #[test]
 fn without_proc_everything_works() {
-    if !is_root("a namespace without /proc") {
+    if !needs::root("a namespace without /proc") {
         return;
     }
     let mut world = World::start();
@@ -500,8 +490,7 @@ fn without_proc_everything_works() {
     };
     let (chatctl, chatd, server) = (binary("chatctl"), binary("chatd"), binary("chat-server"));
     let first = bare(&format!("{} profile list", chatctl.display()));
-    if first.code == 99 {
-        eprintln!("skipped: this system gives no namespace of mounts");
+    if !needs::met(first.code != 99, "this system gives no namespace of mounts") {
         return;
     }
     first.ok();
@@ -519,10 +508,9 @@ fn faketime() -> Option<PathBuf> {
 
 #[test]
 fn ten_years_off_are_named_as_a_clock() {
-    let Some(library) = faketime() else {
-        eprintln!("skipped: there is no libfaketime on this host");
-        return;
-    };
+    let library = faketime();
+    needs::met(library.is_some(), "libfaketime is not installed");
+    let Some(library) = library else { return };
     let at = |offset: &str| {
         let preload = format!("LD_PRELOAD={}", library.display());
         ["env".to_owned(), preload, format!("FAKETIME={offset}"), "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned()]

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chat_tests::Output;
 use chat_tests::process::{binary, command, kill_hard, listener_pid};
+use chat_tests::{Output, needs};
 
 /// A person with a home, and a system of which the tests know what it was asked.
 struct Desk {
@@ -18,8 +18,8 @@ impl Desk {
     /// None where the system itself has a runtime directory for this user: a chatd would listen there.
     fn new() -> Option<Desk> {
         let uid = rustix::process::geteuid().as_raw();
-        if Path::new(&format!("/run/user/{uid}")).exists() {
-            eprintln!("skipped: this user has a runtime directory, which a test must not use");
+        let free = !Path::new(&format!("/run/user/{uid}")).exists();
+        if !needs::met(free, "this user has a runtime directory, which a test must not use") {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("cu-").tempdir_in("/tmp").expect("/tmp can be written");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chat_proto::limits::{CONTROL_CONNECTIONS, CONTROL_STALL};
 use chat_tests::process::{PATIENCE, alive, binary, command, kill_child, listener_pid, until, within};
-use chat_tests::{Home, Output, World};
+use chat_tests::{Home, Output, World, needs};
 use serde_json::{Value, json};
 
 /// The other user.
@@ -28,11 +28,7 @@ fn races() -> u64 {
 }
 
 fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root can be two users");
-    }
-    root
+    needs::root("being two users")
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
+use chat_tests::needs;
 use chat_tests::process::binary;
 
 #[test]
 fn a_session_finds_its_path_through_routers_and_relay() {
     // network namespaces are root's; tests/nat/run has all cases
-    let allowed = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
-    if !allowed || !rustix::process::geteuid().is_root() {
-        eprintln!("passed over: network namespaces need root");
+    let allowed = needs::works(Command::new("unshare").args(["--net", "true"]));
+    if !needs::root("network namespaces") || !needs::met(allowed, "this system gives no network namespace") {
         return;
     }
     let run = concat!(env!("CARGO_MANIFEST_DIR"), "/nat/run");

@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use chat_tests::Output;
 use chat_tests::process::{binary, command, kill_child, until};
+use chat_tests::{Output, needs};
 use toml::Value;
 
 /// An account that is on every machine and owns nothing there.
@@ -228,14 +228,9 @@ fn the_tarball_installs_the_same_as_the_packages_and_leaves_nothing() {
     install(&tree, &home, &["--nonsense"]).exits(2).says("usage: ");
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 #[test]
 fn what_root_sets_up_belongs_to_the_account_of_the_service() {
-    if !is_root() {
-        eprintln!("passed over: only root acts for another account");
+    if !needs::root("acting for another account") {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -346,10 +341,10 @@ fn the_hook_of_certbot_puts_key_and_chain_where_they_belong() {
 fn the_agent_of_launchd_is_one() {
     let plist = root().join("packaging/launchd/chatd.plist");
     let script = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-    let Ok(read) = Command::new("python3").args(["-c", script]).arg(&plist).output() else {
-        eprintln!("passed over: no python3");
+    if !needs::met(needs::works(Command::new("python3").arg("-V")), "python3 is not installed") {
         return;
-    };
+    }
+    let read = Command::new("python3").args(["-c", script]).arg(&plist).output().expect("it can be run");
     let read = Output::new("plistlib".to_owned(), &read).ok();
     let agent: serde_json::Value = serde_json::from_str(&read.stdout).expect("JSON");
     assert_eq!(agent["Label"], "chatd", "it is called as its file");

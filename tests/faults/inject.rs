@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
+use chat_tests::needs;
 use chat_tests::process::until;
 use rustix::process::Signal;
 
@@ -47,7 +48,7 @@ fn an_error_at_every_call() {
 /// A chatd that finds at its start that the disk of a history cannot be read or flushed ends as one that finds it later.
 #[test]
 fn an_error_at_the_opening_of_a_history() {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     for call in ["pread64", "fdatasync"] {
@@ -74,7 +75,7 @@ fn an_error_at_the_opening_of_a_history() {
 /// SQLite does not tell a quota from a broken disk; a chatd does, refuses what does not fit, and goes on.
 #[test]
 fn a_quota_that_is_used_up_is_a_full_disk() {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     let mut stage = Stage::new(&[]);
@@ -97,7 +98,7 @@ fn a_quota_that_is_used_up_is_a_full_disk() {
 }
 
 fn kills(step: u64) {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     for victim in [Victim::Server, Victim::Chatd] {
@@ -118,7 +119,7 @@ fn kills(step: u64) {
 }
 
 fn errors(step: u64) {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     for victim in [Victim::Server, Victim::Chatd] {
@@ -216,13 +217,4 @@ pub fn strace_to(file: &Path, call: &str, fault: &str) -> Vec<String> {
         all.extend(["-e".to_owned(), format!("inject={call}:{fault}")]);
     }
     all
-}
-
-/// Whether processes may be traced here.
-pub fn traceable() -> bool {
-    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
-    if !works {
-        eprintln!("skipped: strace is missing or may not trace here");
-    }
-    works
 }

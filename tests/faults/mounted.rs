@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use chat_tests::needs;
 
 /// What is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,12 +95,8 @@ pub fn mountable(kind: Kind) -> bool {
         }
     };
     let mut run = Command::new("sh");
-    run.args(["-c", script, "sh", path(&inside), path(&image)]).stdout(Stdio::null()).stderr(Stdio::null());
-    let works = run.status().is_ok_and(|status| status.success());
-    if !works {
-        eprintln!("skipped: {kind:?} cannot be mounted here");
-    }
-    works
+    run.args(["-c", script, "sh", path(&inside), path(&image)]);
+    needs::met(needs::works(&mut run), &format!("{kind:?} cannot be mounted here"))
 }
 
 fn sh(words: &[&str]) {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_tests::needs;
 use chat_tests::process::{pause, until};
 
-use crate::inject::{Met, busiest, by_kill, count, strace, strace_to, traceable};
+use crate::inject::{Met, busiest, by_kill, count, strace, strace_to};
 use crate::mounted::{Kind, Mounted, mountable};
 use crate::number;
 use crate::stage::{Stage, Victim};
@@ -125,7 +126,7 @@ fn power_cut(stage: &mut Stage, victim: Victim, disk: &Mounted) {
 /// E1: killed in the flush of a commit, so that the row is visible and not durable; restart; the retry is answered from it;
 /// then the power goes. What the retry was told must be true.
 fn double_faults(times: u64) {
-    if !mountable(Kind::Ext4) || !traceable() {
+    if !mountable(Kind::Ext4) || !needs::strace() {
         return;
     }
     server_double_faults(times);

@@ -1,13 +1,14 @@
 //! Kernels without a sandbox, and one that has it and fails: what the daemons do then. `strace` plays the kernel.
 
+use chat_tests::needs;
 use chat_tests::process::until;
 
-use crate::inject::{strace, traceable};
+use crate::inject::strace;
 use crate::stage::{Stage, Victim};
 
 #[test]
 fn a_kernel_that_lacks_landlock_is_spoken_of_and_served_on() {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     let mut stage = Stage::new(&[]);
@@ -36,7 +37,7 @@ fn a_kernel_that_lacks_landlock_is_spoken_of_and_served_on() {
 /// What the kernel has and refuses is no reason to go on without.
 #[test]
 fn a_sandbox_that_is_refused_ends_the_start() {
-    if !traceable() {
+    if !needs::strace() {
         return;
     }
     for (call, fault) in [("landlock_restrict_self", "error=EPERM"), ("seccomp", "error=EACCES")] {

@@ -7,6 +7,7 @@ pub mod build;
 pub mod checker;
 pub mod format;
 pub mod home;
+pub mod needs;
 pub mod output;
 pub mod process;
 pub mod proxy;

@@ -2,10 +2,10 @@
 //! been. `strace` kills.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
-use chat_tests::Build;
 use chat_tests::process::{until, within};
+use chat_tests::{Build, needs};
 
 use crate::carry::{arrives, shows};
 use crate::keep::{copy, unpacked};
@@ -40,9 +40,7 @@ fn killed_at_many_moments_of_a_migration() {
 }
 
 fn kills(town: &Town, count: u64) {
-    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
-    if !works {
-        eprintln!("skipped: strace is missing or may not trace here");
+    if !needs::strace() {
         return;
     }
     for victim in [Victim::Server, Victim::Chatd] {
