@@ -216,6 +216,8 @@ mod tests {
             troubles::versions("x"),
             troubles::no_account(),
             troubles::first_login(),
+            troubles::bad_server("x", "login"),
+            troubles::bad_server("x", "register"),
             troubles::which_profile(),
             troubles::unknown_trust("x"),
             troubles::passwords_differ("passwd"),

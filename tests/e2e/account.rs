@@ -39,6 +39,62 @@ fn a1_in_json() {
     assert_eq!((&back["type"], &back["user"], &back["unread"]), (&"account".into(), &"alice".into(), &0.into()));
 }
 
+/// Whoever has no account yet is told how to get one, whatever he types first.
+#[test]
+fn without_an_account_each_command_says_how_to_get_one() {
+    let mut world = World::start();
+    let home = world.home("alice", "alice");
+    let tried: &[&[&str]] = &[
+        &["message", "bob", "hi"],
+        &["broadcast", "hi"],
+        &["inbox"],
+        &["read"],
+        &["watch"],
+        &["whoelse"],
+        &["block", "bob"],
+        &["startprivate", "bob"],
+        &["sessions"],
+        &["file", "list"],
+        &["outbox"],
+        &["search", "x"],
+        &["passwd"],
+        &["logout"],
+    ];
+    for args in tried {
+        home.run(args).exits(4).says("there is no account here yet").says("next: chatctl help register");
+    }
+    home.run(&["status"]).ok().says("there is no account here yet");
+    let enough = "say who and where: chatctl login NAME --server HOST";
+    for args in
+        [&["login"][..], &["login", "alice"], &["login", "--server", "localhost"], &["login", "alice", "--server", ""]]
+    {
+        home.run(args).exits(4).says(enough).says("chatctl help login");
+        home.json(args).fails_with("not_logged_in", 4);
+    }
+    home.run(&["--profile", "work", "login"]).exits(4).says(enough);
+    home.run(&["--profile", "work", "message", "bob", "hi"]).exits(6).says("there is no profile work");
+    // with an account nobody is sent to register
+    world.register(&home, &[]).ok();
+    home.run(&["logout"]).ok();
+    home.run(&["message", "bob", "hi"]).exits(4).never_says("no account").says("chatctl login");
+}
+
+#[test]
+fn what_is_no_server_is_said_as_such() {
+    let mut world = World::start();
+    let home = world.home("alice", "alice");
+    for server in ["two words", "a:b:c", "localhost:99999"] {
+        for verb in ["login", "register"] {
+            let words = [verb, "alice", "--server", server, "--password-file", &world.password_file()];
+            home.run(&words)
+                .exits(2)
+                .says("is not a server's address; give HOST, HOST:PORT")
+                .says(&format!("help {verb}"));
+            home.json(&words).fails_with("bad_params", 2);
+        }
+    }
+}
+
 #[test]
 fn a_name_is_given_once() {
     let mut world = World::start();

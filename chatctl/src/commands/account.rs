@@ -48,14 +48,20 @@ pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End
 
 /// A taken name may be one's own: then login is what was meant.
 fn register_refused(ctx: &Context, error: CallError, request: &control::Register) -> End {
-    let taken = matches!(&error, CallError::Refused(data) if data.code == Code::NAME_TAKEN);
-    match ctx.refused(error) {
-        End::Said(trouble) if taken => {
+    match &error {
+        CallError::Refused(data) if data.code == Code::NAME_TAKEN => {
             let (user, server) = (quoted(&request.user), quoted(&request.server));
-            trouble.next(format!("login {user} --server {server}")).into()
+            hinted(ctx.refused(error), format!("login {user} --server {server}"))
         }
-        end => end,
+        CallError::Refused(data) if is_no_address(data, &request.server) => {
+            troubles::bad_server(&request.server, "register").into()
+        }
+        _ => ctx.refused(error),
     }
+}
+
+fn is_no_address(data: &ErrorData, server: &str) -> bool {
+    data.code == Code::BAD_PARAMS && data.subject.as_deref() == Some(server)
 }
 
 /// `login`: by password when one is given, else by the device's key, else by a password that is asked for. A server that tells of
@@ -132,7 +138,7 @@ async fn answered(
     }
 }
 
-/// An unknown profile is one that was never logged in: what is missing is the name of the server.
+/// Who and where are missing where the profile does not know them: it was never logged in.
 /// What to type next names the account and the server where they were typed: the profile may not know them.
 fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> End {
     let again = |take_over: &str| match (&request.user, &request.server) {
@@ -140,7 +146,12 @@ fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> E
         _ => format!("login{take_over}"),
     };
     match &error {
-        CallError::Refused(data) if data.code == Code::UNKNOWN_PROFILE => troubles::first_login().into(),
+        CallError::Refused(data) if data.code == Code::BAD_PARAMS && lacks(data, request) => {
+            troubles::first_login().into()
+        }
+        CallError::Refused(data) if request.server.as_ref().is_some_and(|server| is_no_address(data, server)) => {
+            troubles::bad_server(request.server.as_deref().unwrap_or_default(), "login").into()
+        }
         // Not a recipient: an account that is not there yet.
         CallError::Refused(data) if data.code == Code::UNKNOWN_USER => {
             hinted(ctx.refused(error), "help register".into())
@@ -152,6 +163,15 @@ fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> E
             hinted(ctx.refused(error), again(" --take-over"))
         }
         _ => ctx.refused(error),
+    }
+}
+
+fn lacks(data: &ErrorData, request: &control::Login) -> bool {
+    let missing = |value: &Option<String>| value.as_deref().unwrap_or_default().is_empty();
+    match data.subject.as_deref() {
+        Some("user") => missing(&request.user),
+        Some("server") => missing(&request.server),
+        _ => false,
     }
 }
 

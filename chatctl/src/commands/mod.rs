@@ -25,8 +25,8 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 use std::time::Duration;
 
-use chat_proto::control::Call;
 use chat_proto::control::config::{Profile, ProfileList};
+use chat_proto::control::{Call, ErrorData};
 use chat_proto::fault::Code;
 use tokio::time::{Instant, sleep_until};
 
@@ -249,10 +249,10 @@ impl Context {
         Ok(self.daemon().await?.call(params, deadline).await)
     }
 
-    /// The end that a refused call is. Where no profile was named, an unknown one means that there is no account yet.
+    /// The end that a refused call is. Where no profile was named, an unknown or an empty one means that there is no account yet.
     pub fn refused(&self, error: CallError) -> End {
         match error {
-            CallError::Refused(data) if data.code == Code::UNKNOWN_PROFILE && self.named_profile().is_none() => {
+            CallError::Refused(data) if is_empty(&data) && self.named_profile().is_none() => {
                 troubles::no_account().into()
             }
             error => error.trouble(&self.out.clock).into(),
@@ -287,5 +287,14 @@ impl Context {
     /// The end of a list: with `--exit-code` an empty one is a no.
     pub fn listed(&self, empty: bool) -> Result<(), End> {
         if empty && self.global.exit_code { Err(End::Quiet(Exit::No)) } else { Ok(()) }
+    }
+}
+
+/// Whether a refusal says that the profile was never logged in: chatd names it then, and knows of no login that ended.
+fn is_empty(data: &ErrorData) -> bool {
+    match data.code {
+        Code::UNKNOWN_PROFILE => true,
+        Code::NOT_LOGGED_IN => data.subject.is_some() && data.ended.is_none(),
+        _ => false,
     }
 }

@@ -173,6 +173,12 @@ pub fn first_login() -> Trouble {
     Trouble::new("not_logged_in", Exit::NotLoggedIn, what).next("help login")
 }
 
+/// What was given as the server is none. `verb` takes it.
+pub fn bad_server(server: &str, verb: &str) -> Trouble {
+    let what = format!("{} is not a server's address; give HOST, HOST:PORT or [IPv6]:PORT.", quoted(server));
+    Trouble::new("bad_params", Exit::Usage, what).next(format!("help {verb}"))
+}
+
 /// Several profiles, none of them the default.
 pub fn which_profile() -> Trouble {
     let what = "there are several profiles and none is the default; name one by --profile.";
