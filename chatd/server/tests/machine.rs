@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use stage::{done, follow, initialised, program, running};
 
+/// Before other settings: a port that nobody else has, whatever runs on this host.
+const ANY_PORT: &str = "listen = [\"127.0.0.1:0\"]\n";
+
 fn json(dir: &Path, args: &[&str]) -> Value {
     let (code, out, err) = done(dir, &[&["--json"], args].concat());
     assert_eq!(code, 0, "{err}");
@@ -246,16 +249,15 @@ fn drop_ins_win_and_it_is_shown_where_a_value_comes_from() {
 #[test]
 fn what_init_made_checks_clean_after_a_backup() {
     let dir = initialised();
-    // How full the disk of the test is, is not what this is about.
-    fs::create_dir(dir.path().join("chat-server.d")).unwrap();
-    fs::write(dir.path().join("chat-server.d/x.toml"), "[storage]\nreserve = 0").unwrap();
+    // How full the disk of the test is, and what else listens on this host, is not what this is about.
+    set(dir.path(), &format!("{ANY_PORT}[storage]\nreserve = 0"));
     let (code, out, _) = done(dir.path(), &["check"]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("WARN storage: backup.dir: there is no backup yet"), "{out}");
     assert_eq!(follow(&out), 0);
     let (code, out, _) = done(dir.path(), &["check", "all"]);
     assert_eq!(code, 0, "{out}");
-    for said in ["ok config", "ok tls: self-signed, 36", "ok net: free: 127.0.0.1:7443", " GiB free", "ok time"] {
+    for said in ["ok config", "ok tls: self-signed, 36", "ok net: free: 127.0.0.1:0", " GiB free", "ok time"] {
         assert!(out.contains(said), "{said} in {out}");
     }
     let (code, out, _) = done(dir.path(), &["check", "--nagios"]);
@@ -318,7 +320,7 @@ fn checks_say_what_is_wrong_and_what_to_type() {
 #[test]
 fn a_relay_is_nothing_to_warn_of() {
     let dir = initialised();
-    set(dir.path(), "[private]\nrelay_listen = \"127.0.0.1:0\"");
+    set(dir.path(), &format!("{ANY_PORT}[private]\nrelay_listen = \"127.0.0.1:0\""));
     let (code, out, err) = done(dir.path(), &["check", "config"]);
     assert_eq!((code, &*out), (0, "ok config: sandbox: landlock + seccomp\n"), "{err}");
     let (code, out, err) = done(dir.path(), &["check", "net"]);
@@ -329,7 +331,7 @@ fn a_relay_is_nothing_to_warn_of() {
 fn connections_that_do_not_fit_are_warned_of() {
     let dir = initialised();
     let check = |settings: &str| {
-        set(dir.path(), settings);
+        set(dir.path(), &format!("{ANY_PORT}{settings}"));
         let command = stage::program(dir.path(), &["check", "net"]);
         let mut limited = Command::new("sh");
         limited
