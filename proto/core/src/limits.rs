@@ -266,7 +266,7 @@ pub const PEER_HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub const PEER_STREAMS: u32 = 16;
 /// Bytes that a peer may have on the way to us in one connection (S30).
 pub const PEER_WINDOW: usize = MIB;
-/// Handshakes that may be under way; beyond half of it each source must prove its address first, by QUIC Retry (S13).
+/// Handshakes that may be under way, of addresses that were proven by QUIC Retry (S13); others are ignored and come again.
 pub const PEER_HANDSHAKES: usize = 256;
 /// Bytes of a private session's ticket.
 pub const TICKET_MAX: usize = 512;
@@ -278,7 +278,7 @@ pub const RELAY_REQUEST_MAX: usize = 16 * KIB;
 pub const DISCOVERIES: usize = 4096;
 /// The same from one source: an office behind one address.
 pub const DISCOVERIES_PER_SOURCE: usize = 64;
-/// Discoveries that are shaking hands; beyond half of it each source must prove its address first, by QUIC Retry (S13).
+/// Discoveries that are shaking hands, of addresses that were proven by QUIC Retry (S13).
 pub const DISCOVERY_HANDSHAKES: usize = 256;
 /// A relay ticket is good for so long; a chatd renews it before.
 pub const TICKET_TTL: Duration = Duration::from_secs(12 * 3600);

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ::iroh::endpoint::{
-    BindOpts, Connection as Quic, ConnectionError, IdleTimeout, Incoming, NetReportConfig, PathEventStream,
-    PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, VarInt,
+    BindOpts, Connection as Quic, ConnectionError, IdleTimeout, Incoming, IncomingAddr, NetReportConfig,
+    PathEventStream, PortmapperConfig, QuicTransportConfig, RecvStream, SendStream, VarInt,
 };
 use ::iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
@@ -195,8 +195,10 @@ fn transport() -> Result<QuicTransportConfig, PeerError> {
 async fn accept(endpoint: Endpoint, expected: Arc<Expected>) {
     let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES));
     while let Some(incoming) = endpoint.accept().await {
-        // Beyond half of the places an address must be proven before anything is kept for it (RFC 9000 section 8.1.2).
-        if handshakes.available_permits() < PEER_HANDSHAKES / 2 && !incoming.remote_addr_validated() {
+        // An address is proven by QUIC Retry before more is said to it or kept for it (RFC 9000 section 8.1.2): noq, while anything is left
+        // of three times what came, sends a whole datagram. The relay knows whom it lets in.
+        let relayed = matches!(incoming.remote_addr(), IncomingAddr::Relay { .. });
+        if !relayed && !incoming.remote_addr_validated() {
             if let Err(error) = incoming.retry() {
                 error.into_incoming().ignore();
             }

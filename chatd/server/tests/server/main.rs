@@ -5,6 +5,7 @@ mod classic;
 mod client;
 mod config;
 mod delivery;
+mod discovery;
 mod http;
 mod input;
 mod operator;

@@ -58,9 +58,10 @@ pub async fn serve(endpoint: Endpoint, shutdown: Shutdown) {
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        let many = handshakes.available_permits() < DISCOVERY_HANDSHAKES / 2;
-        if many && !incoming.remote_address_validated() {
-            // One that cannot be asked to prove its address is a nuisance; it tries again.
+        // An address is proven by QUIC Retry before more is said to it or kept for it (RFC 9000 section 8.1.2): noq, while anything is left
+        // of three times what came, sends a whole datagram.
+        if !incoming.remote_address_validated() {
+            // One that cannot be asked is a nuisance; it tries again.
             let _ = incoming.retry();
             continue;
         }
