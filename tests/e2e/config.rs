@@ -41,7 +41,26 @@ fn a_wrong_configuration_is_named_and_not_run() {
         server(&dir, &["check", "config"]).exits(14).says(named);
         server(&dir, &["run"]).exits(78).says(named);
     }
-    server(&world.path("nowhere"), &["run"]).exits(78);
+}
+
+#[test]
+fn a_server_that_is_not_set_up_says_how() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let tried: [&[&str]; 6] = [
+        &["run"],
+        &["user", "list"],
+        &["cert", "fingerprint"],
+        &["config", "show"],
+        &["backup", "list"],
+        &["db", "check"],
+    ];
+    for args in tried {
+        let refused = server(dir.path(), args).exits(78).says("there is no such file yet");
+        let init = format!("chat-server --dir {} init --self-signed", dir.path().display());
+        assert!(refused.stderr.ends_with(&format!("next: {init}\n")), "{refused}");
+    }
+    server(dir.path(), &["init", "--self-signed"]).ok();
+    server(dir.path(), &["user", "list"]).ok();
 }
 
 #[test]

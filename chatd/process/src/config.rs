@@ -123,7 +123,10 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     let failed =
         |problem: String| ConfigError { file: path.to_owned(), place: None, key: None, problem, suggestion: None };
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => failed("there is no such file yet".into()),
+        _ => failed(format!("cannot be read: {error}")),
+    })?;
     check_mode(&file).map_err(|error| failed(error.to_string()))?;
     let size = file
         .take(FILE_MAX + 1)
