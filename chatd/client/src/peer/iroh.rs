@@ -47,12 +47,23 @@ pub struct Peers {
 #[derive(Default)]
 struct Expected {
     // Not an owner task: looked at once for each connection, changed when a session begins or ends.
-    by_endpoint: Mutex<HashMap<[u8; 32], mpsc::Sender<Connection>>>,
+    by_endpoint: Mutex<HashMap<[u8; 32], Door>>,
+}
+
+/// Where a peer comes in.
+struct Door {
+    to: mpsc::Sender<Connection>,
+    /// The addresses that it told of: this host speaks to them anyway.
+    addresses: Vec<SocketAddr>,
 }
 
 impl Expected {
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], mpsc::Sender<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Door>> {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn knows(&self, address: SocketAddr) -> bool {
+        self.lock().values().any(|door| door.addresses.contains(&address))
     }
 }
 
@@ -74,7 +85,7 @@ impl Drop for Expecting {
     fn drop(&mut self) {
         self.connections.close();
         let mut all = self.all.lock();
-        if all.get(&self.endpoint).is_some_and(mpsc::Sender::is_closed) {
+        if all.get(&self.endpoint).is_some_and(|door| door.to.is_closed()) {
             all.remove(&self.endpoint);
         }
     }
@@ -115,11 +126,11 @@ impl Peers {
         Ok(place)
     }
 
-    /// From now on this endpoint may connect.
-    pub fn expect(&self, endpoint: [u8; 32]) -> Expecting {
-        let (sender, connections) = mpsc::channel(WAITING);
-        self.expected.lock().insert(endpoint, sender);
-        Expecting { endpoint, all: Arc::clone(&self.expected), connections }
+    /// From now on the endpoint of this target may connect.
+    pub fn expect(&self, target: &Target) -> Expecting {
+        let (to, connections) = mpsc::channel(WAITING);
+        self.expected.lock().insert(target.endpoint, Door { to, addresses: target.addresses.clone() });
+        Expecting { endpoint: target.endpoint, all: Arc::clone(&self.expected), connections }
     }
 
     /// Ends the endpoints; what was said before is flushed first.
@@ -195,10 +206,13 @@ fn transport() -> Result<QuicTransportConfig, PeerError> {
 async fn accept(endpoint: Endpoint, expected: Arc<Expected>) {
     let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES));
     while let Some(incoming) = endpoint.accept().await {
-        // An address is proven by QUIC Retry before more is said to it or kept for it (RFC 9000 section 8.1.2): noq, while anything is left
-        // of three times what came, sends a whole datagram. The relay knows whom it lets in.
-        let relayed = matches!(incoming.remote_addr(), IncomingAddr::Relay { .. });
-        if !relayed && !incoming.remote_addr_validated() {
+        // An address that nobody told of is proven by QUIC Retry before more is said to it or kept for it (RFC 9000 section 8.1.2): noq, while
+        // anything is left of three times what came, sends a whole datagram. The relay knows whom it lets in.
+        let known = match incoming.remote_addr() {
+            IncomingAddr::Ip(address) => expected.knows(address),
+            _ => true,
+        };
+        if !known && !incoming.remote_addr_validated() {
             if let Err(error) = incoming.retry() {
                 error.into_incoming().ignore();
             }
@@ -230,7 +244,7 @@ async fn meet(incoming: Incoming) -> Option<Connection> {
 }
 
 fn pass_on(connection: Connection, expected: &Expected) {
-    let session = expected.lock().get(&connection.endpoint()).cloned();
+    let session = expected.lock().get(&connection.endpoint()).map(|door| door.to.clone());
     let refused = match session {
         Some(session) => session.try_send(connection).map_err(|error| error.into_inner()),
         None => Err(connection),

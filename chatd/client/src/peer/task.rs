@@ -570,7 +570,7 @@ mod tests {
                 known: other.known(),
                 place: Arc::clone(&self.place),
                 target: other.target().await,
-                expecting: self.peers.expect(other.place.id()),
+                expecting: self.peers.expect(&other.target().await),
                 relay: None,
                 first,
                 direct_only: false,
@@ -639,7 +639,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_moves_all_the_time_is_dialled_at_one_place_at_a_time() {
         let (alice, bob) = (Side::new("alice", 1).await, Side::new("bob", 2).await);
-        let mut came = bob.peers.expect(alice.place.id());
+        let mut came = bob.peers.expect(&alice.target().await);
         let spec = alice.towards(&bob, true).await;
         let (tell, _events) = mpsc::unbounded_channel();
         let session = start(spec, (), tell);
@@ -647,7 +647,7 @@ mod tests {
         let within = PEER_HELLO_WITHIN * 3 / 4;
         let mut dial = tokio::time::timeout(SOON, came.next()).await.expect("a dial").expect("an endpoint");
         for _ in 0..5 {
-            session.tell(Command::Moved(bob.target().await, alice.peers.expect(bob.place.id())));
+            session.tell(Command::Moved(bob.target().await, alice.peers.expect(&bob.target().await)));
             let next = tokio::time::timeout(SOON, came.next()).await.expect("another").expect("an endpoint");
             tokio::time::timeout(within, dial.ended()).await.expect("the one before is given up");
             dial = next;

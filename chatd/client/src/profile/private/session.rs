@@ -157,7 +157,7 @@ impl Owner {
         let known = match self.judged(server, &open.account, read.peer.key) {
             Ok(known) => known,
             Err(error) => {
-                self.turn_away(read.target.endpoint, place);
+                self.turn_away(&read.target, place);
                 let ended = PrivateEnded {
                     peer: open.account,
                     reason: EndReason::Identity,
@@ -200,7 +200,7 @@ impl Owner {
             own: Own { server, session: id, name: self.entry.user.clone(), device: own_device, key },
             known: Known { name: peer.clone(), device: device.device, key: device.key },
             place: Arc::clone(&place),
-            expecting: self.peers.expect(target.endpoint),
+            expecting: self.peers.expect(&target),
             target: target.clone(),
             relay: relay.clone().map(|relay| (relay, ticket.clone())),
             first,
@@ -296,8 +296,8 @@ impl Owner {
     }
 
     /// A peer with a key that is not believed is told so when it comes.
-    fn turn_away(&self, endpoint: [u8; 32], place: Arc<Place>) {
-        let mut expecting = self.peers.expect(endpoint);
+    fn turn_away(&self, target: &Target, place: Arc<Place>) {
+        let mut expecting = self.peers.expect(target);
         tokio::spawn(async move {
             let came = async {
                 while let Some(connection) = expecting.next().await {
@@ -445,7 +445,7 @@ impl Owner {
         if self.private.sessions.iter().any(|talk| talk.id != *id && talk.target.endpoint == target.endpoint) {
             return;
         }
-        let expecting = self.peers.expect(target.endpoint);
+        let expecting = self.peers.expect(&target);
         if let Some(talk) = self.private.talk(id) {
             talk.target = target.clone();
             talk.net.tell(Command::Moved(target, expecting));
