@@ -208,6 +208,7 @@ fn filled(hint: &Hint, place: &str, id: &str, server: &Server, password_file: &s
             "P" => "0".to_owned(),
             "S" => "60".to_owned(),
             "{cursor}" => "triage".to_owned(),
+            "{verb}" => "login".to_owned(),
             "FILE" | "F" => password_file.to_owned(),
             "TOPIC" => "files".to_owned(),
             "TYPE" => "message".to_owned(),
