@@ -10,7 +10,8 @@ use iroh::{EndpointAddr, EndpointId, TransportAddr};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::peer::{Session, agreed, endpoint};
+use crate::peer::{Foe, Session, agreed, endpoint};
+use crate::victim::{Pair, world};
 
 /// Who said something and is silent for so long has said all.
 pub const QUIET: Duration = Duration::from_secs(2);
@@ -125,4 +126,27 @@ async fn s13_an_address_that_is_not_proven_gets_little() {
     let grown = pair.bob.memory().saturating_sub(before);
     assert!(grown < 1024 * PEER_HANDSHAKES as u64 / 2, "chatd grew by {grown} KiB");
     pair.goes_on("beside handshakes");
+}
+
+/// The id that a long header speaks to, and the one that it speaks from.
+fn ids(datagram: &[u8]) -> (&[u8], &[u8]) {
+    let (to, rest) = datagram[6..].split_at(usize::from(datagram[5]));
+    (to, &rest[1..1 + usize::from(rest[0])])
+}
+
+/// Whoever comes from an address that it told of is heard at once: chatd speaks to that address anyway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s13_an_address_that_was_told_of_need_not_be_proven() {
+    let mut world = world();
+    let (pair, socket) = (Pair::new(&mut world), socket().await);
+    let mut foe = Foe::new(&world, "mallory").await;
+    foe.also_at.push(socket.local_addr().expect("bound").to_string());
+    let session = foe.consented(&pair.bob).await;
+    let flights = first_flights(1, &session.at.endpoint_id).await;
+    let own = ids(&flights[0]).1;
+    socket.send_to(&flights[0], target(&session)).await.expect("sent");
+    // beside what chatd says by itself to an address of its peer
+    let answers: Vec<_> =
+        answers(&socket).await.into_iter().filter(|answer| answer[0] & 0x80 != 0 && ids(answer).0 == own).collect();
+    assert!(!answers.is_empty() && answers.iter().all(|answer| answer[0] & 0xf0 != 0xf0), "{answers:?}");
 }

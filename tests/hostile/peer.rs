@@ -1,5 +1,6 @@
 //! The hostile user as a peer: an endpoint, connections to a chatd, and everything that may be said on them, right or wrong.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -25,6 +26,8 @@ pub struct Foe {
     pub account: Account,
     /// For QUIC.
     pub endpoint: Endpoint,
+    /// Addresses that it tells of beside those of its endpoint.
+    pub also_at: Vec<String>,
 }
 
 /// A session that the victim consented to, as the server told it to the foe.
@@ -87,7 +90,7 @@ pub async fn met() -> (World, Pair, Foe, Session, Wire) {
 impl Foe {
     /// Registers and starts an endpoint.
     pub async fn new(world: &World, name: &str) -> Foe {
-        Foe { account: Account::register(world, name).await, endpoint: endpoint().await }
+        Foe { account: Account::register(world, name).await, endpoint: endpoint().await, also_at: Vec::new() }
     }
 
     /// What it tells the server of itself.
@@ -95,7 +98,7 @@ impl Foe {
         let port = self.endpoint.bound_sockets().iter().find(|address| address.is_ipv4()).expect("a socket").port();
         wire::PeerEndpoint {
             endpoint_id: self.endpoint.id().as_bytes().to_vec(),
-            addresses: vec![format!("127.0.0.1:{port}")],
+            addresses: iter::once(format!("127.0.0.1:{port}")).chain(self.also_at.clone()).collect(),
             peer_key: self.account.key.public().to_vec(),
             ..wire::PeerEndpoint::default()
         }
