@@ -45,6 +45,20 @@ install_packages() {
     fail "could not install: $*"
 }
 
+# What a systemd of one's own in a container needs (tests/systemd).
+container_packages=(systemd-container dbus dbus-user-session libpam-systemd libnss-systemd openssl)
+
+# Install those of these Debian packages that are missing. Where that cannot be the tests that need them say so and pass.
+try_packages() {
+  command -v dpkg-query >/dev/null || return 0
+  local package missing=()
+  for package in "$@"; do
+    # shellcheck disable=SC2016
+    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] || (install_packages "${missing[@]}") || true
+}
+
 # A Rust toolchain must be there; a C compiler (for SQLite and the TLS library) is installed.
 need_toolchain() {
   [ -n "${HOME:-}" ] && [ -d "$HOME/.cargo/bin" ] && PATH=$PATH:$HOME/.cargo/bin
