@@ -266,7 +266,8 @@ pub const PEER_HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub const PEER_STREAMS: u32 = 16;
 /// Bytes that a peer may have on the way to us in one connection (S30).
 pub const PEER_WINDOW: usize = MIB;
-/// Handshakes that may be under way, of addresses that were told of or proven by QUIC Retry (S13).
+/// Handshakes that may be under way; beyond half of it those that came by the relay or were told of prove their address too, by QUIC Retry
+/// (S13).
 pub const PEER_HANDSHAKES: usize = 256;
 /// Bytes of a private session's ticket.
 pub const TICKET_MAX: usize = 512;

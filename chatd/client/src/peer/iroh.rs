@@ -207,12 +207,13 @@ async fn accept(endpoint: Endpoint, expected: Arc<Expected>) {
     let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES));
     while let Some(incoming) = endpoint.accept().await {
         // An address that nobody told of is proven by QUIC Retry before more is said to it or kept for it (RFC 9000 section 8.1.2): noq, while
-        // anything is left of three times what came, sends a whole datagram. The relay knows whom it lets in.
+        // anything is left of three times what came, sends a whole datagram. The relay knows whom it lets in. Of many each is asked.
         let known = match incoming.remote_addr() {
             IncomingAddr::Ip(address) => expected.knows(address),
             _ => true,
         };
-        if !known && !incoming.remote_addr_validated() {
+        let many = handshakes.available_permits() < PEER_HANDSHAKES / 2;
+        if (many || !known) && !incoming.remote_addr_validated() {
             if let Err(error) = incoming.retry() {
                 error.into_incoming().ignore();
             }

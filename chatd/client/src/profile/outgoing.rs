@@ -481,6 +481,7 @@ impl Owner {
         self.give_up_waiting(Some(&ErrorData { retry_after_ms: Some(after), ..Code(later.code).into() }));
     }
 
+    /// The server decided nothing behind a place.
     pub fn gap(&mut self, gap: &wire::Gap) {
         self.outbox.handle_gap(self.around.world.mono_ms(), Incarnation(gap.incarnation));
     }
