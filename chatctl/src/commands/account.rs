@@ -295,7 +295,10 @@ pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
 /// What needs the user, on stderr: the reason of a lost login or link, and each problem.
 fn advise(ctx: &Context, reply: &control::StatusReply) {
     for problem in reply.cause.iter().chain(&reply.problems) {
-        ctx.out.advice(&words::refusals::of_problem(problem, &ctx.out.clock));
+        let trouble = words::refusals::of_problem(problem, &ctx.out.clock);
+        // What everybody else is sent to is this: doctor looks closer.
+        let closer = trouble.next.as_deref() == Some("status");
+        ctx.out.advice(&if closer { trouble.next("doctor") } else { trouble });
     }
     if let (LinkState::LoggedOut, Some(ended)) = (reply.link, &reply.ended) {
         let data = ErrorData { ended: Some(ended.clone()), ..ErrorData::from(Code::NOT_LOGGED_IN) };

@@ -207,7 +207,7 @@ fn sentence(data: &ErrorData) -> (String, Option<String>) {
         Code::UNSENT => ("messages wait in the outbox; --force leaves them there.".into(), "outbox"),
         Code::BAD_CONFIG => (format!("the configuration is wrong: {}.", what("see the check")), "config check"),
         Code::BAD_PARAMS => (format!("chatd does not take this: {}.", what("wrong parameters")), "help"),
-        Code::DISK_FULL => (format!("cannot write {}: no space or no permission.", what("to disk")), "config path"),
+        Code::DISK_FULL => (format!("cannot write {}: no space or no permission.", what("to disk")), "doctor"),
         Code::UNKNOWN_TRUST => (format!("no such server or key is known: {}.", what("nothing given")), "trust list"),
         Code::CANCELLED => ("the message was cancelled before it was sent.".into(), "outbox"),
         Code::PROFILE_EXISTS => (format!("the profile {} is in use.", what("of that name")), "profile list"),

@@ -157,6 +157,17 @@ fn status_is_one_line_and_one_object() {
 }
 
 #[test]
+fn status_sends_nobody_to_itself() {
+    let mut waiting = status("waiting");
+    waiting["cause"] = json!({"code": "server_unreachable", "subject": "connection refused"});
+    waiting["problems"] = json!([{"code": "disk_full"}]);
+    let ran = Home::answering("status", waiting).run(&["status"]);
+    let said = "chatctl: the server cannot be reached. (connection refused)\n  next: chatctl doctor\n\
+                chatctl: cannot write to disk: no space or no permission.\n  next: chatctl doctor\n";
+    assert_eq!((ran.code, &*ran.err), (0, said));
+}
+
+#[test]
 fn nobody_is_a_state_and_not_a_fault() {
     let home = Home::with(|method, _| match method {
         "profile_list" => Answer::Ok(json!({"items": []})),
