@@ -53,8 +53,7 @@ try_packages() {
   command -v dpkg-query >/dev/null || return 0
   local package missing=()
   for package in "$@"; do
-    # shellcheck disable=SC2016
-    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    [ "$(dpkg-query -Wf "\${db:Status-Status}" "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] || (install_packages "${missing[@]}") || true
 }

@@ -46,22 +46,23 @@ pub async fn register(ctx: &mut Context, args: args::Register) -> Result<(), End
     report(ctx, &account, &words::registered(&account))
 }
 
-/// A taken name may be one's own: then login is what was meant.
+/// A taken name may be one's own: then login is what was meant. What is no server is said as that.
 fn register_refused(ctx: &Context, error: CallError, request: &control::Register) -> End {
     match &error {
         CallError::Refused(data) if data.code == Code::NAME_TAKEN => {
             let (user, server) = (quoted(&request.user), quoted(&request.server));
             hinted(ctx.refused(error), format!("login {user} --server {server}"))
         }
-        CallError::Refused(data) if is_no_address(data, &request.server) => {
+        CallError::Refused(data) if is_about(data, &request.server) => {
             troubles::bad_server(&request.server, "register").into()
         }
         _ => ctx.refused(error),
     }
 }
 
-fn is_no_address(data: &ErrorData, server: &str) -> bool {
-    data.code == Code::BAD_PARAMS && data.subject.as_deref() == Some(server)
+/// Whether this is what chatd could not take.
+fn is_about(data: &ErrorData, value: &str) -> bool {
+    data.code == Code::BAD_PARAMS && data.subject.as_deref() == Some(value)
 }
 
 /// `login`: by password when one is given, else by the device's key, else by a password that is asked for. A server that tells of
@@ -145,13 +146,10 @@ fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> E
         (Some(user), Some(server)) => format!("login {} --server {}{take_over}", quoted(user), quoted(server)),
         _ => format!("login{take_over}"),
     };
+    let server = request.server.as_deref().unwrap_or_default();
     match &error {
-        CallError::Refused(data) if data.code == Code::BAD_PARAMS && lacks(data, request) => {
-            troubles::first_login().into()
-        }
-        CallError::Refused(data) if request.server.as_ref().is_some_and(|server| is_no_address(data, server)) => {
-            troubles::bad_server(request.server.as_deref().unwrap_or_default(), "login").into()
-        }
+        CallError::Refused(data) if lacks(data, request) => troubles::first_login().into(),
+        CallError::Refused(data) if is_about(data, server) => troubles::bad_server(server, "login").into(),
         // Not a recipient: an account that is not there yet.
         CallError::Refused(data) if data.code == Code::UNKNOWN_USER => {
             hinted(ctx.refused(error), "help register".into())
@@ -166,13 +164,11 @@ fn login_refused(ctx: &Context, error: CallError, request: &control::Login) -> E
     }
 }
 
+/// Whether chatd knows a name or a server neither from what was typed nor from the profile.
 fn lacks(data: &ErrorData, request: &control::Login) -> bool {
-    let missing = |value: &Option<String>| value.as_deref().unwrap_or_default().is_empty();
-    match data.subject.as_deref() {
-        Some("user") => missing(&request.user),
-        Some("server") => missing(&request.server),
-        _ => false,
-    }
+    let asked_for =
+        |name: &str, value: &Option<String>| is_about(data, name) && value.as_deref().is_none_or(str::is_empty);
+    asked_for("user", &request.user) || asked_for("server", &request.server)
 }
 
 fn hinted(end: End, next: String) -> End {
@@ -272,7 +268,7 @@ pub async fn status(ctx: &mut Context, args: args::Status) -> Result<(), End> {
     let wait_online_ms = args.wait.is_some().then(|| ctx.timeout_ms());
     let reply = match ctx.try_call(&control::Status { profile: profile.clone(), wait_online_ms }).await? {
         Ok(reply) => reply,
-        Err(CallError::Refused(data)) if no_account(ctx, &data) => control::StatusReply::nobody(profile, 0),
+        Err(CallError::Refused(data)) if ctx.has_no_account(&data) => control::StatusReply::nobody(profile, 0),
         Err(error) => return Err(ctx.refused(error)),
     };
     let hello = ctx.daemon().await?.hello.clone();
@@ -316,10 +312,6 @@ fn judged(args: &args::Status, link: LinkState) -> Result<(), End> {
         _ if args.check => Err(End::Quiet(Exit::Unreachable)),
         _ => Ok(()),
     }
-}
-
-fn no_account(ctx: &Context, data: &ErrorData) -> bool {
-    ctx.named_profile().is_none() && matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN)
 }
 
 async fn user_name(ctx: &Context, given: Option<String>) -> Result<String, End> {

@@ -249,14 +249,17 @@ impl Context {
         Ok(self.daemon().await?.call(params, deadline).await)
     }
 
-    /// The end that a refused call is. Where no profile was named, an unknown or an empty one means that there is no account yet.
+    /// The end that a refused call is.
     pub fn refused(&self, error: CallError) -> End {
         match error {
-            CallError::Refused(data) if is_empty(&data) && self.named_profile().is_none() => {
-                troubles::no_account().into()
-            }
+            CallError::Refused(data) if self.has_no_account(&data) => troubles::no_account().into(),
             error => error.trouble(&self.out.clock).into(),
         }
+    }
+
+    /// Whether a refusal means that there is no account yet: no profile was named, and the one that there would be was never logged in.
+    pub fn has_no_account(&self, data: &ErrorData) -> bool {
+        self.named_profile().is_none() && never_logged_in(data)
     }
 
     /// `--profile`, where it was given.
@@ -291,7 +294,7 @@ impl Context {
 }
 
 /// Whether a refusal says that the profile was never logged in: chatd names it then, and knows of no login that ended.
-fn is_empty(data: &ErrorData) -> bool {
+pub fn never_logged_in(data: &ErrorData) -> bool {
     match data.code {
         Code::UNKNOWN_PROFILE => true,
         Code::NOT_LOGGED_IN => data.subject.is_some() && data.ended.is_none(),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chat_proto::control::events::{Topic, Watch};
 use chat_proto::control::message::{Unread, UnreadReply};
-use chat_proto::fault::Code;
 use tokio::time::sleep;
 
 use super::Context;
@@ -40,13 +39,9 @@ async fn count(ctx: &mut Context, args: &args::Unread) -> Result<Option<UnreadRe
     let request = Unread { profile: ctx.profile().await?, user: args.user.clone() };
     match ctx.try_call(&request).await? {
         Ok(reply) => Ok(Some(reply)),
-        Err(CallError::Refused(data)) if ctx.named_profile().is_none() && is_nobody(&data) => Ok(None),
+        Err(CallError::Refused(data)) if ctx.has_no_account(&data) => Ok(None),
         Err(error) => Err(ctx.refused(error)),
     }
-}
-
-fn is_nobody(data: &chat_proto::control::ErrorData) -> bool {
-    matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN)
 }
 
 /// A line whenever the counts change, for as long as somebody reads them.
@@ -87,7 +82,7 @@ async fn somebody(ctx: &mut Context) -> Result<(), End> {
         let profile = ctx.profile().await?;
         match ctx.try_call(&Unread { profile, user: None }).await? {
             Ok(_) => return Ok(()),
-            Err(CallError::Refused(data)) if is_nobody(&data) => {}
+            Err(CallError::Refused(data)) if ctx.has_no_account(&data) => {}
             Err(error) => return Err(ctx.refused(error)),
         }
     }

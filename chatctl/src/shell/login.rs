@@ -11,7 +11,7 @@ use super::Entered;
 use super::question::Questions;
 use super::screen::Screen;
 use crate::args;
-use crate::commands::Context;
+use crate::commands::{Context, never_logged_in};
 use crate::daemon::CallError;
 use crate::exit::Exit;
 use crate::output::{End, Trouble};
@@ -50,7 +50,7 @@ async fn status(ctx: &mut Context, profile: &str) -> Result<Option<StatusReply>,
     ctx.restart_clock();
     match ctx.try_call(&Status { profile: profile.to_owned(), wait_online_ms: None }).await? {
         Ok(status) => Ok(Some(status).filter(|status| !status.user.is_empty())),
-        Err(CallError::Refused(data)) if matches!(data.code, Code::UNKNOWN_PROFILE | Code::NOT_LOGGED_IN) => Ok(None),
+        Err(CallError::Refused(data)) if never_logged_in(&data) => Ok(None),
         Err(error) => Err(ctx.refused(error)),
     }
 }
