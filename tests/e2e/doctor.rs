@@ -113,6 +113,10 @@ fn logged_out_and_server_down_are_said() {
     assert!(found["detail"].as_str().is_some_and(|text| text.contains("refuses the connection")), "{found}");
     let hint = found["hint"].as_str().expect("a hint").to_owned();
     home.run(&["doctor"]).exits(1).says("FAIL server").never_says("tls:");
+    // status sends to doctor, which does not send back
+    let login =
+        until("the link is known to be lost", || Some(finding(&home, "login")).filter(|it| it["result"] == "WARN"));
+    assert!(login["hint"].as_str().is_some_and(|hint| hint.ends_with(" status --wait online")), "{login}");
     world.server.up();
     // what is to be typed then waits for it
     typed(&home, &hint).ok().says("online");

@@ -223,7 +223,11 @@ pub fn not_online(reply: &StatusReply, clock: &Clock, chatctl: &str) -> Finding 
         format!(": {}", refusals::of_problem(cause, clock).what.trim_end_matches('.'))
     });
     let again = reply.retry_after_ms.map_or_else(String::new, |ms| format!("; next try in {}", in_time(ms)));
-    Finding::warn("login", format!("{user}@{server} is not online{why}{again}"), format!("{chatctl} status"))
+    Finding::warn(
+        "login",
+        format!("{user}@{server} is not online{why}{again}"),
+        format!("{chatctl} status --wait online"),
+    )
 }
 
 /// Files can come.
